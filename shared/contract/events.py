@@ -1,0 +1,209 @@
+"""Ticket events on the wire: CloudEvents 1.0 in, one frozen struct out.
+
+Every door (JetStream, HTTP, webhooks, files) turns its input into `TicketEvent` here. What can't be read raises
+`Rejected` with a reason a person can act on; unknown fields are ignored.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shared.contract.tickets import Author, Status, Urgency
+
+Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""RFC 3339 with an offset; a time without one is refused."""
+
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+ShortText: TypeAlias = Annotated[str, Meta(max_length=2_000)]
+LongText: TypeAlias = Annotated[str, Meta(max_length=200_000)]
+
+
+class Rejected(ValueError):
+    """The event can't be used; the text says why and what would be right."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        """One word from a closed set, fit for a metric label."""
+
+
+class Requester(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer, as the helpdesk knows them."""
+
+    key: ShortText | None = None
+    tier: ShortText | None = None
+
+
+class Opened(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="opened"):
+    """A ticket came into being."""
+
+    channel: ShortText
+    subject: ShortText = ""
+    text: LongText = ""
+    language: Annotated[str, Meta(max_length=35)] | None = None
+    requester: Requester = Requester()
+    attributes: dict[str, Any] = {}
+    urgency: Urgency | None = None
+    opened_at: Instant | None = None
+
+
+class Replied(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="replied"):
+    """Somebody wrote; only what is `public` reaches the customer."""
+
+    by: Author
+    public: bool = True
+    at: Instant | None = None
+
+
+class StatusChanged(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="status_changed"):
+    """The helpdesk moved the ticket; `merged` says into which one."""
+
+    status: Status
+    into: Name | None = None
+    at: Instant | None = None
+
+
+class Updated(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="updated"):
+    """Fields of the ticket changed; what is absent stays as it was."""
+
+    channel: ShortText | None = None
+    urgency: Urgency | None = None
+    attributes: dict[str, Any] | None = None
+    requester: Requester | None = None
+    at: Instant | None = None
+
+
+class Assigned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="assigned"):
+    """The helpdesk gave the ticket to an agent by hand, or took it back (`agent: null`)."""
+
+    agent: Name | None = None
+    at: Instant | None = None
+
+
+class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="feedback"):
+    """What the customer thought of it."""
+
+    score: float
+    scale: Annotated[str, Meta(pattern="^(csat|nps|ces)$")] = "csat"
+    comment: LongText = ""
+    at: Instant | None = None
+
+
+Data: TypeAlias = Opened | Replied | StatusChanged | Updated | Assigned | Feedback
+
+KINDS: dict[str, type[Data]] = {
+    "opened": Opened,
+    "replied": Replied,
+    "status_changed": StatusChanged,
+    "updated": Updated,
+    "assigned": Assigned,
+    "feedback": Feedback,
+}
+
+
+class TicketEvent(Struct, frozen=True, kw_only=True):
+    """One fact about one ticket, as the rest of the program knows it."""
+
+    tenant: str
+    id: str
+    """Unique in the tenant: the same id again is the same event."""
+    source: str
+    ticket: str
+    """The helpdesk's own id of the ticket; unique in the source."""
+    occurred_at: datetime
+    data: Data
+
+    @property
+    def kind(self) -> str:
+        """`opened`, `replied`, ...: the last word of the CloudEvents type."""
+        return str(self.data.__struct_config__.tag)
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """CloudEvents 1.0 attributes; `data` is still unread."""
+
+    id: Name
+    source: Name
+    type: ShortText
+    subject: Name | None = None
+    time: Instant | None = None
+    specversion: str = "1.0"
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Identity(Struct, frozen=True):
+    source: Name | None = None
+    external_id: Name | None = None
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+_identity = msgspec.json.Decoder(_Identity)
+_tagged: msgspec.json.Decoder[Data] = msgspec.json.Decoder(Data)
+_by_kind: dict[str, msgspec.json.Decoder[Data]] = {kind: msgspec.json.Decoder(struct) for kind, struct in KINDS.items()}
+_encoder = msgspec.json.Encoder()
+
+
+def decode(tenant: str, body: bytes) -> TicketEvent:
+    """Read one event in CloudEvents' structured mode; raises `Rejected`."""
+    try:
+        envelope = _envelope.decode(body)
+    except msgspec.ValidationError as error:
+        raise Rejected("invalid", f"not a CloudEvent: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Rejected("unparseable", f"not JSON: {error}") from None
+    return from_envelope(tenant, envelope)
+
+
+def decode_binary(tenant: str, headers: Mapping[str, str], body: bytes) -> TicketEvent:
+    """Read one event in CloudEvents' binary mode: attributes in `ce-` headers, `data` as the body; raises `Rejected`."""
+    attributes = {name[3:].lower(): value for name, value in headers.items() if name[:3].lower() == "ce-"}
+    try:
+        envelope = msgspec.convert({**attributes, "data": msgspec.Raw(body or b"{}")}, Envelope)
+    except msgspec.ValidationError as error:
+        raise Rejected("invalid", f"not a CloudEvent: {error}; binary mode takes ce-id, ce-source and ce-type headers") from None
+    return from_envelope(tenant, envelope)
+
+
+def from_envelope(tenant: str, envelope: Envelope) -> TicketEvent:
+    """Read the `data` of an envelope by its type; raises `Rejected`."""
+    kind = envelope.type.removeprefix("ticket.")
+    decoder = _by_kind.get(kind)
+    if decoder is None or envelope.type == kind:
+        known = ", ".join(f"ticket.{name}" for name in KINDS)
+        raise Rejected("unknown_type", f"unknown type {envelope.type!r}; known are {known}")
+    if b"\\u0000" in bytes(envelope.data):
+        raise Rejected("invalid", "data holds a NUL character (\\u0000), which no text may hold")
+    try:
+        data = decoder.decode(envelope.data)
+        identity = _identity.decode(envelope.data)
+    except msgspec.ValidationError as error:
+        raise Rejected("invalid", f"{envelope.type}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Rejected("unparseable", f"data is not JSON: {error}") from None
+    ticket = envelope.subject or identity.external_id
+    if ticket is None:
+        raise Rejected("invalid", "no ticket named: give its id as `subject`, or as `data.external_id`")
+    occurred_at = (data.opened_at if isinstance(data, Opened) else data.at) or envelope.time
+    if occurred_at is None:
+        raise Rejected("invalid", "no time: give `time`, with an offset, as in 2026-06-05T10:00:00+02:00")
+    return TicketEvent(
+        tenant=tenant,
+        id=envelope.id,
+        source=identity.source or envelope.source,
+        ticket=ticket,
+        occurred_at=occurred_at.astimezone(UTC),
+        data=data,
+    )
+
+
+def encode_data(data: Data) -> bytes:
+    """`data` as JSON with its kind in it, the form in which the event log keeps it."""
+    return _encoder.encode(data)
+
+
+def decode_data(stored: bytes | str) -> Data:
+    """The inverse of `encode_data`."""
+    return _tagged.decode(stored)

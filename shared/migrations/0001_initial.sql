@@ -1,0 +1,295 @@
+-- migrate:up
+
+-- Time. Everything that decides about a promise asks deskclock_now(). It is the database's clock, unless a test or the
+-- demo has warped it: then `virtual_anchor` was the time at `real_anchor`, and `rate` seconds pass in one.
+CREATE TABLE time_warp (
+    singleton      boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    real_anchor    timestamptz NOT NULL,
+    virtual_anchor timestamptz NOT NULL,
+    rate           double precision NOT NULL CHECK (rate >= 0)
+);
+
+CREATE FUNCTION deskclock_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(
+        (SELECT virtual_anchor + (clock_timestamp() - real_anchor) * rate FROM time_warp),
+        clock_timestamp())
+$$;
+
+-- What was decided: policies and rosters, every version kept. Writer: router.
+CREATE TABLE policy_version (
+    tenant     text NOT NULL,
+    version    integer NOT NULL CHECK (version > 0),
+    source     text NOT NULL,              -- the file as it was given
+    document   jsonb NOT NULL,             -- the same with holidays resolved to dates, so that no upgrade moves a deadline
+    applied_at timestamptz NOT NULL,
+    applied_by text NOT NULL,
+    PRIMARY KEY (tenant, version)
+);
+
+CREATE TABLE roster_version (
+    tenant     text NOT NULL,
+    version    integer NOT NULL CHECK (version > 0),
+    source     text NOT NULL,
+    applied_at timestamptz NOT NULL,
+    applied_by text NOT NULL,
+    PRIMARY KEY (tenant, version)
+);
+
+-- Who there is. Writer: router.
+CREATE TABLE agent (
+    tenant             text NOT NULL,
+    key                text NOT NULL,
+    name               text NOT NULL,
+    active             boolean NOT NULL DEFAULT true,     -- still on the roster
+    skills             jsonb NOT NULL DEFAULT '{}',       -- {"billing": 4}
+    channels           text[] NOT NULL DEFAULT '{}',      -- empty: on the roster to be paged only
+    capacity           integer NOT NULL DEFAULT 12 CHECK (capacity >= 0),
+    presence           text NOT NULL DEFAULT 'manual' CHECK (presence IN ('manual', 'shift', 'lease')),
+    status             text NOT NULL DEFAULT 'offline' CHECK (status IN ('online', 'away', 'offline')),
+    lead               text,
+    contacts           jsonb NOT NULL DEFAULT '[]',
+    primary_used       integer NOT NULL DEFAULT 0 CHECK (primary_used >= 0),
+    interruptible_used integer NOT NULL DEFAULT 0 CHECK (interruptible_used >= 0),
+    over_capacity      boolean NOT NULL DEFAULT false,    -- set only by an assignment by hand, which is obeyed
+    last_assigned_at   timestamptz,
+    PRIMARY KEY (tenant, key),
+    CHECK (over_capacity OR primary_used <= capacity),
+    CHECK (over_capacity OR primary_used + interruptible_used <= 2 * capacity)
+);
+
+-- A ticket is its event log; the columns are what the fold last said. Writer: router.
+CREATE TABLE ticket (
+    id             uuid PRIMARY KEY,
+    tenant         text NOT NULL,
+    source         text NOT NULL,
+    external_id    text NOT NULL,
+    status         text NOT NULL,
+    opened_at      timestamptz,            -- null while only later events have arrived
+    solved_at      timestamptz,
+    channel        text,
+    urgency        text,
+    theme          text,
+    language       text,
+    subject        text,
+    requester_key  text,
+    requester_tier text,
+    matched        text,                   -- the target line; null: no target
+    needs          jsonb NOT NULL DEFAULT '[]',
+    prefers        text[] NOT NULL DEFAULT '{}',
+    rules          text[] NOT NULL DEFAULT '{}',
+    pool           text NOT NULL DEFAULT 'default',
+    policy_version integer NOT NULL,
+    UNIQUE (tenant, source, external_id)
+);
+CREATE INDEX ticket_open ON ticket (tenant, channel, urgency) WHERE status IN ('open', 'pending_customer', 'on_hold');
+
+CREATE TABLE ticket_event (
+    ticket_id   uuid NOT NULL,
+    event_id    text NOT NULL,
+    tenant      text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL,
+    data        jsonb NOT NULL,            -- with its "kind"
+    PRIMARY KEY (ticket_id, event_id),
+    UNIQUE (tenant, event_id)
+);
+
+-- One row per running promise; finished ones move out, so that the index of what is due stays small.
+-- Writers: router when an event moves it, escalation when time does; both through shared/ledger, under the ticket's row lock.
+CREATE TABLE clock (
+    ticket_id      uuid NOT NULL,
+    target         text NOT NULL,
+    cycle          integer NOT NULL CHECK (cycle > 0),
+    tenant         text NOT NULL,
+    matched        text NOT NULL,
+    policy_version integer NOT NULL,
+    calendar       text NOT NULL,
+    state          text NOT NULL CHECK (state IN ('running', 'paused', 'breached')),
+    started_at     timestamptz NOT NULL,
+    due_at         timestamptz,
+    warn_at        timestamptz[] NOT NULL DEFAULT '{}',
+    warned         smallint NOT NULL DEFAULT 0,
+    warned_at      timestamptz,
+    breached_at    timestamptz,
+    detected_at    timestamptz,
+    open_used      interval NOT NULL DEFAULT '0',
+    escalate       text,
+    next_fire_at   timestamptz,
+    PRIMARY KEY (ticket_id, target, cycle),
+    CHECK ((state = 'paused') = (due_at IS NULL)),
+    CHECK ((state = 'breached') = (breached_at IS NOT NULL)),
+    CHECK (state = 'running' OR next_fire_at IS NULL)
+);
+CREATE INDEX clock_due ON clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
+
+CREATE TABLE clock_finished (
+    ticket_id      uuid NOT NULL,
+    target         text NOT NULL,
+    cycle          integer NOT NULL,
+    tenant         text NOT NULL,
+    matched        text NOT NULL,
+    policy_version integer NOT NULL,
+    calendar       text NOT NULL,
+    state          text NOT NULL CHECK (state IN ('met', 'breached', 'cancelled')),
+    started_at     timestamptz NOT NULL,
+    due_at         timestamptz,
+    warned         smallint NOT NULL,
+    warned_at      timestamptz,
+    breached_at    timestamptz,
+    detected_at    timestamptz,
+    met_at         timestamptz,
+    ended_at       timestamptz NOT NULL,
+    open_used      interval NOT NULL,
+    wall_used      interval NOT NULL,
+    escalate       text,
+    PRIMARY KEY (ticket_id, target, cycle),
+    CHECK ((state = 'cancelled') = (met_at IS NULL))
+);
+CREATE INDEX clock_finished_ended ON clock_finished (tenant, ended_at);
+
+-- Who has it, and who waits. Writer: router.
+CREATE TABLE pool (
+    tenant text NOT NULL,
+    name   text NOT NULL,
+    dirty  bigint NOT NULL DEFAULT 0,      -- moves when somebody found the pool locked; the holder then runs again
+    PRIMARY KEY (tenant, name)
+);
+
+CREATE TABLE queued (
+    ticket_id       uuid PRIMARY KEY,
+    tenant          text NOT NULL,
+    pool            text NOT NULL,
+    channel         text NOT NULL,
+    units           integer NOT NULL CHECK (units > 0),
+    interruptible   boolean NOT NULL,
+    needs           jsonb NOT NULL,
+    prefers         text[] NOT NULL,
+    signature       bigint NOT NULL,       -- of (channel, needs): tickets the same people can take
+    urgency_rank    smallint NOT NULL,
+    queued_at       timestamptz NOT NULL,  -- first time; kept over re-queueing
+    due_at          timestamptz NOT NULL,  -- of the response still owed
+    latest_start_at timestamptz NOT NULL,  -- after that: late
+    rescue_at       timestamptz NOT NULL,  -- after that: rescue
+    band            smallint NOT NULL CHECK (band IN (0, 1, 2)),
+    order_rank      smallint NOT NULL,
+    order_at        timestamptz NOT NULL,
+    previous_owner  text,
+    affinity_until  timestamptz,
+    excluded        text[] NOT NULL DEFAULT '{}',
+    reason          text NOT NULL DEFAULT 'new'
+                    CHECK (reason IN ('new', 'no_skill', 'offline', 'full', 'fragmented', 'excluded'))
+);
+CREATE INDEX queued_order ON queued (tenant, pool, signature, band, order_rank, order_at, queued_at, ticket_id);
+CREATE INDEX queued_late ON queued (tenant, pool, latest_start_at) WHERE band = 1;
+CREATE INDEX queued_rescue ON queued (tenant, pool, rescue_at) WHERE band = 2;
+
+CREATE TABLE assignment (
+    id            uuid PRIMARY KEY,
+    tenant        text NOT NULL,
+    ticket_id     uuid NOT NULL,
+    agent         text NOT NULL,
+    pool          text NOT NULL,
+    units         integer NOT NULL,
+    interruptible boolean NOT NULL,
+    by_hand       boolean NOT NULL DEFAULT false,
+    assigned_at   timestamptz NOT NULL,
+    ended_at      timestamptz,
+    end_reason    text,
+    CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+);
+CREATE UNIQUE INDEX assignment_active ON assignment (ticket_id) WHERE ended_at IS NULL;
+CREATE INDEX assignment_agent ON assignment (tenant, agent) WHERE ended_at IS NULL;
+CREATE INDEX assignment_ticket ON assignment (ticket_id);
+
+-- What happens when a promise is about to break, or breaks. Writer: escalation; the ledger resolves one in the
+-- transaction that keeps its promise.
+CREATE TABLE escalation (
+    id              uuid PRIMARY KEY,
+    tenant          text NOT NULL,
+    ticket_id       uuid NOT NULL,
+    target          text NOT NULL,
+    cycle           integer NOT NULL,
+    generation      integer NOT NULL DEFAULT 1,
+    policy_version  integer NOT NULL,
+    ladder          text NOT NULL,
+    reason          text NOT NULL CHECK (reason IN ('warned', 'breached', 'manual', 'unroutable')),
+    state           text NOT NULL CHECK (state IN ('open', 'acknowledged', 'exhausted', 'resolved')),
+    opened_at       timestamptz NOT NULL,
+    anchor_at       timestamptz NOT NULL,
+    step            integer NOT NULL DEFAULT 0,      -- the next one to take
+    loop            integer NOT NULL DEFAULT 0,
+    next_step_at    timestamptz,
+    acknowledged_by text,
+    acknowledged_at timestamptz,
+    resolved_at     timestamptz,
+    resolution      text,
+    CHECK ((state = 'resolved') = (resolved_at IS NOT NULL)),
+    CHECK (state = 'open' OR next_step_at IS NULL)
+);
+CREATE UNIQUE INDEX escalation_live ON escalation (ticket_id, target, cycle) WHERE state <> 'resolved';
+CREATE INDEX escalation_due ON escalation (next_step_at) WHERE next_step_at IS NOT NULL;
+CREATE INDEX escalation_recent ON escalation (tenant, opened_at);
+
+CREATE TABLE page (
+    id              uuid PRIMARY KEY,                -- of (escalation, generation, step, loop, recipient, method): the key providers dedupe on
+    tenant          text NOT NULL,
+    escalation_id   uuid NOT NULL REFERENCES escalation,
+    kind            text NOT NULL CHECK (kind IN ('warning', 'page', 'resolve')),
+    step            integer NOT NULL,
+    loop            integer NOT NULL,
+    recipient       text NOT NULL,                   -- as the policy wrote it
+    person          text,                            -- whom that was at that instant
+    method          text NOT NULL,
+    address         text NOT NULL,
+    secret          text NOT NULL DEFAULT '',        -- a reference, never the secret
+    evidence        jsonb NOT NULL,                  -- rotation, shift bounds, policy version
+    body            jsonb NOT NULL,
+    state           text NOT NULL CHECK (state IN ('pending', 'sending', 'accepted', 'failed', 'cancelled')),
+    due_at          timestamptz NOT NULL,
+    committed_at    timestamptz NOT NULL,
+    attempted_at    timestamptz,
+    accepted_at     timestamptz,
+    delivered_at    timestamptz,
+    acknowledged_at timestamptz,
+    attempts        integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    lease           uuid,
+    lease_until     timestamptz,
+    token_hash      bytea,
+    CHECK ((state = 'sending') = (lease IS NOT NULL))
+);
+CREATE INDEX page_due ON page (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX page_leased ON page (lease_until) WHERE lease IS NOT NULL;
+CREATE INDEX page_escalation ON page (escalation_id);
+CREATE INDEX page_recent ON page (tenant, committed_at);
+CREATE UNIQUE INDEX page_token ON page (token_hash) WHERE token_hash IS NOT NULL;
+
+CREATE TABLE page_attempt (
+    page_id     uuid NOT NULL REFERENCES page,
+    n           integer NOT NULL,
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz,
+    outcome     text CHECK (outcome IN ('accepted', 'delivered', 'rejected', 'retryable', 'unknown')),
+    detail      text,
+    PRIMARY KEY (page_id, n)
+);
+
+-- One row is what one transaction has to say; it is published after the commit and then deleted. Writers: both services.
+CREATE TABLE outbox (
+    id         uuid PRIMARY KEY,
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    subjects   text[] NOT NULL,
+    payloads   bytea[] NOT NULL,
+    CHECK (cardinality(subjects) = cardinality(payloads))
+);
+
+-- Who may ask. Writer: router.
+CREATE TABLE api_key (
+    id            text PRIMARY KEY,
+    tenant        text NOT NULL,
+    secret_sha256 bytea NOT NULL,
+    scopes        text[] NOT NULL,
+    label         text NOT NULL DEFAULT '',
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    revoked_at    timestamptz
+);

@@ -1,0 +1,158 @@
+"""A whole policy version, compiled: everything an operations lead decides, ready to be asked.
+
+`shared.policy.parse` makes it from the file; the router asks it for urgency, skills and channels, escalation for
+ladders and rotations, the fold for targets and calendars.
+"""
+
+from collections.abc import Mapping
+from datetime import time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from shared.contract.tickets import Channel, Urgency
+from shared.sla.policy import Condition, SlaPolicy
+
+
+class Bind(StrEnum):
+    """When a ticket gets its owner: when one can start (`late`), or at once."""
+
+    LATE = "late"
+    ON_ARRIVAL = "on_arrival"
+
+
+class ChannelRule(Struct, frozen=True, kw_only=True):
+    """What work of one channel costs an agent, in units of capacity."""
+
+    units: int
+    interruptible: bool = False
+    bind: Bind = Bind.LATE
+    offer: timedelta | None = None
+    """How long an offer waits for an answer; None assigns without asking."""
+
+
+class UrgencyRule(Struct, frozen=True, kw_only=True):
+    """Tickets under this condition are at least this urgent; the highest rule that matches wins."""
+
+    name: str
+    urgency: Urgency
+    when: Condition
+
+
+class ThemeRule(Struct, frozen=True, kw_only=True):
+    """Tickets under this condition are of this theme; the first match wins."""
+
+    name: str
+    when: Condition
+
+
+class SkillRule(Struct, frozen=True, kw_only=True):
+    """Skills that tickets under this condition need (with the least level) and prefer; `{language}` and the like are filled in."""
+
+    need: tuple[tuple[str, int], ...] = ()
+    prefer: tuple[str, ...] = ()
+    when: Condition | None = None
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One step of a ladder: whom to page, so long after the step before."""
+
+    after: timedelta
+    page: tuple[str, ...]
+    """Recipients: `on-call/<rotation>`, `person/<key>`, `owner`, `lead` (the owner's), `channel/<name>`."""
+
+
+class Ladder(Struct, frozen=True, kw_only=True):
+    """An escalation policy: what happens when a promise is about to break, and when it breaks."""
+
+    name: str
+    steps: tuple[Step, ...]
+    repeat: int = 1
+    """How often the steps are walked before `otherwise`."""
+    otherwise: tuple[str, ...] = ()
+    on_warning: tuple[str, ...] = ("owner",)
+    """Who is told of a warning; where nobody owns the ticket, the recipients of the first step."""
+
+
+class Cadence(StrEnum):
+    """How long one person's turn lasts."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class Rotation(Struct, frozen=True, kw_only=True):
+    """People who take turns; the hand-off is a local time of its zone."""
+
+    name: str
+    zone: ZoneInfo
+    cadence: Cadence
+    handoff_weekday: int
+    """0 is Monday; without meaning for a daily rotation."""
+    handoff_time: time
+    people: tuple[str, ...]
+
+
+class FollowUp(Struct, frozen=True, kw_only=True):
+    """After a ticket was solved we ask again, so much later."""
+
+    after: timedelta | int
+    """Elapsed time, or a number of business days."""
+    when: Condition | None = None
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """One version of one tenant's policy."""
+
+    version: int
+    sla: SlaPolicy
+    channels: Mapping[Channel, ChannelRule]
+    """Every channel has a rule: the policy's own, else the defaults of routing-rules 3.1."""
+    aliases: Mapping[str, Channel]
+    """Case-folded name as a helpdesk writes it -> channel; holds the channels' own names too."""
+    urgency: tuple[UrgencyRule, ...] = ()
+    themes: tuple[ThemeRule, ...] = ()
+    skills: tuple[SkillRule, ...] = ()
+    escalations: Mapping[str, Ladder] = {}
+    on_call: Mapping[str, Rotation] = {}
+    follow_up: FollowUp | None = None
+    pool: str = "default"
+
+
+class Presence(StrEnum):
+    """How we know whether an agent works: said, by shift calendar, or by heartbeat."""
+
+    MANUAL = "manual"
+    SHIFT = "shift"
+    LEASE = "lease"
+
+
+class Contact(Struct, frozen=True, kw_only=True):
+    """One way to reach a person: a paging channel and what it needs to know."""
+
+    method: str
+    """`console`, `webhook`, ..."""
+    address: str = ""
+    secret: str = ""
+    """Never the secret itself: `env:NAME` or `file:/path`."""
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """Somebody on the roster; works tickets if `channels` isn't empty, can be paged if `contacts` isn't."""
+
+    key: str
+    name: str
+    skills: Mapping[str, int] = {}
+    """Skill -> level, 1 to 5; 5 is best."""
+    channels: tuple[Channel, ...] = ()
+    capacity: int = 12
+    presence: Presence = Presence.MANUAL
+    lead: str | None = None
+    contacts: tuple[Contact, ...] = (Contact(method="console"),)
+
+
+class Roster(Struct, frozen=True, kw_only=True):
+    """Who there is."""
+
+    people: Mapping[str, Person]

@@ -1,0 +1,71 @@
+"""One promise on one ticket, and the only transitions time can make on it.
+
+`advance` is the second half of the fold: `timeline.evaluate` places a clock by the ticket's events and then calls it;
+firing calls it again on the stored row when time has passed. So both give the same answer for the same instant.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec import Struct
+
+from shared.contract.tickets import ClockState, TargetKind
+
+
+class Clock(Struct, frozen=True, kw_only=True):
+    """A clock as the fold leaves it; one row of the table `clock` (or `clock_finished`). Instants are aware UTC."""
+
+    target: TargetKind
+    cycle: int
+    """1 for the first; `next_response`, `update` and reopened `resolution` count on."""
+    matched: str
+    """Name of the policy's target line that promised it."""
+    policy_version: int
+    calendar: str
+    state: ClockState
+    started_at: datetime
+    due_at: datetime | None
+    """None while paused."""
+    warn_at: tuple[datetime, ...] = ()
+    """Instants of the warnings for the present due time, ascending; empty while paused."""
+    warned: int = 0
+    """How many warnings of this cycle are behind us, fired or skipped; never falls while the due time stands."""
+    warned_at: datetime | None = None
+    breached_at: datetime | None = None
+    """The due time that passed unanswered; stays after a late answer."""
+    detected_at: datetime | None = None
+    """When we noticed the breach; what `breached_at` is late by is our own lag."""
+    met_at: datetime | None = None
+    """When the promise was kept, in time or late."""
+    ended_at: datetime | None = None
+    """When the clock left the running ones: met, or cancelled."""
+    open_used: timedelta = timedelta()
+    """Open time used up to `ended_at`, or up to the start of the present pause; zero while it runs."""
+    escalate: str | None = None
+    """The ladder to climb when it warns or breaks."""
+
+    @property
+    def is_finished(self) -> bool:
+        """No event or passing of time concerns it any more, but for one that arrives late."""
+        return self.ended_at is not None
+
+    @property
+    def next_fire_at(self) -> datetime | None:
+        """The next instant at which time alone changes this clock, or None."""
+        if self.state is not ClockState.RUNNING or self.ended_at is not None or self.due_at is None:
+            return None
+        if self.warned < len(self.warn_at):
+            return self.warn_at[self.warned]
+        return self.due_at
+
+
+class Change(StrEnum):
+    """What became of a clock: the last words of our own `clock.*` events."""
+
+    STARTED = "started"
+    DUE_CHANGED = "due_changed"
+    WARNED = "warned"
+    MET = "met"
+    BREACHED = "breached"
+    BREACH_RETRACTED = "breach_retracted"
+    CANCELLED = "cancelled"
