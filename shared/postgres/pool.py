@@ -8,6 +8,7 @@ CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 

@@ -1,0 +1,51 @@
+-- name: next_due_at
+-- When the next clock fires: one probe of the index.
+SELECT next_fire_at FROM clock WHERE next_fire_at IS NOT NULL ORDER BY next_fire_at LIMIT 1;
+
+-- name: claim_due_clocks
+-- Clocks that time has to act on, the longest overdue first, locked with their tickets; other workers skip them.
+SELECT c.*, t.source, t.external_id, t.channel, t.urgency
+FROM clock c
+JOIN ticket t ON t.id = c.ticket_id
+WHERE c.next_fire_at < $1
+ORDER BY c.next_fire_at
+LIMIT $2
+FOR NO KEY UPDATE OF c, t SKIP LOCKED;
+
+-- name: save_fired_clocks
+-- What time alone changed on claimed clocks.
+UPDATE clock c
+SET state = k.state, warned = k.warned, warned_at = k.warned_at, breached_at = k.breached_at,
+    detected_at = k.detected_at, next_fire_at = k.next_fire_at
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::smallint[], $6::timestamptz[], $7::timestamptz[],
+            $8::timestamptz[], $9::timestamptz[])
+     AS k (ticket_id, target, cycle, state, warned, warned_at, breached_at, detected_at, next_fire_at)
+WHERE (c.ticket_id, c.target, c.cycle) = (k.ticket_id, k.target, k.cycle);
+
+-- name: load_running_clocks
+-- The running clocks of the given tickets.
+SELECT * FROM clock WHERE ticket_id = ANY($1::uuid[]);
+
+-- name: load_finished_clocks
+-- The finished clocks of the given tickets.
+SELECT * FROM clock_finished WHERE ticket_id = ANY($1::uuid[]);
+
+-- name: delete_running_clocks
+-- Take clocks out of the running ones, to be written anew or moved.
+DELETE FROM clock c
+USING unnest($1::uuid[], $2::text[], $3::integer[]) AS k (ticket_id, target, cycle)
+WHERE (c.ticket_id, c.target, c.cycle) = (k.ticket_id, k.target, k.cycle);
+
+-- name: delete_finished_clocks
+-- Take back clocks that a late event shows to have ended otherwise, or not at all.
+DELETE FROM clock_finished c
+USING unnest($1::uuid[], $2::text[], $3::integer[]) AS k (ticket_id, target, cycle)
+WHERE (c.ticket_id, c.target, c.cycle) = (k.ticket_id, k.target, k.cycle);
+
+-- name: resolve_escalations
+-- Nobody is paged any more for promises that were kept, withdrawn or moved, in the transaction that says so.
+UPDATE escalation e
+SET state = 'resolved', resolved_at = $4, next_step_at = NULL, resolution = k.resolution
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $5::text[]) AS k (ticket_id, target, cycle, resolution)
+WHERE (e.ticket_id, e.target, e.cycle) = (k.ticket_id, k.target, k.cycle) AND e.state <> 'resolved'
+RETURNING e.id, e.ticket_id, e.target, e.cycle, e.generation, e.resolution;

@@ -1,0 +1,35 @@
+-- name: lock_tickets
+-- The stored tickets among the given ones, locked in the order of their ids until the transaction ends.
+SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.policy_version
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, source, external_id)
+JOIN ticket t USING (tenant, source, external_id)
+ORDER BY t.id
+FOR NO KEY UPDATE OF t;
+
+-- name: known_events
+-- Which of the given events the log already has.
+SELECT e.tenant, e.event_id, e.ticket_id
+FROM unnest($1::text[], $2::text[]) AS k (tenant, event_id)
+JOIN ticket_event e USING (tenant, event_id);
+
+-- name: load_events
+-- The logs of the given tickets.
+SELECT e.ticket_id, e.event_id, e.occurred_at, e.data
+FROM ticket_event e
+WHERE e.ticket_id = ANY($1::uuid[]);
+
+-- name: update_tickets
+-- What the fold says now of stored tickets.
+UPDATE ticket t
+SET status = k.status, opened_at = k.opened_at, solved_at = k.solved_at, channel = k.channel, urgency = k.urgency,
+    theme = k.theme, language = k.language, subject = k.subject, requester_key = k.requester_key,
+    requester_tier = k.requester_tier, matched = k.matched, needs = k.needs, prefers = k.prefers::text[],
+    rules = k.rules::text[], pool = k.pool, policy_version = k.policy_version
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::text[], $15::text[],
+            $16::text[], $17::integer[])
+     AS k (id, status, opened_at, solved_at, channel, urgency, theme, language, subject, requester_key,
+           requester_tier, matched, needs, prefers, rules, pool, policy_version)
+WHERE t.id = k.id;
