@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from shared.contract.tickets import Channel, Urgency
-from shared.sla.policy import Condition, SlaPolicy
+from shared.sla.condition import Condition
+from shared.sla.policy import SlaPolicy
 
 
 class Bind(StrEnum):

@@ -6,41 +6,14 @@ Pure data with the matching on it. Targets are an ordered list and the first mat
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
-from shared.contract.tickets import Channel, Status, TargetKind, Urgency
+from shared.contract.tickets import Status, TargetKind
 from shared.sla.calendar import Calendar
-
-
-class Fields(Struct, frozen=True, kw_only=True):
-    """What a rule can see of a ticket at one instant."""
-
-    channel: Channel
-    urgency: Urgency = Urgency.NORMAL
-    theme: str = "unknown"
-    language: str = ""
-    source: str = ""
-    requester_key: str = ""
-    requester_tier: str = ""
-    attributes: Mapping[str, Any] = {}
-    text: str = ""
-    """Subject and text, joined by a line break."""
-
-
-class Classification(Struct, frozen=True, kw_only=True):
-    """What the rules say of a ticket (routing-rules 2)."""
-
-    channel: Channel
-    urgency: Urgency
-    theme: str
-    language: str
-    needs: tuple[tuple[str, int], ...] = ()
-    """Mandatory skills with the least level, 1 to 5."""
-    prefers: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ()
-    """Names of the rules that hit, in the order of the policy."""
+from shared.sla.condition import Condition
+from shared.sla.fields import Fields
 
 
 class BusinessDays(Struct, frozen=True):
@@ -74,7 +47,7 @@ class Target(Struct, frozen=True, kw_only=True):
     name: str
     calendar: str
     promises: Mapping[TargetKind, Promise]
-    when: "Condition | None" = None
+    when: Condition | None = None
     warn: tuple[WarnAt, ...] = ()
     escalate: str | None = None
     pauses_while: Mapping[TargetKind, frozenset[Status]] = {}

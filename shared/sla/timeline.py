@@ -13,7 +13,8 @@ from msgspec import Struct
 from shared.contract.events import TicketEvent
 from shared.contract.tickets import Status, Urgency
 from shared.sla.clock import Change, Clock
-from shared.sla.policy import Classification, Fields, SlaPolicy
+from shared.sla.fields import Classification, Fields
+from shared.sla.policy import SlaPolicy
 
 
 class Facts(Struct, frozen=True, kw_only=True):

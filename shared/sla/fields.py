@@ -1,0 +1,37 @@
+"""What rules see of a ticket, and what they say of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from shared.contract.tickets import Channel, Urgency
+
+
+class Fields(Struct, frozen=True, kw_only=True):
+    """What a rule can see of a ticket at one instant."""
+
+    channel: Channel
+    urgency: Urgency = Urgency.NORMAL
+    theme: str = "unknown"
+    language: str = ""
+    source: str = ""
+    requester_key: str = ""
+    requester_tier: str = ""
+    attributes: Mapping[str, Any] = {}
+    text: str = ""
+    """Subject and text, joined by a line break."""
+
+
+class Classification(Struct, frozen=True, kw_only=True):
+    """What the rules say of a ticket (routing-rules 2)."""
+
+    channel: Channel
+    urgency: Urgency
+    theme: str
+    language: str
+    needs: tuple[tuple[str, int], ...] = ()
+    """Mandatory skills with the least level, 1 to 5."""
+    prefers: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    """Names of the rules that hit, in the order of the policy."""
