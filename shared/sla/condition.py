@@ -4,10 +4,10 @@ Fields are compared as text without regard to case, so `Gold`, `gold` and, for a
 Users' patterns run on RE2: time linear in the text, whatever they wrote (routing-rules 2).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 from shared.sla.fields import Fields
 
@@ -26,7 +26,9 @@ _SEARCH_MEMORY = 64 << 20
 _EDGE = r"[\x00-/:-@\[-^`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff0f}]"
 """What may stand beside a whole word: no letter, no digit, no underscore."""
 
-_Reader: TypeAlias = Callable[[Fields], Any]
+_NOTHING: frozenset[int] = frozenset()
+
+Reader: TypeAlias = Callable[[Fields], Any]
 
 
 class BadPattern(ValueError):
@@ -86,12 +88,17 @@ class Condition:
 
     __slots__ = ("_checks", "_search", "comparisons", "patterns")
 
-    def __init__(self, comparisons: Mapping[str, frozenset[str]] = {}, patterns: tuple[str, ...] = ()) -> None:  # noqa: B006
+    def __init__(self, comparisons: Mapping[str, frozenset[str]], patterns: tuple[str, ...] = ()) -> None:
         """`comparisons` maps fields to the canonical values of which one must be there; of `patterns` one must be found."""
         self.comparisons = dict(comparisons)
         self.patterns = patterns
-        self._checks = tuple((_reader(field), values) for field, values in self.comparisons.items())
-        self._search = re2.compile("|".join(f"(?:{part})" for part in patterns), options()).search if patterns else None
+        self._checks = tuple((reader(field), values) for field, values in self.comparisons.items())
+        self._search = re2.compile(self.joined_patterns, options()).search if patterns else None
+
+    @property
+    def joined_patterns(self) -> str:
+        """One expression that finds what any of the patterns finds."""
+        return "|".join(f"(?:{part})" for part in self.patterns)
 
     def holds_for(self, fields: Fields) -> bool:
         """Whether all comparisons hold and, if there are patterns, one of them is in the text."""
@@ -120,6 +127,27 @@ class Condition:
         return f"Condition({self.comparisons!r}, {self.patterns!r})"
 
 
+class TextSearch:
+    """The patterns of many conditions, searched in one pass over a text."""
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        """Raises `BadPattern` where they are too large together."""
+        self._search = re2.Set.SearchSet(options()) if conditions else None
+        if self._search is not None:
+            for when in conditions:
+                self._search.Add(when.joined_patterns)
+            try:
+                self._search.Compile()
+            except re2.error:
+                raise BadPattern("all words and expressions together are too large to search for at once") from None
+
+    def found_in(self, text: str) -> frozenset[int]:
+        """Places in the list of those conditions one of whose patterns is in the text."""
+        if self._search is None or not text:
+            return _NOTHING
+        return frozenset(self._search.Match(searchable(text)))
+
+
 def _checked(expression: str) -> str:
     try:
         compiled = re2.compile(expression, options(_PATTERN_MEMORY))
@@ -137,13 +165,14 @@ def _has_boundary(character: str) -> bool:
     return character.isdigit() or character.lower() != character.upper()
 
 
-def _reader(field: str) -> _Reader:
+def reader(field: str) -> Reader:
+    """How to get the canonical value of a field; a tuple where it is a list or, as with a language, has a general form (the last)."""
     if field.startswith(ATTRIBUTE):
         return _attribute_reader(field.removeprefix(ATTRIBUTE))
     return _READERS[field]
 
 
-def _attribute_reader(name: str) -> _Reader:
+def _attribute_reader(name: str) -> Reader:
     path = name.split(".")
 
     def read(fields: Fields) -> Any:  # noqa: ANN401 - a text, or a tuple of texts where the attribute is a list
@@ -172,7 +201,7 @@ def _languages(fields: Fields) -> tuple[str, ...]:
     return (language, language.partition("-")[0])
 
 
-_READERS: dict[str, _Reader] = {
+_READERS: dict[str, Reader] = {
     "channel": lambda fields: fields.channel,
     "urgency": lambda fields: fields.urgency,
     "theme": lambda fields: fields.theme.casefold(),

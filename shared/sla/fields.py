@@ -1,4 +1,4 @@
-"""What rules see of a ticket, and what they say of it."""
+"""What a rule can see of a ticket, and what the rules say of it."""
 
 from collections.abc import Mapping
 from typing import Any
