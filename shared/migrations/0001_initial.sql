@@ -50,6 +50,7 @@ CREATE TABLE agent (
     contacts           jsonb NOT NULL DEFAULT '[]',
     primary_used       integer NOT NULL DEFAULT 0 CHECK (primary_used >= 0),
     interruptible_used integer NOT NULL DEFAULT 0 CHECK (interruptible_used >= 0),
+    calls              integer NOT NULL DEFAULT 0 CHECK (calls >= 0), -- on the phone: no new work
     over_capacity      boolean NOT NULL DEFAULT false,    -- set only by an assignment by hand, which is obeyed
     last_assigned_at   timestamptz,
     PRIMARY KEY (tenant, key),
@@ -182,6 +183,7 @@ CREATE TABLE queued (
 CREATE INDEX queued_order ON queued (tenant, pool, signature, band, order_rank, order_at, queued_at, ticket_id);
 CREATE INDEX queued_late ON queued (tenant, pool, latest_start_at) WHERE band = 1;
 CREATE INDEX queued_rescue ON queued (tenant, pool, rescue_at) WHERE band = 2;
+CREATE INDEX queued_new ON queued (tenant, pool) WHERE reason = 'new';
 
 CREATE TABLE assignment (
     id            uuid PRIMARY KEY,
@@ -189,6 +191,7 @@ CREATE TABLE assignment (
     ticket_id     uuid NOT NULL,
     agent         text NOT NULL,
     pool          text NOT NULL,
+    channel       text NOT NULL DEFAULT 'other',
     units         integer NOT NULL,
     interruptible boolean NOT NULL,
     by_hand       boolean NOT NULL DEFAULT false,
