@@ -127,6 +127,14 @@ async def load(connection: Connection, ticket_ids: Sequence[UUID]) -> dict[UUID,
     return clocks
 
 
+def is_same(stored: Clock, clock: Clock) -> bool:
+    """Whether a clock's row would stay as it is."""
+    if stored.is_finished != clock.is_finished:
+        return False
+    record = _finished_record if clock.is_finished else _running_record
+    return record(ClockRow("", _NOBODY, stored)) == record(ClockRow("", _NOBODY, clock))
+
+
 async def insert(connection: Connection, rows: Iterable[ClockRow]) -> None:
     """Store clocks that have no row yet."""
     running: list[tuple[object, ...]] = []
@@ -206,6 +214,7 @@ def announce(  # noqa: PLR0913 - one event has that many sides
     )
 
 
+_NOBODY = UUID(int=0)
 _NOTHING = timedelta()
 _KINDS = {change: f"clock.{change}" for change in Change}
 

@@ -1,0 +1,123 @@
+"""What new events make of one ticket: its fields, its clocks, and whether it waits for an owner.
+
+Pure: the log and what is stored go in, what to store comes out. Everything about time is in `shared.sla.timeline`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from shared.contract.events import Assigned, TicketEvent
+from shared.contract.ledger import Ticket
+from shared.contract.tickets import Status, TargetKind
+from shared.policy.document import Policy
+from shared.sla import timeline
+from shared.sla.clock import Change, Clock
+from shared.sla.timeline import Classify, Evaluation
+
+_encode = msgspec.json.Encoder().encode
+_RESPONSES = (TargetKind.FIRST_RESPONSE, TargetKind.NEXT_RESPONSE)
+
+
+class Ownership(StrEnum):
+    """What the new events mean for who has the ticket."""
+
+    AS_IT_IS = "as_it_is"
+    WAITS = "waits"
+    """It came into being, or came back: somebody has to take it."""
+    BY_HAND = "by_hand"
+    """The helpdesk named an agent."""
+    TAKEN_BACK = "taken_back"
+    """The helpdesk took it from its agent."""
+    OVER = "over"
+    """Nobody works on it any more."""
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """A ticket after its events: what to store, and what to say."""
+
+    ticket: Ticket
+    clocks: tuple[Clock, ...]
+    changes: tuple[tuple[Change, Clock], ...]
+    evaluation: Evaluation
+    ownership: Ownership
+
+
+def stand(
+    identity: tuple[UUID, str, str, str],
+    before: Ticket | None,
+    stored: Sequence[Clock],
+    log: Sequence[TicketEvent],
+    arrived: Iterable[TicketEvent],
+    policy: Policy,
+    classify: Classify,
+    now: datetime,
+) -> Standing:
+    """Fold a ticket's whole log (with what just `arrived` in it) over what is stored of it.
+
+    `identity` is (id, tenant, source, external id); `before` is None for a new ticket.
+    """
+    evaluation = timeline.place(log, policy.sla, classify, now)
+    clocks, changes = timeline.reconcile(stored, evaluation.clocks, now)
+    return Standing(
+        ticket=_ticket(identity, evaluation, policy),
+        clocks=clocks,
+        changes=changes,
+        evaluation=evaluation,
+        ownership=_ownership(before, evaluation, arrived),
+    )
+
+
+def owed(clocks: Iterable[Clock]) -> Clock | None:
+    """The clock that orders the queue: of the response still owed, else of whatever is due first."""
+    running = [clock for clock in clocks if clock.due_at is not None and not clock.is_finished]
+    responses = [clock for clock in running if clock.target in _RESPONSES]
+    return min(responses or running, key=_due, default=None)
+
+
+def _due(clock: Clock) -> datetime:
+    assert clock.due_at is not None
+    return clock.due_at
+
+
+def _ticket(identity: tuple[UUID, str, str, str], evaluation: Evaluation, policy: Policy) -> Ticket:
+    ticket_id, tenant, source, external_id = identity
+    facts, verdict = evaluation.facts, evaluation.classification
+    return Ticket(
+        id=ticket_id,
+        tenant=tenant,
+        source=source,
+        external_id=external_id,
+        status=evaluation.status,
+        opened_at=evaluation.opened_at,
+        solved_at=evaluation.solved_at,
+        channel=verdict.channel if verdict else None,
+        urgency=verdict.urgency if verdict else None,
+        theme=verdict.theme if verdict else None,
+        language=verdict.language if verdict else None,
+        subject=facts.subject if facts else None,
+        requester_key=facts.requester_key or None if facts else None,
+        requester_tier=facts.requester_tier or None if facts else None,
+        matched=evaluation.matched,
+        needs=_encode(verdict.needs) if verdict else b"[]",
+        prefers=verdict.prefers if verdict else (),
+        rules=verdict.rules if verdict else (),
+        pool=policy.pool,
+        policy_version=policy.version,
+    )
+
+
+def _ownership(before: Ticket | None, evaluation: Evaluation, arrived: Iterable[TicketEvent]) -> Ownership:
+    if evaluation.opened_at is None:
+        return Ownership.AS_IT_IS
+    if evaluation.status.is_over:
+        return Ownership.OVER
+    if any(isinstance(event.data, Assigned) for event in arrived):
+        return Ownership.BY_HAND if evaluation.assigned_by_hand else Ownership.TAKEN_BACK
+    if before is None or before.opened_at is None:
+        return Ownership.BY_HAND if evaluation.assigned_by_hand else Ownership.WAITS
+    return Ownership.WAITS if Status(before.status).is_over else Ownership.AS_IT_IS

@@ -1,0 +1,144 @@
+"""The hallway behind every door: batches of ticket events, recorded once whatever happens.
+
+A batch is one transaction. HTTP callers are put into batches with each other (group commit) and wait until theirs has
+been committed and its pools matched. An event that the database can't store is found by halving its batch.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+from msgspec import Struct
+
+from services.router import recording
+from services.router.assignment import Assignment
+from services.router.errors import IntakeFull, IntakeUnavailable
+from services.router.metrics import RouterMetrics
+from services.router.recording import Receipt, Recorded
+from shared import timesource
+from shared.contract.events import Rejected, TicketEvent
+from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
+from shared.postgres.pool import Pool
+
+BATCH = 500
+QUEUE = 2_000
+"""Callers that may wait at once; more are told to come again."""
+BATCHES_AT_ONCE = 2
+"""One commits while the next is prepared; more gain nothing (measured)."""
+_ATTEMPTS = 5
+_FIRST_RETRY_SECONDS = 0.02
+_SUBMIT_SECONDS = 20.0
+
+_RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_OUTAGES = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
+            asyncpg.InsufficientResourcesError, OSError, TimeoutError)  # fmt: skip
+
+
+class _Waiting(Struct, frozen=True):
+    events: Sequence[TicketEvent]
+    answer: "asyncio.Future[list[Receipt]]"
+
+
+class Intake:
+    """Records ticket events for all doors of one process."""
+
+    def __init__(
+        self, pool: Pool, shelf: PolicyShelf, assignment: Assignment, relay: Relay, metrics: RouterMetrics
+    ) -> None:
+        self._pool = pool
+        self._shelf = shelf
+        self._assignment = assignment
+        self._relay = relay
+        self._metrics = metrics
+        self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE)
+
+    async def submit(self, events: Sequence[TicketEvent]) -> list[Receipt]:
+        """Record a caller's events together with those of others; a receipt for each, in order.
+
+        Returns when they are committed and whoever could be found owns the tickets. Raises `IntakeFull`, or
+        `IntakeUnavailable`: then it may or may not be stored, and the same events can be sent again.
+        """
+        waiting = _Waiting(events, asyncio.get_running_loop().create_future())
+        try:
+            self._waiting.put_nowait(waiting)
+        except asyncio.QueueFull:
+            raise IntakeFull from None
+        try:
+            async with asyncio.timeout(_SUBMIT_SECONDS):
+                return await waiting.answer
+        except TimeoutError:
+            raise IntakeUnavailable from None
+
+    async def run(self) -> None:
+        """Serve `submit` until cancelled; what was taken is answered before this returns."""
+        limit = asyncio.Semaphore(BATCHES_AT_ONCE)
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                await limit.acquire()
+                callers = await self._next_callers()
+                batches.create_task(self._serve(callers)).add_done_callback(lambda _: limit.release())
+
+    async def _next_callers(self) -> list[_Waiting]:
+        callers = [await self._waiting.get()]
+        size = len(callers[0].events)
+        while size < BATCH and not self._waiting.empty():
+            callers.append(self._waiting.get_nowait())
+            size += len(callers[-1].events)
+        return callers
+
+    async def _serve(self, callers: list[_Waiting]) -> None:
+        try:
+            receipts = iter(await self.process([event for caller in callers for event in caller.events]))
+        except IntakeUnavailable as error:
+            for caller in callers:
+                if not caller.answer.done():
+                    caller.answer.set_exception(error)
+            return
+        for caller in callers:
+            mine = [next(receipts) for _ in caller.events]
+            if not caller.answer.done():
+                caller.answer.set_result(mine)
+
+    async def process(self, events: Sequence[TicketEvent]) -> list[Receipt]:
+        """Record one batch and match its pools; raises `IntakeUnavailable` where the database stays away."""
+        started = timesource.monotonic()
+        receipts, pools = await self._record(events)
+        self._metrics.handling.labels(stage="record").observe(timesource.monotonic() - started)
+        for tenant, pool in sorted(pools):
+            try:
+                await self._assignment.run(tenant, pool)
+            except _OUTAGES + _RACES:
+                self._metrics.matching_put_off.inc()  # committed is committed: the sweep matches within a second
+        return receipts
+
+    async def _record(self, events: Sequence[TicketEvent]) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
+        try:
+            recorded = await self._transact(events)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, OverflowError) as error:
+            if len(events) > 1:
+                half = len(events) // 2
+                first, first_pools = await self._record(events[:half])
+                second, second_pools = await self._record(events[half:])
+                return first + second, first_pools | second_pools
+            return [Receipt(rejected=Rejected("unstorable", f"the database refuses it: {error}"))], frozenset()
+        self._relay.post(recorded.saved.announcements)
+        self._metrics.count(recorded)
+        return recorded.receipts, recorded.saved.pools
+
+    async def _transact(self, events: Sequence[TicketEvent]) -> Recorded:
+        """One transaction, again after a race or a lost connection: the events' ids make that harmless."""
+        delay = _FIRST_RETRY_SECONDS
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    return await recording.record(connection, self._shelf, events)
+            except _RACES:
+                if attempt == _ATTEMPTS:
+                    raise
+            except _OUTAGES as error:
+                if attempt == _ATTEMPTS:
+                    raise IntakeUnavailable from error
+                await timesource.pause(delay)
+                delay *= 3
+        raise AssertionError("unreachable")

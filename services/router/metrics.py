@@ -1,0 +1,106 @@
+"""What the router tells Prometheus; names and labels are those of the interface, closed sets only."""
+
+from collections import Counter as Tally
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.router.recording import Recorded
+from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency
+from shared.sla.clock import Change
+
+_SOURCES = 20
+"""So many helpdesks get a label of their own; more are `other`."""
+RESPONSE_BUCKETS = (30, 60, 120, 300, 900, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 432000, 864000)
+HANDLING_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class RouterMetrics:
+    """The router's own counters; assignment and HTTP bring theirs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.received = Counter(
+            "sla_tickets_received_total", "Tickets opened.", ["source", "channel"], registry=registry
+        )
+        self.rejected = Counter(
+            "sla_tickets_rejected_total", "Events that could not be used, by reason.", ["reason"], registry=registry
+        )
+        self.duplicates = Counter(
+            "sla_events_duplicate_total", "Events that were known already.", registry=registry
+        )
+        self.classified = Counter(
+            "sla_tickets_classified_total",
+            "Tickets opened, once for each rule that hit (`none` where none did).",
+            ["channel", "urgency", "rule"],
+            registry=registry,
+        )
+        self.outcomes = Counter(
+            "sla_target_outcomes_total",
+            "Promises kept or broken; broken ones are counted at the deadline.",
+            ["target", "channel", "urgency", "outcome"],
+            registry=registry,
+        )
+        self.response = Histogram(
+            "sla_response_seconds",
+            "Open time a promise took.",
+            ["target", "channel", "urgency"],
+            buckets=RESPONSE_BUCKETS,
+            registry=registry,
+        )
+        self.no_target = Counter("sla_tickets_without_target_total", "Tickets to which nothing was promised.", registry=registry)
+        self.handling = Histogram(
+            "sla_event_handling_seconds",
+            "How long a batch of events took us, by stage.",
+            ["stage"],
+            buckets=HANDLING_BUCKETS,
+            registry=registry,
+        )
+        self.consumer_pending = Gauge(
+            "sla_consumer_pending", "Events waiting in JetStream for the router.", registry=registry
+        )
+        self.outbox_oldest = Gauge(
+            "sla_outbox_oldest_seconds", "Age of the oldest event of ours that is not published.", registry=registry
+        )
+        self.matching_put_off = Counter(
+            "sla_matching_put_off_total", "Matching runs left to the sweep because the database was away.", registry=registry
+        )
+        self._sources: set[str] = set()
+        for reason in ("unparseable", "invalid", "unknown_type", "future", "unstorable"):
+            self.rejected.labels(reason=reason)
+        for channel in Channel:
+            for urgency in Urgency:
+                for target in TargetKind:
+                    self.outcomes.labels(target=target, channel=channel, urgency=urgency, outcome="met")
+
+    def count(self, recorded: Recorded) -> None:
+        """Count a committed batch."""
+        for receipt in recorded.receipts:
+            if receipt.rejected is not None:
+                self.rejected.labels(receipt.rejected.reason).inc()
+            elif receipt.is_duplicate:
+                self.duplicates.inc()
+        received: Tally[tuple[str, str]] = Tally()
+        classified: Tally[tuple[str, str, str]] = Tally()
+        outcomes: Tally[tuple[str, str, str, str]] = Tally()
+        for item in recorded.touched:
+            ticket = item.standing.ticket
+            channel, urgency = ticket.channel or Channel.OTHER, ticket.urgency or Urgency.NORMAL
+            if ticket.opened_at is not None and (item.before is None or item.before.opened_at is None):
+                received[self._source(ticket.source), channel] += 1
+                for rule in ticket.rules or ("none",):
+                    classified[channel, urgency, rule] += 1
+                if ticket.matched is None:
+                    self.no_target.inc()
+            for change, clock in item.standing.changes:
+                if change is Change.MET:
+                    self.response.labels(clock.target, channel, urgency).observe(clock.open_used.total_seconds())
+                if change is Change.BREACHED or (change is Change.MET and clock.state is ClockState.MET):
+                    outcomes[clock.target, channel, urgency, change] += 1
+        for counter, tally in ((self.received, received), (self.classified, classified), (self.outcomes, outcomes)):
+            for labels, n in tally.items():
+                counter.labels(*labels).inc(n)
+
+    def _source(self, source: str) -> str:
+        if source not in self._sources and len(self._sources) >= _SOURCES:
+            return "other"
+        self._sources.add(source)
+        return source

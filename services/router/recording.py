@@ -1,0 +1,152 @@
+"""A batch of ticket events in one transaction: log, fold, clocks, queue, outbox.
+
+Nothing here is ticket by ticket where the database is concerned: each step is one statement for the whole batch.
+Lock order: tickets by id, then their queue rows, then agents.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from msgspec import Struct
+
+from services.router import saving
+from services.router.domain.classify import classify
+from services.router.domain.standing import stand
+from services.router.saving import Saved, Touched
+from shared import ids
+from shared.contract.events import Rejected, TicketEvent
+from shared.contract.ledger import Ticket
+from shared.ledger import clocks as clock_rows
+from shared.ledger import tickets as ticket_rows
+from shared.ledger.policies import PolicyShelf
+from shared.policy.document import Policy
+from shared.postgres import time as database_time
+from shared.postgres.pool import Connection
+from shared.sla.timeline import Classify
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+"""An event dated later than this is refused (sla-rules 1)."""
+LATE_AFTER = timedelta(days=30)
+"""An event older than this is taken, and flagged."""
+
+_Identity = tuple[str, str, str]
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """What became of one event."""
+
+    ticket_id: UUID | None = None
+    is_new_ticket: bool = False
+    is_duplicate: bool = False
+    is_late: bool = False
+    """It happened over 30 days ago."""
+    rejected: Rejected | None = None
+    """Why nothing was stored of it."""
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What a batch comes to; what is in it holds once the caller has committed."""
+
+    receipts: list[Receipt]
+    touched: list[Touched]
+    saved: Saved
+
+
+async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[TicketEvent]) -> Recorded:
+    """Store the events and all that follows from them; the caller owns the transaction.
+
+    Raises asyncpg.UniqueViolationError where another process stored one of them meanwhile: roll back and call again.
+    """
+    now = await database_time.now(connection)
+    receipts: list[Receipt | None] = [_refusal(event, now) for event in arrived]
+    stored = {
+        (ticket.tenant, ticket.source, ticket.external_id): ticket
+        for ticket in await ticket_rows.lock(connection, {_identity(event) for event in arrived})
+    }
+    ticket_ids = {identity: ticket.id for identity, ticket in stored.items()}
+    in_log: dict[tuple[str, str], UUID] = await ticket_rows.known_events(
+        connection, {(event.tenant, event.id) for event in arrived}
+    )
+    fresh: dict[_Identity, list[TicketEvent]] = {}
+    for index, event in enumerate(arrived):
+        if receipts[index] is None:
+            identity, key = _identity(event), (event.tenant, event.id)
+            ticket_id = ticket_ids.get(identity) or ids.uuid7(now)
+            if key not in in_log:
+                in_log[key] = ticket_ids[identity] = ticket_id
+                fresh.setdefault(identity, []).append(event)
+                receipts[index] = Receipt(
+                    ticket_id=ticket_id,
+                    is_new_ticket=identity not in stored,
+                    is_late=event.occurred_at < now - LATE_AFTER,
+                )
+            elif in_log[key] == ticket_id:
+                receipts[index] = Receipt(ticket_id=ticket_id, is_duplicate=True)
+            else:
+                receipts[index] = Receipt(rejected=Rejected("invalid", _ID_TAKEN.format(event.id)))
+    touched = await _fold(connection, shelf, fresh, stored, ticket_ids, now)
+    saved = await saving.save(connection, touched, now)
+    return Recorded(receipts=[receipt for receipt in receipts if receipt is not None], touched=touched, saved=saved)
+
+
+async def _fold(  # noqa: PLR0913 - the parts of one step
+    connection: Connection,
+    shelf: PolicyShelf,
+    fresh: dict[_Identity, list[TicketEvent]],
+    stored: dict[_Identity, Ticket],
+    ticket_ids: dict[_Identity, UUID],
+    now: datetime,
+) -> list[Touched]:
+    """How each ticket stands with what is new of it."""
+    known = [stored[identity] for identity in fresh if identity in stored]
+    logs = await ticket_rows.load_logs(connection, known) if known else {}
+    clocks = await clock_rows.load(connection, [ticket.id for ticket in known]) if known else {}
+    judges = _Judges(connection, shelf)
+    touched = []
+    for identity, events in fresh.items():
+        before = stored.get(identity)
+        policy, classifier = await judges.of(identity[0], before)
+        ticket_id = ticket_ids[identity]
+        log = [*logs[ticket_id], *events] if before else events
+        rows = clocks[ticket_id] if before else []
+        standing = stand((ticket_id, *identity), before, rows, log, events, policy, classifier, now)
+        touched.append(Touched(before=before, stored=rows, arrived=events, standing=standing, policy=policy))
+    return touched
+
+
+_ID_TAKEN = "id {!r} is already that of an event of another ticket: give each event an id of its own"
+
+
+def _identity(event: TicketEvent) -> _Identity:
+    return event.tenant, event.source, event.ticket
+
+
+def _refusal(event: TicketEvent, now: datetime) -> Receipt | None:
+    """A receipt for an event dated into the future; None where there is nothing against it."""
+    if event.occurred_at <= now + FUTURE_TOLERANCE:
+        return None
+    detail = f"happens at {event.occurred_at.isoformat()}, over 5 minutes after now ({now.isoformat()}): check the sender's clock"
+    return Receipt(rejected=Rejected("future", detail))
+
+
+class _Judges:
+    """The policy versions a batch needs, each with its classifier and fetched once."""
+
+    def __init__(self, connection: Connection, shelf: PolicyShelf) -> None:
+        self._connection = connection
+        self._shelf = shelf
+        self._known: dict[tuple[str, int | None], tuple[Policy, Classify]] = {}
+
+    async def of(self, tenant: str, ticket: Ticket | None) -> tuple[Policy, Classify]:
+        """The version that judges this ticket: its own, or the newest for one that hasn't been opened yet."""
+        version = ticket.policy_version if ticket and ticket.opened_at else None
+        judge = self._known.get((tenant, version))
+        if judge is None:
+            if version is None:
+                policy = await self._shelf.current(self._connection, tenant)
+            else:
+                policy = await self._shelf.version(self._connection, tenant, version)
+            judge = self._known[tenant, version] = (policy, partial(classify, policy))
+        return judge

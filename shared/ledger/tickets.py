@@ -1,0 +1,85 @@
+"""Tickets and their logs in SQL."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from shared.contract import events
+from shared.contract.events import TicketEvent
+from shared.contract.ledger import Ticket
+from shared.ledger import QUERIES
+from shared.postgres.pool import Connection
+
+_TICKET = (
+    "id", "tenant", "source", "external_id", "status", "opened_at", "solved_at", "channel", "urgency", "theme",
+    "language", "subject", "requester_key", "requester_tier", "matched", "needs", "prefers", "rules", "pool",
+    "policy_version",
+)  # fmt: skip
+_EVENT = ("ticket_id", "event_id", "tenant", "occurred_at", "received_at", "data")
+
+
+async def lock(connection: Connection, identities: Iterable[tuple[str, str, str]]) -> list[Ticket]:
+    """The stored ones among tickets given as (tenant, source, external id), locked until the transaction ends."""
+    rows = await connection.fetch(QUERIES["lock_tickets"], *map(list, zip(*identities, strict=True)))
+    return [Ticket(**dict(row)) for row in rows]
+
+
+async def known_events(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+    """Those of the events, given as (tenant, event id), that a log already has, with their ticket."""
+    rows = await connection.fetch(QUERIES["known_events"], *map(list, zip(*keys, strict=True)))
+    return {(row["tenant"], row["event_id"]): row["ticket_id"] for row in rows}
+
+
+async def load_logs(connection: Connection, tickets: Iterable[Ticket]) -> dict[UUID, list[TicketEvent]]:
+    """The events of each ticket, in no order."""
+    by_id = {ticket.id: ticket for ticket in tickets}
+    logs: dict[UUID, list[TicketEvent]] = {ticket_id: [] for ticket_id in by_id}
+    for row in await connection.fetch(QUERIES["load_events"], list(by_id)):
+        ticket = by_id[row["ticket_id"]]
+        logs[ticket.id].append(
+            TicketEvent(
+                tenant=ticket.tenant,
+                id=row["event_id"],
+                source=ticket.source,
+                ticket=ticket.external_id,
+                occurred_at=row["occurred_at"],
+                data=events.decode_data(row["data"]),
+            )
+        )
+    return logs
+
+
+async def insert(connection: Connection, tickets: Iterable[Ticket]) -> None:
+    """Store new tickets; raises asyncpg.UniqueViolationError where another process was first."""
+    await connection.copy_records_to_table(
+        "ticket", records=[tuple(getattr(ticket, name) for name in _TICKET) for ticket in tickets], columns=_TICKET
+    )
+
+
+async def update(connection: Connection, tickets: Sequence[Ticket]) -> None:
+    """Store what became of locked tickets."""
+    columns = {name: [getattr(ticket, name) for ticket in tickets] for name in _TICKET if name not in _IDENTITY}
+    for name in ("prefers", "rules"):
+        columns[name] = [_array_literal(values) for values in columns[name]]
+    await connection.execute(QUERIES["update_tickets"], [ticket.id for ticket in tickets], *columns.values())
+
+
+async def append(connection: Connection, entries: Iterable[tuple[UUID, TicketEvent]], now: datetime) -> None:
+    """Add events to the logs of their tickets; raises asyncpg.UniqueViolationError where one is there already."""
+    await connection.copy_records_to_table(
+        "ticket_event",
+        records=[
+            (ticket_id, event.id, event.tenant, event.occurred_at, now, events.encode_data(event.data))
+            for ticket_id, event in entries
+        ],
+        columns=_EVENT,
+    )
+
+
+_IDENTITY = frozenset({"id", "tenant", "source", "external_id"})
+
+
+def _array_literal(values: Sequence[str]) -> str:
+    """A list as PostgreSQL writes arrays: unnest would flatten a list of lists."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
