@@ -1,0 +1,146 @@
+"""The HTTP surface of a service: its routes inside Litestar, and the edge around that.
+
+`build_app` is the only way in: it adds health, metrics and the API's own description, and refuses routes that do not say
+who may call them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from litestar import Litestar, get
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from shared.contract.access import Caller
+from shared.contract.problems import Kind, Refused
+from shared.web import answers, failures, health, openapi, reference
+from shared.web.bodies import LARGEST_BODY, Call
+from shared.web.edge import Edge, HttpMetrics, OpenPaths
+from shared.web.failures import Translate
+from shared.web.health import Check
+from shared.web.keyring import KeyRing
+from shared.web.operations import operation, operation_of
+
+
+class Title(Struct, frozen=True, kw_only=True):
+    """What the API's description says of the service."""
+
+    name: str
+    version: str
+    description: str
+
+
+def build_app(
+    *,
+    title: Title,
+    routes: Sequence[HTTPRouteHandler],
+    keyring: KeyRing,
+    registry: CollectorRegistry,
+    checks: Mapping[str, Check],
+    state: Mapping[str, object] | None = None,
+    translations: Mapping[type[Exception], Translate] | None = None,
+    metrics_open: bool = False,
+    docs_open: bool = False,
+) -> Edge:
+    """The ASGI application of a service.
+
+    `state` is what handlers find in `request.app.state`; `translations` says how the service's own exceptions are
+    answered. `/metrics` and the API's description need a key unless they are said to be open.
+    """
+    translations = translations or {}
+    litestar = Litestar(
+        route_handlers=[
+            *routes,
+            *health.routes(checks, registry, metrics_open=metrics_open),
+            *_description_routes(title, is_open=docs_open),
+        ],
+        guards=[_allowed],
+        exception_handlers=failures.handlers(translations),
+        state=State(dict(state or {})),
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=None,
+        logging_config=None,
+    )
+    undeclared = [
+        f"{method} {route.path_format}"
+        for route in _http_routes(litestar)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if method != "OPTIONS" and operation_of(handler) is None
+    ]
+    if undeclared:
+        raise ValueError(f"say who may call {', '.join(undeclared)}: `opt=operation(...)`")
+    return Edge(
+        litestar,
+        keyring=keyring,
+        open_paths=OpenPaths(
+            route.path_format
+            for route in _http_routes(litestar)
+            for handler in route.route_handlers
+            if (declared := operation_of(handler)) is not None and declared.scopes is None
+        ),
+        metrics=HttpMetrics(registry),
+        translations=translations,
+    )
+
+
+async def _allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    declared = operation_of(handler)
+    if declared is not None and declared.scopes is None:
+        return
+    caller = connection.scope.get("user")
+    if not isinstance(caller, Caller):
+        raise Refused(Kind.NO_KEY, "send an API key as `Authorization: Bearer dc_...`")
+    if declared is not None and declared.scopes and not caller.may(*declared.scopes):
+        wanted = " or ".join(declared.scopes)
+        raise Refused(Kind.FORBIDDEN, f"this takes a key with the scope {wanted}; this one has {_said(caller)}")
+
+
+def _said(caller: Caller) -> str:
+    return ", ".join(sorted(caller.scopes)) or "none"
+
+
+def _http_routes(litestar: Litestar) -> list[HTTPRoute]:
+    return [route for route in litestar.routes if isinstance(route, HTTPRoute)]
+
+
+def _description_routes(title: Title, *, is_open: bool) -> list[HTTPRouteHandler]:
+    made: dict[str, bytes] = {}
+
+    def description(litestar: Litestar, form: str) -> bytes:
+        if form not in made:
+            told = openapi.document(
+                _http_routes(litestar), title=title.name, version=title.version, description=title.description
+            )
+            if form == "json":
+                made[form] = answers.encode(told)
+            elif form == "yaml":
+                made[form] = yaml.safe_dump(told, sort_keys=False, allow_unicode=True).encode()
+            else:
+                made[form] = reference.page(told).encode()
+        return made[form]
+
+    @get("/openapi.json", opt=operation(is_open=is_open, gives={200: Any}))
+    async def openapi_json(request: Call) -> ASGIResponse:
+        """This description as JSON."""
+        return answers.text(description(request.app, "json"), "application/json")
+
+    @get("/openapi.yaml", opt=operation(is_open=is_open, gives={200: str}, gives_text="application/yaml"))
+    async def openapi_yaml(request: Call) -> ASGIResponse:
+        """This description as YAML."""
+        return answers.text(description(request.app, "yaml"), "application/yaml")
+
+    @get("/docs", opt=operation(is_open=is_open, gives={200: str}, gives_text="text/html"))
+    async def docs(request: Call) -> ASGIResponse:
+        """This description as a page to read and try, without anything from elsewhere."""
+        return answers.text(
+            description(request.app, "html"), "text/html", {"content-security-policy": reference.CONTENT_POLICY}
+        )
+
+    return [openapi_json, openapi_yaml, docs]
