@@ -59,12 +59,10 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"
 
 
-class QueueEntry(Struct, frozen=True, kw_only=True):
-    """One ticket that waits for an owner: a row of the table `queued`."""
+class Waiting(Struct, frozen=True, kw_only=True):
+    """What a matching run has to know of a ticket that waits for an owner."""
 
     ticket_id: UUID
-    tenant: str
-    pool: str
     channel: Channel
     units: int
     interruptible: bool
@@ -72,14 +70,8 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
     prefers: tuple[str, ...]
     signature: int
     """Tickets with the same one can be taken by the same people."""
-    urgency_rank: int
     queued_at: datetime
     """When it was first queued; kept when it comes back, so that it doesn't lose its age."""
-    due_at: datetime
-    latest_start_at: datetime
-    """Whoever starts later than this can't answer in time."""
-    rescue_at: datetime
-    """After this it comes before everything that isn't."""
     band: Band
     order_rank: int
     order_at: datetime
@@ -94,6 +86,19 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
     def key(self) -> Key:
         """Its place: smaller is sooner (routing-rules 3.3)."""
         return (self.band, self.order_rank, self.order_at, self.queued_at, self.ticket_id.int)
+
+
+class QueueEntry(Waiting, frozen=True, kw_only=True):
+    """One ticket that waits for an owner, whole: a row of the table `queued`."""
+
+    tenant: str
+    pool: str
+    urgency_rank: int
+    due_at: datetime
+    latest_start_at: datetime
+    """Whoever starts later than this can't answer in time."""
+    rescue_at: datetime
+    """After this it comes before everything that isn't."""
 
 
 def place_in_queue(

@@ -1,0 +1,72 @@
+"""Who could take a ticket: what agents can do, how much room they have, and how precious they are.
+
+Pure data and rules. An agent's skills and channels are a `Profile`, parsed once and shared between matching runs.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from msgspec import Struct
+
+from services.router.domain.queue import Needs
+from shared.contract.tickets import Channel
+
+LANGUAGE_PREFIX = "lang:"
+"""Skills that begin with it are languages; the others are topics."""
+
+
+class Profile(Struct, frozen=True, kw_only=True, eq=False):
+    """What an agent can do; compared by identity, so that it can stand for itself in caches."""
+
+    skills: Mapping[str, int]
+    channels: frozenset[str]
+
+    def serves(self, channel: Channel, needs: Needs) -> bool:
+        """C2 and the lasting half of C1: takes this channel, and has every mandatory skill at its level."""
+        skills = self.skills
+        return channel in self.channels and all(skills.get(skill, 0) >= level for skill, level in needs)
+
+    def likes(self, prefers: Iterable[str]) -> bool:
+        """Whether every preferred skill is there, at whatever level."""
+        return all(skill in self.skills for skill in prefers)
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """An agent at one instant."""
+
+    key: str
+    profile: Profile
+    capacity: int
+    is_online: bool
+    primary_used: int = 0
+    interruptible_used: int = 0
+    calls: int = 0
+    """Phone calls they are in: while there is one, they get no new work."""
+    last_assigned_at: datetime | None = None
+
+
+def flexes(profiles: Sequence[Profile]) -> tuple[float, ...]:
+    """How much each could do that few can: the work to be kept from them while somebody else is free (routing-rules 3.4).
+
+    The number of (channel, topic, language) classes they serve, each part counting more the fewer people have it.
+    """
+    return _flexes(tuple(profiles))
+
+
+@lru_cache(maxsize=64)
+def _flexes(profiles: tuple[Profile, ...]) -> tuple[float, ...]:
+    holders = Counter(part for profile in profiles for part in (*profile.skills, *profile.channels))
+    everybody = len(profiles)
+
+    def weigh(parts: Iterable[str]) -> float:
+        # sorted, so that rounding doesn't depend on the order in which a roster lists skills
+        return sum(sorted(everybody / holders[part] for part in parts)) or 1.0
+
+    return tuple(
+        weigh(profile.channels)
+        * weigh(skill for skill in profile.skills if not skill.startswith(LANGUAGE_PREFIX))
+        * weigh(skill for skill in profile.skills if skill.startswith(LANGUAGE_PREFIX))
+        for profile in profiles
+    )
