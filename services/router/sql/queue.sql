@@ -1,0 +1,114 @@
+-- name: enqueue
+-- Put tickets in the queue, or move those that wait already; a ticket that somebody has is left alone.
+INSERT INTO queued AS q (ticket_id, tenant, pool, channel, units, interruptible, needs, prefers, signature, urgency_rank,
+                         queued_at, due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner,
+                         affinity_until, excluded)
+SELECT n.ticket_id, n.tenant, n.pool, n.channel, n.units, n.interruptible, n.needs, string_to_array(n.prefers, chr(31)),
+       n.signature, n.urgency_rank, n.queued_at, n.due_at, n.latest_start_at, n.rescue_at, n.band, n.order_rank,
+       n.order_at, n.previous_owner, n.affinity_until, string_to_array(n.excluded, chr(31))
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[], $7::jsonb[], $8::text[],
+            $9::bigint[], $10::smallint[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
+            $15::smallint[], $16::smallint[], $17::timestamptz[], $18::text[], $19::timestamptz[], $20::text[])
+     AS n (ticket_id, tenant, pool, channel, units, interruptible, needs, prefers, signature, urgency_rank, queued_at,
+           due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner, affinity_until, excluded)
+WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.ticket_id = n.ticket_id AND a.ended_at IS NULL)
+ORDER BY n.ticket_id
+ON CONFLICT (ticket_id) DO UPDATE
+SET pool = excluded.pool, channel = excluded.channel, units = excluded.units, interruptible = excluded.interruptible,
+    needs = excluded.needs, prefers = excluded.prefers, signature = excluded.signature,
+    urgency_rank = excluded.urgency_rank, queued_at = least(q.queued_at, excluded.queued_at), due_at = excluded.due_at,
+    latest_start_at = excluded.latest_start_at, rescue_at = excluded.rescue_at, band = excluded.band,
+    order_rank = excluded.order_rank, order_at = excluded.order_at,
+    previous_owner = coalesce(excluded.previous_owner, q.previous_owner),
+    affinity_until = least(q.affinity_until, excluded.affinity_until),
+    excluded = CASE WHEN excluded.excluded = '{}' THEN q.excluded ELSE excluded.excluded END,
+    reason = CASE WHEN q.signature = excluded.signature THEN q.reason ELSE 'new' END;
+
+-- name: dequeue
+-- Tickets that no longer wait.
+DELETE FROM queued
+WHERE ticket_id IN (SELECT ticket_id FROM queued WHERE ticket_id = ANY($1::uuid[]) ORDER BY ticket_id FOR UPDATE)
+RETURNING ticket_id;
+
+-- name: release
+-- End what agents have of these tickets and give them back the room.
+WITH ended AS (
+    UPDATE assignment SET ended_at = $3, end_reason = $4
+    WHERE ticket_id = ANY($2::uuid[]) AND tenant = $1 AND ended_at IS NULL
+    RETURNING ticket_id, agent, pool, channel, units, interruptible
+), freed AS (
+    SELECT agent, coalesce(sum(units) FILTER (WHERE NOT interruptible), 0) AS primary_units,
+           coalesce(sum(units) FILTER (WHERE interruptible), 0) AS interruptible_units,
+           count(*) FILTER (WHERE channel = 'phone') AS calls
+    FROM ended GROUP BY agent
+), held AS (
+    SELECT a.key FROM agent a JOIN freed f ON f.agent = a.key WHERE a.tenant = $1
+    ORDER BY a.key FOR NO KEY UPDATE OF a
+), relieved AS (
+    UPDATE agent a
+    SET primary_used = greatest(a.primary_used - f.primary_units, 0),
+        interruptible_used = greatest(a.interruptible_used - f.interruptible_units, 0),
+        calls = greatest(a.calls - f.calls, 0),
+        over_capacity = a.over_capacity
+            AND (a.primary_used - f.primary_units > a.capacity
+                 OR a.primary_used + a.interruptible_used - f.primary_units - f.interruptible_units > 2 * a.capacity)
+    FROM freed f JOIN held h ON h.key = f.agent
+    WHERE a.tenant = $1 AND a.key = f.agent
+)
+SELECT ticket_id, agent, pool FROM ended;
+
+-- name: end_for_others
+-- End assignments of tickets that the helpdesk gives to somebody else; the loads are left to `change_loads`.
+UPDATE assignment a SET ended_at = $3, end_reason = 'reassigned'
+FROM unnest($1::uuid[], $2::text[]) AS n (ticket_id, agent)
+WHERE a.ticket_id = n.ticket_id AND a.ended_at IS NULL AND a.agent <> n.agent
+RETURNING a.tenant, a.agent, a.channel, a.units, a.interruptible;
+
+-- name: insert_by_hand
+-- What the helpdesk gave to an agent; where the agent has it already, nothing happens.
+INSERT INTO assignment (id, tenant, ticket_id, agent, pool, channel, units, interruptible, by_hand, assigned_at)
+SELECT n.id, n.tenant, n.ticket_id, n.agent, n.pool, n.channel, n.units, n.interruptible, true, $9
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::boolean[])
+     AS n (id, tenant, ticket_id, agent, pool, channel, units, interruptible)
+ON CONFLICT (ticket_id) WHERE ended_at IS NULL DO NOTHING
+RETURNING ticket_id, tenant, agent, channel, units, interruptible;
+
+-- name: change_loads
+-- Add to agents' loads, whatever their capacity: what is done by hand is obeyed, and marked where it is too much.
+WITH change AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::boolean[])
+         AS c (tenant, agent, primary_units, interruptible_units, calls, is_given)
+), held AS (
+    SELECT a.tenant, a.key FROM agent a JOIN change c ON c.tenant = a.tenant AND c.agent = a.key
+    ORDER BY a.tenant, a.key FOR NO KEY UPDATE OF a
+)
+UPDATE agent a
+SET primary_used = greatest(a.primary_used + c.primary_units, 0),
+    interruptible_used = greatest(a.interruptible_used + c.interruptible_units, 0),
+    calls = greatest(a.calls + c.calls, 0),
+    over_capacity = a.primary_used + c.primary_units > a.capacity
+        OR a.primary_used + a.interruptible_used + c.primary_units + c.interruptible_units > 2 * a.capacity,
+    last_assigned_at = CASE WHEN c.is_given THEN greatest(a.last_assigned_at, $7) ELSE a.last_assigned_at END
+FROM change c JOIN held h ON h.tenant = c.tenant AND h.key = c.agent
+WHERE a.tenant = c.tenant AND a.key = c.agent;
+
+-- name: load_places
+-- Who has these tickets, and of those that wait, why.
+SELECT t.ticket_id, a.agent, a.assigned_at, q.reason, q.pool
+FROM unnest($1::uuid[]) AS t (ticket_id)
+LEFT JOIN assignment a ON a.ticket_id = t.ticket_id AND a.ended_at IS NULL
+LEFT JOIN queued q ON q.ticket_id = t.ticket_id
+WHERE a.ticket_id IS NOT NULL OR q.ticket_id IS NOT NULL;
+
+-- name: count_ahead
+-- How many tickets of its pool come before this one; null where it doesn't wait.
+SELECT (SELECT count(*) FROM queued q
+        WHERE q.tenant = me.tenant AND q.pool = me.pool
+          AND (q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id)
+              < (me.band, me.order_rank, me.order_at, me.queued_at, me.ticket_id))
+FROM queued me WHERE me.ticket_id = $1;
+
+-- name: measure_queue
+-- How many tickets wait in each pool for each reason, and since when the oldest does.
+SELECT pool, reason, count(*) AS depth, extract(epoch FROM deskclock_now() - min(queued_at))::float8 AS oldest_seconds
+FROM queued GROUP BY pool, reason;

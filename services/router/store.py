@@ -1,0 +1,163 @@
+"""The queue and the assignments in SQL, as intake changes them: who waits, who has what.
+
+Callers own the transaction and hold the tickets' rows. Lock order: ticket, then queue rows, then agents by key; so call
+`dequeue` before `release`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from services.router.domain.queue import QueueEntry, Reason
+from shared import ids
+from shared.contract.tickets import Channel
+from shared.postgres import queries
+from shared.postgres.pool import Connection
+
+QUERIES = queries.load("services.router.sql")
+
+_COLUMNS = (
+    "ticket_id", "tenant", "pool", "channel", "units", "interruptible", "needs", "prefers", "signature", "urgency_rank",
+    "queued_at", "due_at", "latest_start_at", "rescue_at", "band", "order_rank", "order_at", "previous_owner",
+    "affinity_until", "excluded",
+)  # fmt: skip
+_SEPARATOR = "\x1f"
+_encode = msgspec.json.Encoder().encode
+
+
+class Released(Struct, frozen=True):
+    """An assignment that ended."""
+
+    ticket_id: UUID
+    agent: str
+    pool: str
+    """Whose queue may now find room."""
+
+
+class ByHand(Struct, frozen=True, kw_only=True):
+    """A ticket that the helpdesk gave to an agent."""
+
+    tenant: str
+    ticket_id: UUID
+    agent: str
+    """May be somebody who isn't on the roster: then the ticket has an owner, and nobody's load grows."""
+    pool: str
+    channel: Channel
+    units: int
+    interruptible: bool
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a ticket stands: with its owner, or in the queue with the reason."""
+
+    owner: str | None
+    assigned_at: datetime | None
+    reason: Reason | None
+    """None where it has an owner."""
+
+
+async def enqueue_new(connection: Connection, entries: Sequence[QueueEntry]) -> None:
+    """Put tickets in the queue that came into being in this transaction; the fast way."""
+    rows = [
+        (
+            entry.ticket_id, entry.tenant, entry.pool, entry.channel, entry.units, entry.interruptible,
+            _encode(entry.needs), entry.prefers, entry.signature, entry.urgency_rank, entry.queued_at, entry.due_at,
+            entry.latest_start_at, entry.rescue_at, entry.band, entry.order_rank, entry.order_at, entry.previous_owner,
+            entry.affinity_until, entry.excluded,
+        )
+        for entry in entries
+    ]  # fmt: skip
+    await connection.copy_records_to_table("queued", records=rows, columns=_COLUMNS)
+
+
+async def enqueue(connection: Connection, entries: Sequence[QueueEntry]) -> None:
+    """Put tickets in the queue, or move those that wait in it to where they belong now.
+
+    A ticket that somebody has is left alone. One that waits keeps its age, its exclusions and its wait for a previous owner.
+    """
+    columns: list[Sequence[object]] = [[getattr(entry, name) for entry in entries] for name in _COLUMNS]
+    by_name = dict(zip(_COLUMNS, columns, strict=True))
+    by_name["needs"] = [_encode(entry.needs) for entry in entries]
+    by_name["prefers"] = [_SEPARATOR.join(entry.prefers) for entry in entries]
+    by_name["excluded"] = [_SEPARATOR.join(entry.excluded) for entry in entries]
+    await connection.execute(QUERIES["enqueue"], *by_name.values())
+
+
+async def dequeue(connection: Connection, ticket_ids: Sequence[UUID]) -> list[UUID]:
+    """Take tickets out of the queue; returns those that were in it.
+
+    Waits for a matching run that is giving one of them away just now: `release` then finds what it gave.
+    """
+    return [row["ticket_id"] for row in await connection.fetch(QUERIES["dequeue"], ticket_ids)]
+
+
+async def release(
+    connection: Connection, tenant: str, ticket_ids: Sequence[UUID], reason: str, now: datetime
+) -> list[Released]:
+    """End the assignments of tickets and free their units; returns what ended. `reason` says why, for the record."""
+    rows = await connection.fetch(QUERIES["release"], tenant, ticket_ids, now, reason)
+    return [Released(row["ticket_id"], row["agent"], row["pool"]) for row in rows]
+
+
+async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: datetime) -> list[UUID]:
+    """Obey the helpdesk: these agents have these tickets, whatever their capacity; returns tickets whose owner changed.
+
+    Takes them out of the queue and from whoever else had them. Who already has one keeps it. An agent whose load grows
+    beyond capacity is marked `over_capacity`. Each ticket at most once in `given`.
+    """
+    ticket_ids = [one.ticket_id for one in given]
+    agents = [one.agent for one in given]
+    await dequeue(connection, ticket_ids)
+    ended = await connection.fetch(QUERIES["end_for_others"], ticket_ids, agents, now)
+    made = await connection.fetch(
+        QUERIES["insert_by_hand"],
+        [ids.uuid7(now) for _ in given],
+        [one.tenant for one in given],
+        ticket_ids,
+        agents,
+        [one.pool for one in given],
+        [one.channel for one in given],
+        [one.units for one in given],
+        [one.interruptible for one in given],
+        now,
+    )
+    changes: dict[tuple[str, str], list[int]] = {}
+    for row, sign in chain(((row, -1) for row in ended), ((row, 1) for row in made)):
+        change = changes.setdefault((row["tenant"], row["agent"]), [0, 0, 0, 0])
+        change[1 if row["interruptible"] else 0] += sign * row["units"]
+        change[2] += sign * (row["channel"] == Channel.PHONE)
+        change[3] |= sign > 0
+    if changes:
+        await connection.execute(
+            QUERIES["change_loads"],
+            [tenant for tenant, _ in changes],
+            [agent for _, agent in changes],
+            [change[0] for change in changes.values()],
+            [change[1] for change in changes.values()],
+            [change[2] for change in changes.values()],
+            [bool(change[3]) for change in changes.values()],
+            now,
+        )
+    return [row["ticket_id"] for row in made]
+
+
+async def load_places(connection: Connection, ticket_ids: Iterable[UUID]) -> dict[UUID, Place]:
+    """Who has these tickets, or why they wait; tickets nobody works on (solved, or not opened yet) are absent."""
+    return {
+        row["ticket_id"]: Place(
+            owner=row["agent"],
+            assigned_at=row["assigned_at"],
+            reason=Reason(row["reason"]) if row["agent"] is None else None,
+        )
+        for row in await connection.fetch(QUERIES["load_places"], list(ticket_ids))
+    }
+
+
+async def count_ahead(connection: Connection, ticket_id: UUID) -> int | None:
+    """How many tickets of its pool come before a waiting one; None where it doesn't wait."""
+    ahead: int | None = await connection.fetchval(QUERIES["count_ahead"], ticket_id)
+    return ahead
