@@ -1,0 +1,97 @@
+"""Connections to the servers a process needs: opened with one clear line where a server is missing, closed at the end."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
+
+import asyncpg
+import nats
+import nats.errors
+from nats.aio.client import Client
+
+from shared.postgres.pool import Pool, open_pool
+from shared.runtime.logs import Log, describe
+from shared.runtime.run import CannotStart
+
+CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 10.0
+_RECONNECT_SECONDS = 1
+
+_log = Log(__name__)
+
+
+async def open_database(stack: AsyncExitStack, url: str, *, name: str, size: int = 8) -> Pool:
+    """A pool that closes with the stack. Raises CannotStart."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            pool = await open_pool(url, name=name, size=size)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CannotStart(
+            f"PostgreSQL at {shown(url)} does not answer: {describe(error)}; start it or set DESKCLOCK_DATABASE_URL"
+        ) from None
+    stack.push_async_callback(_close_pool, pool)
+    return pool
+
+
+async def open_nats(stack: AsyncExitStack, url: str, *, name: str) -> Client:
+    """A client that reconnects for ever and is drained when the stack closes. Raises CannotStart."""
+    client = Client()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.connect(
+                url,
+                name=name,
+                allow_reconnect=True,
+                connect_timeout=2,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=_RECONNECT_SECONDS,
+                error_cb=_on_error,
+                disconnected_cb=_on_disconnected,
+                reconnected_cb=_on_reconnected,
+            )
+    except (OSError, ValueError, nats.errors.Error) as error:
+        await client.close()
+        raise CannotStart(f"NATS at {shown(url)} does not answer: {describe(error)}; start it or set DESKCLOCK_NATS_URL") from None
+    stack.push_async_callback(_close_nats, client)
+    return client
+
+
+def shown(url: str) -> str:
+    """A server's address without its secrets."""
+    try:
+        parts = urlsplit(url)
+        where = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    except ValueError:
+        return "(unreadable address)"
+    folder = dict(pair.partition("=")[::2] for pair in parts.query.split("&")).get("host", "")
+    return f"{where or folder}{parts.path}" or "(no address)"
+
+
+async def _close_pool(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await pool.close()
+    except (OSError, asyncpg.InterfaceError):
+        pool.terminate()
+
+
+async def _close_nats(client: Client) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            if client.is_connected:
+                await client.flush()
+            await client.close()
+    except (OSError, nats.errors.Error) as error:
+        _log.warning("nats_close_failed", "NATS did not close in good order", error=error)
+
+
+async def _on_error(error: Exception) -> None:
+    _log.warning("nats_error", "NATS reports an error", error=error)
+
+
+async def _on_disconnected() -> None:
+    _log.warning("nats_disconnected", "The connection to NATS is lost; reconnecting")
+
+
+async def _on_reconnected() -> None:
+    _log.info("nats_reconnected", "The connection to NATS is back")
