@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import asyncpg
 from msgspec import Struct
+from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
 
 from services.router import recording
 from services.router.assignment import Assignment
@@ -17,8 +19,6 @@ from services.router.metrics import RouterMetrics
 from services.router.recording import Receipt, Recorded
 from shared import timesource
 from shared.contract.events import Rejected, TicketEvent
-from shared.jetstream.relay import Relay
-from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 
 BATCH = 500
@@ -70,14 +70,20 @@ class Intake:
         except TimeoutError:
             raise IntakeUnavailable from None
 
-    async def run(self) -> None:
-        """Serve `submit` until cancelled; what was taken is answered before this returns."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve `submit` until `stop` is set; what was taken by then is answered before this returns."""
         limit = asyncio.Semaphore(BATCHES_AT_ONCE)
-        async with asyncio.TaskGroup() as batches:
-            while True:
+        async with asyncio.TaskGroup() as group:
+            last_call = group.create_task(self._last_call(stop))
+            while not last_call.done() or not self._waiting.empty():
                 await limit.acquire()
                 callers = await self._next_callers()
-                batches.create_task(self._serve(callers)).add_done_callback(lambda _: limit.release())
+                group.create_task(self._serve(callers)).add_done_callback(lambda _: limit.release())
+
+    async def _last_call(self, stop: asyncio.Event) -> None:
+        """Wake `run` when it is to end, by a caller who wants nothing."""
+        await stop.wait()
+        await self._waiting.put(_Waiting((), asyncio.get_running_loop().create_future()))
 
     async def _next_callers(self) -> list[_Waiting]:
         callers = [await self._waiting.get()]
@@ -102,6 +108,8 @@ class Intake:
 
     async def process(self, events: Sequence[TicketEvent]) -> list[Receipt]:
         """Record one batch and match its pools; raises `IntakeUnavailable` where the database stays away."""
+        if not events:
+            return []
         started = timesource.monotonic()
         receipts, pools = await self._record(events)
         self._metrics.handling.labels(stage="record").observe(timesource.monotonic() - started)

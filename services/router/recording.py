@@ -10,6 +10,7 @@ from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
+from shared.ledger.policies import PolicyShelf
 
 from services.router import saving
 from services.router.domain.classify import classify
@@ -20,7 +21,6 @@ from shared.contract.events import Rejected, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
-from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Policy
 from shared.postgres import time as database_time
 from shared.postgres.pool import Connection
@@ -91,7 +91,7 @@ async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[T
     return Recorded(receipts=[receipt for receipt in receipts if receipt is not None], touched=touched, saved=saved)
 
 
-async def _fold(  # noqa: PLR0913 - the parts of one step
+async def _fold(
     connection: Connection,
     shelf: PolicyShelf,
     fresh: dict[_Identity, list[TicketEvent]],

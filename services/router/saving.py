@@ -12,9 +12,9 @@ from msgspec import Struct
 from services.router import store
 from services.router.domain.queue import QueueEntry, place_in_queue
 from services.router.domain.standing import Ownership, Standing, owed
-from shared.contract.events import Assigned, TicketEvent
+from shared.contract.events import TicketEvent
 from shared.contract.ledger import Ticket
-from shared.contract.tickets import Channel, Urgency
+from shared.contract.tickets import Channel
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
 from shared.ledger.clocks import ClockRow
@@ -115,16 +115,20 @@ def _announce(item: Touched, outbox: Outbox, now: datetime) -> None:
         "channel": ticket.channel or "",
         "urgency": ticket.urgency or "",
     }
-    before = item.before
-    if before is None or (before.channel, before.urgency, before.theme, before.needs) != (
-        ticket.channel,
-        ticket.urgency,
-        ticket.theme,
-        ticket.needs,
-    ):
+    if _is_rerouted(item):
         outbox.add(ticket.tenant, "ticket.routed", ticket.external_id, _routed(ticket))
     for change, clock in item.standing.changes:
         clock_rows.announce(outbox, **names, change=change, clock=clock, now=now)
+
+
+def _is_rerouted(item: Touched) -> bool:
+    before, after = item.before, item.standing.ticket
+    return before is None or (before.channel, before.urgency, before.theme, before.needs) != (
+        after.channel,
+        after.urgency,
+        after.theme,
+        after.needs,
+    )
 
 
 class _Routed(Struct, frozen=True, kw_only=True):
@@ -150,4 +154,151 @@ def _routed(ticket: Ticket) -> _Routed:
         pool=ticket.pool,
         rules=ticket.rules,
         matched=ticket.matched,
+    )
+
+
+async def _save_ownership(
+    connection: Connection, touched: Sequence[Touched], outbox: Outbox, now: datetime
+) -> frozenset[tuple[str, str]]:
+    """Queue, take out of the queue, end assignments; returns the pools in which something may be matched now."""
+    new = [item for item in touched if item.before is None]
+    old = [item for item in touched if item.before is not None]
+    pools = set()
+    if old:
+        pools = await _move_old(connection, old, outbox, now)
+    waiting = [_entry(item, now) for item in new if item.standing.ownership is Ownership.WAITS]
+    if waiting:
+        await store.enqueue_new(connection, waiting)
+        pools |= {(entry.tenant, entry.pool) for entry in waiting}
+    by_hand = [item for item in touched if item.standing.ownership is Ownership.BY_HAND]
+    if by_hand:
+        await _assign_by_hand(connection, by_hand, outbox, now)
+    return frozenset(pools)
+
+
+async def _move_old(
+    connection: Connection, old: Sequence[Touched], outbox: Outbox, now: datetime
+) -> set[tuple[str, str]]:
+    leaving = [item for item in old if item.standing.ownership in _LEAVING]
+    moved = [
+        item
+        for item in old
+        if item.standing.ownership is Ownership.AS_IT_IS and (item.standing.changes or _is_rerouted(item))
+    ]
+    waiting = [item for item in old if item.standing.ownership in _WAITING]
+    pools = set()
+    if leaving:
+        await store.dequeue(connection, _ids(leaving))
+        for item in await _release(connection, leaving, outbox, now):
+            pools.add((item.standing.ticket.tenant, item.standing.ticket.pool))
+    if moved:
+        held = await store.hold(connection, _ids(moved))
+        moved = [item for item in moved if item.standing.ticket.id in held]
+    owners = await store.last_owners(connection, _ids(waiting)) if waiting else {}
+    entries = [_entry(item, now, owners.get(item.standing.ticket.id)) for item in (*waiting, *moved)]
+    if entries:
+        await store.enqueue(connection, entries)
+    return pools | {(entry.tenant, entry.pool) for entry in entries}
+
+
+async def _release(
+    connection: Connection, leaving: Sequence[Touched], outbox: Outbox, now: datetime
+) -> list[Touched]:
+    """End assignments of tickets that are over or were taken back; returns those that somebody had."""
+    groups: dict[tuple[str, str], dict[UUID, Touched]] = {}
+    for item in leaving:
+        ticket = item.standing.ticket
+        why = ticket.status if item.standing.ownership is Ownership.OVER else "taken_back"
+        groups.setdefault((ticket.tenant, why), {})[ticket.id] = item
+    ended = []
+    for (tenant, why), items in sorted(groups.items(), key=lambda group: group[0]):
+        for one in await store.release(connection, tenant, sorted(items), why, now):
+            ticket = items[one.ticket_id].standing.ticket
+            ended.append(items[one.ticket_id])
+            outbox.add(
+                tenant,
+                "ticket.unassigned",
+                ticket.external_id,
+                _Unassigned(source=ticket.source, ticket=ticket.external_id, owner=one.agent, reason=why),
+            )
+    return ended
+
+
+async def _assign_by_hand(
+    connection: Connection, items: Sequence[Touched], outbox: Outbox, now: datetime
+) -> None:
+    given = []
+    for item in items:
+        ticket, agent = item.standing.ticket, item.standing.evaluation.assigned_by_hand
+        assert agent is not None
+        channel = Channel(ticket.channel or Channel.OTHER)
+        rule = item.policy.channels[channel]
+        given.append(
+            store.ByHand(
+                tenant=ticket.tenant,
+                ticket_id=ticket.id,
+                agent=agent,
+                pool=ticket.pool,
+                channel=channel,
+                units=rule.units,
+                interruptible=rule.interruptible,
+            )
+        )
+    changed = set(await store.assign_by_hand(connection, given, now))
+    for item, one in zip(items, given, strict=True):
+        if one.ticket_id in changed:
+            ticket = item.standing.ticket
+            outbox.add(
+                ticket.tenant,
+                "ticket.assigned",
+                ticket.external_id,
+                _ByHand(source=ticket.source, ticket=ticket.external_id, owner=one.agent, pool=one.pool),
+            )
+
+
+class _Unassigned(Struct, frozen=True, kw_only=True):
+    """`data` of `ticket.unassigned`."""
+
+    source: str
+    ticket: str
+    owner: str
+    reason: str
+
+
+class _ByHand(Struct, frozen=True, kw_only=True):
+    """`data` of `ticket.assigned` where the helpdesk named the owner."""
+
+    source: str
+    ticket: str
+    owner: str
+    pool: str
+    reasons: tuple[str, ...] = ("by_hand",)
+
+
+_LEAVING = frozenset({Ownership.OVER, Ownership.TAKEN_BACK})
+_WAITING = frozenset({Ownership.WAITS, Ownership.TAKEN_BACK})
+
+
+def _ids(items: Iterable[Touched]) -> list[UUID]:
+    return [item.standing.ticket.id for item in items]
+
+
+def _entry(item: Touched, now: datetime, previous_owner: str | None = None) -> QueueEntry:
+    ticket, verdict = item.standing.ticket, item.standing.evaluation.classification
+    assert verdict is not None, "only a ticket that was opened waits"
+    clock = owed(item.standing.clocks)
+    return place_in_queue(
+        ticket_id=ticket.id,
+        tenant=ticket.tenant,
+        pool=ticket.pool,
+        channel=verdict.channel,
+        rule=item.policy.channels[verdict.channel],
+        needs=verdict.needs,
+        prefers=verdict.prefers,
+        urgency=verdict.urgency,
+        queued_at=now,
+        due_at=clock.due_at if clock else None,
+        promised=clock.due_at - clock.started_at if clock and clock.due_at else None,
+        now=now,
+        previous_owner=previous_owner,
     )

@@ -161,3 +161,13 @@ async def count_ahead(connection: Connection, ticket_id: UUID) -> int | None:
     """How many tickets of its pool come before a waiting one; None where it doesn't wait."""
     ahead: int | None = await connection.fetchval(QUERIES["count_ahead"], ticket_id)
     return ahead
+
+
+async def hold(connection: Connection, ticket_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the tickets that wait, locked in the queue; waits for a matching run that is giving one away just now."""
+    return {row["ticket_id"] for row in await connection.fetch(QUERIES["hold_queued"], ticket_ids)}
+
+
+async def last_owners(connection: Connection, ticket_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Who had each ticket last, of those that somebody has had."""
+    return {row["ticket_id"]: row["agent"] for row in await connection.fetch(QUERIES["last_owners"], ticket_ids)}

@@ -177,7 +177,7 @@ async def resolve_escalations(
     ]
 
 
-def announce(  # noqa: PLR0913 - one event has that many sides
+def announce(
     outbox: Outbox,
     *,
     tenant: str,

@@ -112,3 +112,12 @@ FROM queued me WHERE me.ticket_id = $1;
 -- How many tickets wait in each pool for each reason, and since when the oldest does.
 SELECT pool, reason, count(*) AS depth, extract(epoch FROM deskclock_now() - min(queued_at))::float8 AS oldest_seconds
 FROM queued GROUP BY pool, reason;
+
+-- name: hold_queued
+-- Lock tickets that wait, so that no matching run gives them away meanwhile.
+SELECT ticket_id FROM queued WHERE ticket_id = ANY($1::uuid[]) ORDER BY ticket_id FOR UPDATE;
+
+-- name: last_owners
+-- Who had these tickets last.
+SELECT DISTINCT ON (ticket_id) ticket_id, agent FROM assignment WHERE ticket_id = ANY($1::uuid[])
+ORDER BY ticket_id, assigned_at DESC, id DESC;
