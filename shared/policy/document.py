@@ -103,8 +103,8 @@ class FollowUp(Struct, frozen=True, kw_only=True):
     when: Condition | None = None
 
 
-class Policy(Struct, frozen=True, kw_only=True):
-    """One version of one tenant's policy."""
+class Policy(Struct, frozen=True, kw_only=True, eq=False):
+    """One version of one tenant's policy. Compared and hashed by identity, so that what is compiled from it can be kept."""
 
     version: int
     sla: SlaPolicy

@@ -175,7 +175,7 @@ def reader(field: str) -> Reader:
 def _attribute_reader(name: str) -> Reader:
     path = name.split(".")
 
-    def read(fields: Fields) -> Any:  # noqa: ANN401 - a text, or a tuple of texts where the attribute is a list
+    def read(fields: Fields) -> Any:
         value = fields.attributes.get(name)
         if value is None and len(path) > 1:
             value = _walk(fields.attributes, path)
@@ -188,7 +188,7 @@ def _attribute_reader(name: str) -> Reader:
     return read
 
 
-def _walk(value: Any, path: list[str]) -> Any:  # noqa: ANN401 - attributes are whatever the helpdesk sends
+def _walk(value: Any, path: list[str]) -> Any:
     for step in path:
         if not isinstance(value, Mapping):
             return None

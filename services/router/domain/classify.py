@@ -1,0 +1,146 @@
+"""What the policy's rules make of a ticket: channel, urgency, theme and skills (routing-rules 2).
+
+Order: channel and theme first, then urgency (its rules may ask for the theme), then skills (theirs may ask for both).
+All words and expressions of a policy are searched in one pass over the text.
+"""
+
+import re
+from functools import lru_cache
+from typing import Protocol
+
+import msgspec
+
+from shared.contract.tickets import Channel, Urgency
+from shared.policy.document import Policy, SkillRule
+from shared.sla import condition
+from shared.sla.condition import Condition, TextSearch
+from shared.sla.fields import Classification, Fields
+from shared.sla.timeline import Facts
+
+UNKNOWN_THEME = "unknown"
+"""The theme of a ticket that no theme rule knows."""
+
+_PLACE = re.compile(r"\{([^{}]+)\}")
+_POLICIES_KEPT = 256
+
+
+class _Skill(Protocol):
+    """A skill's name, filled in for a ticket; None where the ticket lacks what the name asks for."""
+
+    def __call__(self, fields: Fields) -> str | None: ...
+
+
+class _Rules:
+    """A policy's rules, each condition with the number under which the text search reports it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._patterns: list[Condition] = []
+        self.aliases = policy.aliases
+        self.themes = tuple((rule.name, rule.when, self._numbered(rule.when)) for rule in policy.themes)
+        self.urgency = tuple((rule.name, rule.urgency, rule.when, self._numbered(rule.when)) for rule in policy.urgency)
+        self.skills = tuple((rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule)) for rule in policy.skills)
+        self._search = TextSearch(self._patterns)
+
+    def _numbered(self, when: Condition | None) -> int | None:
+        if when is None or not when.patterns:
+            return None
+        self._patterns.append(when)
+        return len(self._patterns) - 1
+
+    def found_in(self, text: str) -> frozenset[int]:
+        """Numbers of the conditions one of whose patterns is in the text."""
+        return self._search.found_in(text)
+
+
+def classify(policy: Policy, facts: Facts) -> Classification:
+    """Judge a ticket by the rules of a policy version; the names of the rules that hit are in the answer."""
+    rules = _rules_of(policy)
+    text = f"{facts.subject}\n{facts.text}" if facts.subject or facts.text else ""
+    found = rules.found_in(text)
+    fields = Fields(
+        channel=rules.aliases.get(facts.channel.strip().casefold(), Channel.OTHER),
+        urgency=facts.urgency or Urgency.NORMAL,
+        theme=UNKNOWN_THEME,
+        language=facts.language,
+        source=facts.source,
+        requester_key=facts.requester_key,
+        requester_tier=facts.requester_tier,
+        attributes=facts.attributes,
+        text=text,
+    )
+    hits: list[str] = []
+    for name, when, number in rules.themes:
+        if (number is None or number in found) and when.fields_hold(fields):
+            fields = msgspec.structs.replace(fields, theme=name)
+            hits.append(name)
+            break
+    urgency = facts.urgency
+    for name, at_least, when, number in rules.urgency:
+        if (number is None or number in found) and when.fields_hold(fields):
+            hits.append(name)
+            if urgency is None or at_least.rank < urgency.rank:
+                urgency = at_least
+    if urgency is not None and urgency is not fields.urgency:
+        fields = msgspec.structs.replace(fields, urgency=urgency)
+    needs, prefers = _skills_for(rules, fields, found) if rules.skills else ((), ())
+    return Classification(
+        channel=fields.channel,
+        urgency=fields.urgency,
+        theme=fields.theme,
+        language=fields.language,
+        needs=needs,
+        prefers=prefers,
+        rules=tuple(hits),
+    )
+
+
+def _skills_for(rules: _Rules, fields: Fields, found: frozenset[int]) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+    needs: dict[str, int] = {}
+    prefers: dict[str, None] = {}
+    for when, number, needed, preferred in rules.skills:
+        if when is not None and not ((number is None or number in found) and when.fields_hold(fields)):
+            continue
+        for skill, level in needed:
+            name = skill(fields)
+            if name is not None and level > needs.get(name, 0):
+                needs[name] = level
+        for skill in preferred:
+            name = skill(fields)
+            if name is not None:
+                prefers[name] = None
+    return tuple(sorted(needs.items())), tuple(name for name in prefers if name not in needs)
+
+
+@lru_cache(maxsize=_POLICIES_KEPT)
+def _rules_of(policy: Policy) -> _Rules:
+    return _Rules(policy)
+
+
+def _needs(rule: SkillRule) -> tuple[tuple[_Skill, int], ...]:
+    return tuple((_skill(name), level) for name, level in rule.need)
+
+
+def _prefers(rule: SkillRule) -> tuple[_Skill, ...]:
+    return tuple(_skill(name) for name in rule.prefer)
+
+
+def _skill(template: str) -> _Skill:
+    parts = _PLACE.split(template)
+    if len(parts) == 1:
+        name = template.casefold()
+        return lambda fields: name
+    fixed = [part.casefold() for part in parts[::2]]
+    readers = [condition.reader(place.strip()) for place in parts[1::2]]
+
+    def filled(fields: Fields) -> str | None:
+        name = fixed[0]
+        for read, rest in zip(readers, fixed[1:], strict=True):
+            value = read(fields)
+            if isinstance(value, tuple):
+                value = value[-1]
+            if not value:
+                return None
+            name += f"{value}{rest}"
+        return name
+
+    return filled

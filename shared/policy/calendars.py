@@ -1,0 +1,181 @@
+"""The `calendars` of a policy file: from what people write to what `shared.sla.calendar` compiles."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from shared.policy import holidays, hours, shape
+from shared.policy.errors import did_you_mean
+from shared.policy.layout import CalendarLine, HolidaysLine, Texts
+from shared.policy.located import escape
+from shared.policy.reading import Reading, Unreadable
+from shared.sla.calendar import Calendar
+from shared.sla.hours import Exceptional, Hours
+from shared.sla.hours import CalendarSpec
+
+ALWAYS = "always"
+"""This calendar is there without being written: elapsed time."""
+HORIZON = timedelta(days=400)
+
+
+def known_names(reading: Reading) -> set[str]:
+    """The calendars that targets may name."""
+    return reading.names("calendars") | {ALWAYS}
+
+
+def read(reading: Reading, lines: dict[str, CalendarLine], today: date | None) -> dict[str, Calendar]:
+    """Compile the calendars; with `today`, one that doesn't open within 400 days is a fault."""
+    compiled = {ALWAYS: Calendar(CalendarSpec(name=ALWAYS, always=True))}
+    for name, line in lines.items():
+        pointer = f"/calendars/{escape(name)}"
+        faults = len(reading.errors)
+        spec = _spec(reading, name, line, pointer)
+        if len(reading.errors) > faults:
+            continue
+        calendar = Calendar(spec)
+        if not _opens(calendar, today):
+            problem = "this calendar never opens" if today is None else f"this calendar doesn't open within {HORIZON.days} days"
+            reading.fault(pointer, problem, "give it `hours`, as in {mon-fri: \"09:00-17:00\"}, or `hours: always`")
+            continue
+        compiled[name] = calendar
+    return compiled
+
+
+def zone(reading: Reading, pointer: str, name: str) -> ZoneInfo:
+    """An IANA zone; notes a fault and answers UTC where there is none of that name."""
+    if name in available_timezones():
+        return ZoneInfo(name)
+    reading.fault(pointer, f"there is no time zone `{name[:60]}`", _zone_remedy(name))
+    return ZoneInfo("UTC")
+
+
+def with_dates(value: Any) -> Any:  # noqa: ANN401 - a document as plain values
+    """A sound document with every country's holidays written out as dates."""
+    calendars = value.get("calendars")
+    if not calendars:
+        return value
+    return {**value, "calendars": {name: _dated(line) for name, line in calendars.items()}}
+
+
+def _dated(line: Any) -> Any:  # noqa: ANN401
+    if not line or not line.get("holidays"):
+        return line
+    written = line["holidays"] if isinstance(line["holidays"], list) else [line["holidays"]]
+    return {**line, "holidays": [{**entry, "dates": [day.isoformat() for day in _dates_of(entry)]} for entry in written]}
+
+
+def _dates_of(entry: dict[str, Any]) -> list[date]:
+    if entry.get("dates") is not None:
+        return [date.fromisoformat(day) for day in entry["dates"]]
+    without = entry.get("without") or []
+    return _without(entry["country"], entry.get("subdivision"), [without] if isinstance(without, str) else without)
+
+
+def _without(country: str, subdivision: str | None, names: Iterable[str]) -> list[date]:
+    dropped = {name.strip().casefold() for name in names}
+    return [day for day, known in holidays.named_dates(country, subdivision) if not known & dropped]
+
+
+def _spec(reading: Reading, name: str, line: CalendarLine, pointer: str) -> CalendarSpec:
+    local = zone(reading, f"{pointer}/timezone", line.timezone)
+    if line.hours == "always":
+        for key, value in (("holidays", line.holidays), ("closed", line.closed), ("open", line.open)):
+            if value:
+                reading.fault(f"{pointer}/{key}", "a calendar that is always open has none", "remove it, or write hours as {mon-sun: \"00:00-24:00\"}")
+        return CalendarSpec(name=name, zone=local, always=True)
+    closed = _exceptional(reading, line.closed, f"{pointer}/closed")
+    opened = _exceptional(reading, line.open, f"{pointer}/open")
+    return CalendarSpec(
+        name=name,
+        zone=local,
+        weekly=_weekly(reading, line.hours, f"{pointer}/hours"),
+        holidays=frozenset(_holidays(reading, line.holidays, f"{pointer}/holidays")),
+        closed=closed,
+        opened=opened,
+    )
+
+
+def _weekly(reading: Reading, lines: dict[str, Texts], pointer: str) -> tuple[tuple[Hours, ...], ...]:
+    weekly: dict[int, tuple[Hours, ...]] = {}
+    said_by: dict[int, str] = {}
+    for days, texts in lines.items():
+        place = f"{pointer}/{escape(days)}"
+        try:
+            numbers = hours.weekdays(days)
+        except Unreadable as error:
+            reading.unreadable(place, error)
+            continue
+        spans = _spans(reading, texts, place)
+        for number in dict.fromkeys(numbers):
+            if number in said_by:
+                reading.fault(place, f"`{hours.WEEKDAYS[number]}` has hours already, under `{said_by[number]}`", "give each day once; several spans stand with commas between")
+            said_by[number] = days
+            weekly[number] = spans
+    return tuple(weekly.get(number, ()) for number in range(7))
+
+
+def _spans(reading: Reading, texts: Texts, pointer: str) -> tuple[Hours, ...]:
+    spans: list[Hours] = []
+    for place, text in shape.entries(texts, pointer):
+        try:
+            spans.extend(hours.spans(text))
+        except Unreadable as error:
+            reading.unreadable(place, error)
+    return tuple(spans)
+
+
+def _exceptional(reading: Reading, texts: Texts, pointer: str) -> tuple[Exceptional, ...]:
+    found = []
+    for place, text in shape.entries(texts, pointer):
+        try:
+            found.append(hours.exceptional(text))
+        except Unreadable as error:
+            reading.unreadable(place, error)
+    return tuple(found)
+
+
+def _holidays(reading: Reading, lines: HolidaysLine | list[HolidaysLine], pointer: str) -> Iterable[date]:
+    days: set[date] = set()
+    for place, line in shape.entries(lines, pointer):
+        if line.dates is not None:
+            days.update(_stored_dates(reading, line.dates, f"{place}/dates"))
+            continue
+        try:
+            known = holidays.named_dates(line.country, line.subdivision)
+        except holidays.UnknownPlace as error:
+            reading.unreadable(f"{place}/{error.key}", error)
+            continue
+        names = {name for _, named in known for name in named}
+        dropped = []
+        for spot, name in shape.entries(line.without, f"{place}/without"):
+            if name.strip().casefold() in names:
+                dropped.append(name)
+            else:
+                reading.fault(spot, f"there is no holiday `{name[:60]}`", did_you_mean(name.casefold(), names, what="holidays"))
+        days.update(_without(line.country, line.subdivision, dropped))
+    return days
+
+
+def _stored_dates(reading: Reading, texts: list[str], pointer: str) -> Iterable[date]:
+    for place, text in shape.entries(texts, pointer):
+        try:
+            yield date.fromisoformat(text)
+        except ValueError:
+            reading.fault(place, f"there is no date {text[:40]}", "write dates as `2026-12-24`, or leave `dates` out")
+
+
+def _opens(calendar: Calendar, today: date | None) -> bool:
+    spec = calendar.spec
+    if spec.always:
+        return True
+    if today is None:
+        return any(spec.weekly) or bool(spec.opened)
+    start = datetime.combine(today, time(), UTC)
+    opening = calendar.next_open(start)
+    return opening is not None and opening <= start + HORIZON
+
+
+def _zone_remedy(name: str) -> str:
+    near = did_you_mean(name, available_timezones())
+    return near if near.startswith("did") else "write an IANA name, as in `Europe/Berlin`"

@@ -1,0 +1,227 @@
+"""The policy and roster files as their authors write them: keys, kinds of values, what may be left out.
+
+The one list of keys: `shared.policy.shape` checks files against these structs and the JSON Schema is made from them.
+What texts mean (durations, hours, references) is read by `shared.policy.parse` and its neighbours.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from shared.contract.tickets import Channel, Status, TargetKind, Urgency
+from shared.policy.document import Bind, Cadence, Presence
+from shared.sla.policy import Reopen
+
+Duration: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="How long: `30s`, `15m`, `4h`, `1h30m` of the calendar's open time, or `2bd` business days.",
+        examples=["30s", "15m", "4h", "2bd"],
+    ),
+]
+WarnPoint: TypeAlias = Annotated[
+    str, Meta(description="When to warn: a share of the promise used, or open time left.", examples=["75%", "30m"])
+]
+Recipient: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="Whom to page: `on-call/<rotation>`, `person/<key>`, `owner`, `lead` or `channel/<name>`.",
+        examples=["on-call/support", "person/ana", "owner"],
+    ),
+]
+Texts: TypeAlias = str | list[str]
+Comparand: TypeAlias = str | int | float | bool | None | list[str | int | float | bool | None]
+When: TypeAlias = Annotated[
+    dict[str, Comparand],
+    Meta(
+        description="Which tickets: fields (channel, urgency, theme, language, source, requester.tier, requester.key, "
+        "attributes.<name>) with a value or a list of values, and `text` with words or /regular expressions/."
+    ),
+]
+
+
+OWN_KEY = "x-"
+"""Top-level keys that begin so are the author's own: a place for YAML anchors."""
+
+
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Any mapping of the file."""
+
+
+class HolidaysLine(Line, frozen=True, kw_only=True):
+    """Public holidays of a country, closed all day."""
+
+    country: Annotated[str, Meta(description="ISO 3166 code, as in `US`.", examples=["US", "DE"])]
+    subdivision: Annotated[str, Meta(description="State or province, as in `MA`.")] | None = None
+    without: Annotated[Texts, Meta(description="Names of holidays that are worked.")] = []
+    dates: Annotated[list[str], Meta(description="What they came to when this version was applied; written by us.")] | None = None
+
+
+class CalendarLine(Line, frozen=True, kw_only=True):
+    """When we work."""
+
+    timezone: Annotated[str, Meta(description="IANA name.", examples=["America/New_York"])] = "UTC"
+    hours: Annotated[
+        Literal["always"] | dict[str, Texts],
+        Meta(description="`always`, or days and ranges of days with times: {mon-fri: \"09:00-12:30, 13:00-17:00\"}."),
+    ] = {}
+    holidays: HolidaysLine | list[HolidaysLine] = []
+    closed: Annotated[
+        Texts, Meta(description="Closures: `2026-12-24 12:00-24:00`, `2026-08-03..2026-08-14`, yearly `12-24..01-02`.")
+    ] = []
+    open: Annotated[Texts, Meta(description="Extra openings, in the same forms; they beat holidays and closures.")] = []
+
+
+class ChannelLine(Line, frozen=True, kw_only=True):
+    """How work of one channel arrives and what it costs an agent."""
+
+    aliases: Annotated[Texts, Meta(description="What the helpdesk calls it.")] = []
+    units: Annotated[int, Meta(ge=1, le=1000, description="Of an agent's capacity (12).")] | None = None
+    interruptible: bool | None = None
+    bind: Bind | None = None
+    offer: Annotated[str, Meta(description="How long an offer waits for an answer; `none` assigns without asking.")] | None = None
+
+
+class UrgencyLine(Line, frozen=True, kw_only=True):
+    """Tickets like this are at least so urgent."""
+
+    name: str
+    urgency: Urgency
+    when: When
+
+
+class ThemeLine(Line, frozen=True, kw_only=True):
+    """Tickets like this are about that."""
+
+    name: str
+    when: When
+
+
+class SkillLine(Line, frozen=True, kw_only=True):
+    """What tickets like this ask of their owner."""
+
+    need: Annotated[
+        str | list[str | dict[str, Annotated[int, Meta(ge=1, le=5)]]],
+        Meta(description="Skills the owner must have: names, or `{name: least level 1-5}`.", examples=[["billing", {"sql": 3}]]),
+    ] = []
+    prefer: Annotated[Texts, Meta(description="Skills that are good to have.")] = []
+    when: When | None = None
+
+
+class ValidLine(Line, frozen=True, kw_only=True):
+    """The tickets a line is for, by when they were opened: from this instant, up to (not including) that one."""
+
+    from_: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = field(default=None, name="from")
+    to: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
+
+
+class TargetLine(Line, frozen=True, kw_only=True):
+    """What is promised to tickets like this; the first line that matches wins."""
+
+    name: str
+    when: When | None = None
+    calendar: str | None = None
+    first_response: Duration | None = None
+    next_response: Duration | None = None
+    update: Duration | None = None
+    resolution: Duration | None = None
+    ownership: Duration | None = None
+    follow_up: Duration | None = None
+    promise: Annotated[Literal["nothing"], Meta(description="Says that a line without targets is meant so.")] | None = None
+    warn: Annotated[WarnPoint | list[WarnPoint], Meta(description="Each fires once per cycle.")] = []
+    escalate: Annotated[str, Meta(description="Name of the escalation to start when it warns or breaks.")] | None = None
+    valid: ValidLine | None = None
+    pauses_while: Annotated[
+        list[Status] | dict[TargetKind, list[Status]],
+        Meta(description="Statuses that stop resolution and update, or statuses by target; default [pending_customer, on_hold]."),
+    ] | None = None
+    on_reopen: Reopen | None = None
+    on_change: Annotated[
+        Literal["retroactive", "restart"] | dict[Literal["grace"], Duration],
+        Meta(description="What a raised urgency does to a running clock: count from the start, start anew, or `{grace: 30m}`."),
+    ] | None = None
+
+
+class StepLine(Line, frozen=True, kw_only=True):
+    """Whom to page, so long after the step before."""
+
+    after: Annotated[str, Meta(description="Elapsed time: `0m`, `10m`.")] = "0m"
+    page: Recipient | list[Recipient]
+
+
+class EscalationLine(Line, frozen=True, kw_only=True):
+    """What happens when a promise is about to break, and when it breaks."""
+
+    steps: Annotated[list[StepLine], Meta(min_length=1)]
+    repeat: Annotated[int, Meta(ge=1, le=20, description="How often the steps are walked before `otherwise`.")] = 1
+    otherwise: Recipient | list[Recipient] = []
+    on_warning: Annotated[Recipient | list[Recipient], Meta(description="Who is told of a warning; default: the owner.")] = "owner"
+
+
+class RotationLine(Line, frozen=True, kw_only=True):
+    """People who take turns."""
+
+    timezone: str
+    rotation: Cadence
+    handoff: Annotated[str, Meta(description="Local time: `mon 09:00`, or `09:00` for a daily one.")]
+    people: Annotated[list[str], Meta(min_length=1)]
+
+
+class FollowUpLine(Line, frozen=True, kw_only=True):
+    """After a ticket was solved we ask again."""
+
+    after_solved: Duration
+    when: When | None = None
+
+
+class PolicyFile(Line, frozen=True, kw_only=True):
+    """What we promise, to whom, and who is woken when we fail."""
+
+    calendars: dict[str, CalendarLine] = {}
+    channels: dict[Channel, ChannelLine] = {}
+    urgency: list[UrgencyLine] = []
+    themes: list[ThemeLine] = []
+    skills: list[SkillLine] = []
+    targets: list[TargetLine] = []
+    escalations: dict[str, EscalationLine] = {}
+    on_call: dict[str, RotationLine] = {}
+    follow_up: FollowUpLine | None = None
+
+
+class PersonLine(Line, frozen=True, kw_only=True):
+    """Somebody who works tickets, is paged, or both."""
+
+    name: str | None = None
+    skills: dict[str, Annotated[int, Meta(ge=1, le=5)]] | list[str] = {}
+    channels: Channel | list[Channel] = []
+    capacity: Annotated[int, Meta(ge=0, le=1000)] = 12
+    presence: Presence = Presence.MANUAL
+    lead: Annotated[str, Meta(description="Key of the person who leads them.")] | None = None
+    contacts: Annotated[
+        str | list[str | dict[str, str]],
+        Meta(description="Ways to page them: `console`, {webhook: \"https://...\", secret: \"env:NAME\"}."),
+    ] = "console"
+
+
+class RosterFile(Line, frozen=True, kw_only=True):
+    """Who there is."""
+
+    people: dict[str, PersonLine]
+
+
+def policy_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the policy file."""
+    return _schema(PolicyFile)
+
+
+def roster_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the roster file."""
+    return _schema(RosterFile)
+
+
+def _schema(file: type[Line]) -> dict[str, Any]:
+    schema = msgspec.json.schema(file)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["$defs"][file.__name__]["patternProperties"] = {f"^{OWN_KEY}": {}}
+    return schema

@@ -1,0 +1,90 @@
+"""Policy and roster files read whole: either a compiled policy, or every fault with its line and a remedy.
+
+A stored version is read from its `document`, the same file as plain JSON with holidays resolved to dates, so that no
+upgrade of a holiday list moves a deadline.
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+import msgspec
+
+from shared.policy import calendars, located, paging, rules, shape, targets
+from shared.policy.document import Policy
+from shared.policy.errors import PolicyErrors
+from shared.policy.layout import PolicyFile
+from shared.policy.located import Document
+from shared.policy.reading import Reading
+from shared.sla.condition import BadPattern, Condition, TextSearch
+from shared.sla.policy import SlaPolicy
+
+
+class ReadPolicy(NamedTuple):
+    """A policy file, compiled and ready to be stored."""
+
+    policy: Policy
+    document: bytes
+    """JSON: the file with holidays as dates."""
+
+
+def parse_policy(text: str, *, version: int) -> Policy:
+    """Compile a policy file (YAML or JSON); raises `PolicyErrors` with all that is wrong with it."""
+    return read_policy(text, version=version).policy
+
+
+def read_policy(text: str, *, version: int, today: date | None = None) -> ReadPolicy:
+    """The same, with the document to store; given `today`, calendars must open within the next 400 days."""
+    document = located.read(text)
+    policy = _compile(document, version, today)
+    return ReadPolicy(policy, msgspec.json.encode(calendars.with_dates(document.value)))
+
+
+def stored_policy(document: bytes, *, version: int) -> Policy:
+    """Compile the `document` of a stored version; asks no list of holidays."""
+    return _compile(Document(msgspec.json.decode(document), {}), version, None)
+
+
+def _compile(document: Document, version: int, today: date | None) -> Policy:
+    reading = Reading(document)
+    if document.value is None:
+        reading.fault("", "the file is empty", "begin with `targets:`, or start from the file that `deskclock policy show` prints")
+        raise PolicyErrors(reading.errors)
+    file = shape.build(document, PolicyFile, reading.errors)
+    if file is None:
+        raise PolicyErrors(reading.errors)
+    policy = _policy(reading, file, version, today)
+    if reading.errors:
+        raise PolicyErrors(reading.errors)
+    return policy
+
+
+def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None) -> Policy:
+    channel_rules, aliases = rules.channels(reading, file.channels)
+    policy = Policy(
+        version=version,
+        sla=SlaPolicy(
+            version=version,
+            calendars=calendars.read(reading, file.calendars, today),
+            targets=targets.read(reading, file.targets),
+        ),
+        channels=channel_rules,
+        aliases=aliases,
+        urgency=rules.urgency(reading, file.urgency),
+        themes=rules.themes(reading, file.themes),
+        skills=rules.skills(reading, file.skills),
+        escalations=paging.ladders(reading, file.escalations),
+        on_call=paging.rotations(reading, file.on_call),
+        follow_up=targets.follow_up(reading, file.follow_up),
+    )
+    _check_search(reading, policy)
+    return policy
+
+
+def _check_search(reading: Reading, policy: Policy) -> None:
+    conditions: list[Condition | None] = [rule.when for rule in policy.themes]
+    conditions += [rule.when for rule in policy.urgency]
+    conditions += [rule.when for rule in policy.skills]
+    try:
+        TextSearch([when for when in conditions if when is not None and when.patterns])
+    except BadPattern as error:
+        reading.fault("", str(error), "use fewer or shorter expressions")
