@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.contract.tickets import ClockState, TargetKind
 
@@ -26,13 +27,15 @@ class Clock(Struct, frozen=True, kw_only=True):
     started_at: datetime
     due_at: datetime | None
     """None while paused."""
+    late_from: datetime | None = None
+    """Where it is late from another instant than `due_at`: a change or a resume that found the due time passed (rules 39, 51)."""
     warn_at: tuple[datetime, ...] = ()
     """Instants of the warnings for the present due time, ascending; empty while paused."""
     warned: int = 0
     """How many warnings of this cycle are behind us, fired or skipped; never falls while the due time stands."""
     warned_at: datetime | None = None
     breached_at: datetime | None = None
-    """The due time that passed unanswered; stays after a late answer."""
+    """The instant from which it was late: `late_from`, else the due time. Stays after a late answer."""
     detected_at: datetime | None = None
     """When we noticed the breach; what `breached_at` is late by is our own lag."""
     met_at: datetime | None = None
@@ -54,9 +57,10 @@ class Clock(Struct, frozen=True, kw_only=True):
         """The next instant at which time alone changes this clock, or None."""
         if self.state is not ClockState.RUNNING or self.ended_at is not None or self.due_at is None:
             return None
+        breaks_at = self.late_from or self.due_at
         if self.warned < len(self.warn_at):
-            return self.warn_at[self.warned]
-        return self.due_at
+            return min(self.warn_at[self.warned], breaks_at)
+        return breaks_at
 
 
 class Change(StrEnum):
@@ -64,8 +68,37 @@ class Change(StrEnum):
 
     STARTED = "started"
     DUE_CHANGED = "due_changed"
+    """The due time moved; it has none while the clock is paused."""
     WARNED = "warned"
     MET = "met"
+    """What was promised was done; in time by the clock's `state`, or late where that says `breached`."""
     BREACHED = "breached"
     BREACH_RETRACTED = "breach_retracted"
+    """A breach that was announced did not happen: a late event says so."""
     CANCELLED = "cancelled"
+
+
+def advance(clock: Clock, now: datetime) -> tuple[Clock, tuple[Change, ...]]:
+    """Let time act on a clock up to `now`: what it is then, and what happened on the way.
+
+    It warns at a warning's instant and breaks after its due time: an answer at the due time is in time (rule 47).
+    Of several warnings passed at once only the last fires; where it broke too, none does (rule 61). Those count as `warned`.
+    """
+    fires_at = clock.next_fire_at
+    if fires_at is None or now < fires_at:
+        return clock, ()
+    breaks_at = clock.late_from or clock.due_at
+    assert breaks_at is not None
+    if now > breaks_at:
+        broken = replace(
+            clock,
+            state=ClockState.BREACHED,
+            warned=len(clock.warn_at),
+            breached_at=breaks_at,
+            detected_at=now,
+        )
+        return broken, (Change.BREACHED,)
+    passed = sum(at <= now for at in clock.warn_at)
+    if passed <= clock.warned:
+        return clock, ()
+    return replace(clock, warned=passed, warned_at=clock.warn_at[passed - 1]), (Change.WARNED,)

@@ -23,6 +23,21 @@ class Fields(Struct, frozen=True, kw_only=True):
     """Subject and text, joined by a line break."""
 
 
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the helpdesk said of a ticket, up to one instant; what `classify` judges."""
+
+    source: str
+    channel: str
+    """As the helpdesk writes it; the policy's aliases make it one of ours."""
+    urgency: Urgency | None = None
+    subject: str = ""
+    text: str = ""
+    language: str = ""
+    requester_key: str = ""
+    requester_tier: str = ""
+    attributes: dict[str, Any] = {}
+
+
 class Classification(Struct, frozen=True, kw_only=True):
     """What the rules say of a ticket (routing-rules 2)."""
 

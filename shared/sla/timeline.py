@@ -4,35 +4,26 @@
 `place` says, reconciled with what had already fired; firing advances the stored rows. No other SLA arithmetic exists.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.contract.events import TicketEvent
-from shared.contract.tickets import Status, Urgency
-from shared.sla.clock import Change, Clock
-from shared.sla.fields import Classification, Fields
+from shared.contract.tickets import Status, TargetKind
+from shared.sla import clock as clock_time
+from shared.sla import placing, story
+from shared.sla.calendar import to_instant
+from shared.sla.clock import Clock
+from shared.sla.fields import Classification, Facts, Fields
 from shared.sla.policy import SlaPolicy
+from shared.sla.reconciling import reconcile
+from shared.sla.story import Classify
 
+__all__ = ["Classify", "Evaluation", "Facts", "evaluate", "place", "reconcile"]
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """What the helpdesk said of a ticket, up to one instant; what `classify` judges."""
-
-    source: str
-    channel: str
-    """As the helpdesk writes it; the policy's aliases make it one of ours."""
-    urgency: Urgency | None = None
-    subject: str = ""
-    text: str = ""
-    language: str = ""
-    requester_key: str = ""
-    requester_tier: str = ""
-    attributes: dict[str, Any] = {}
-
-
-Classify: TypeAlias = Callable[[Facts], Classification]
+_TARGET_ORDER = {kind: place for place, kind in enumerate(TargetKind)}
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
@@ -49,24 +40,61 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     matched: str | None
     """Name of the present target line; None is an explicit `no_target`."""
     solved_at: datetime | None = None
+    """When it was last solved or closed; None once it is reopened."""
     assigned_by_hand: str | None = None
     """The agent of the last `assigned` event, if any."""
 
 
 def place(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify, now: datetime) -> Evaluation:
-    """Fold the events, in whatever order they came; clocks that are still running are left as the last event put them."""
-    raise NotImplementedError
+    """Fold the events, in whatever order they came; clocks that are still running are left as the last event put them.
+
+    A promise that was late before an event ended it is `breached` with both instants, noticed `now`.
+    """
+    told = story.tell(events, policy, classify)
+    if told is None:
+        return _unopened(events)
+    version = policy.version
+    placed: list[Clock] = []
+    cycles: dict[TargetKind, int] = {}
+    for wait in told.waits:
+        cycle = cycles.get(wait.kind, 1)
+        clocks = placing.clocks(wait, told, version, cycle, now)
+        cycles[wait.kind] = cycle + len(clocks)
+        placed += clocks
+    if len(told.waits) > 1:
+        placed.sort(key=_order)
+    line = told.line
+    return Evaluation(
+        clocks=tuple(placed),
+        status=told.status,
+        opened_at=told.opened_at,
+        facts=told.facts,
+        fields=told.fields,
+        classification=told.classification,
+        matched=None if line is None else line.target.name,
+        solved_at=None if told.solved_at is None else to_instant(told.solved_at),
+        assigned_by_hand=told.agent,
+    )
 
 
 def evaluate(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify, now: datetime) -> Evaluation:
     """Fold the events and let time act on the running clocks up to `now`."""
-    raise NotImplementedError
+    placed = place(events, policy, classify, now)
+    return replace(placed, clocks=tuple(clock_time.advance(clock, now)[0] for clock in placed.clocks))
 
 
-def reconcile(before: Sequence[Clock], placed: Sequence[Clock], now: datetime) -> tuple[tuple[Clock, ...], tuple[tuple[Change, Clock], ...]]:
-    """Join what is stored with what the fold says: fired warnings and breaches are kept while their due time stands.
+def _order(clock: Clock) -> tuple[datetime, int, int]:
+    return clock.started_at, _TARGET_ORDER[clock.target], clock.cycle
 
-    Returns the clocks to store and what changed, in order. A breach whose deadline moved away, or that a late event
-    shows was met in time, is `breach_retracted`; a stored clock that the fold no longer knows is `cancelled`.
-    """
-    raise NotImplementedError
+
+def _unopened(events: Sequence[TicketEvent]) -> Evaluation:
+    return Evaluation(
+        clocks=(),
+        status=story.last_status(events),
+        opened_at=None,
+        facts=None,
+        fields=None,
+        classification=None,
+        matched=None,
+        assigned_by_hand=story.last_agent(events),
+    )
