@@ -1,0 +1,68 @@
+"""What assignment tells Prometheus."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.router.domain.match import Because
+from services.router.domain.queue import Reason
+from services.router.pool_store import QueueGauge
+
+UNROUTABLE = "unroutable"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+class AssignmentMetrics:
+    """Counters of matching runs, and the queue as it was last measured."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.assignments = Counter(
+            "sla_assignments_total",
+            "Tickets given to an agent, by what decided; `unroutable`: nobody on the roster can take them.",
+            ["pool", "outcome"],
+            registry=registry,
+        )
+        self.depth = Gauge(
+            "sla_queue_depth", "Tickets that wait for an owner, by reason.", ["pool", "reason"], registry=registry
+        )
+        self.oldest = Gauge(
+            "sla_queue_oldest_seconds",
+            "How long the oldest ticket has waited for an owner, by reason.",
+            ["pool", "reason"],
+            registry=registry,
+        )
+        self.run_seconds = Histogram(
+            "sla_matching_seconds", "How long one matching transaction took.", buckets=_SECONDS, registry=registry
+        )
+        self.retries = Counter(
+            "sla_matching_retries_total", "Matching transactions begun again after a deadlock.", registry=registry
+        )
+        self.drift = Counter(
+            "sla_load_drift_units_total",
+            "Units by which agents' loads were not the sum of their assignments; above 0 is a fault.",
+            registry=registry,
+        )
+        self._pools: set[str] = set()
+        self.know_pool("default")
+
+    def know_pool(self, pool: str) -> None:
+        """Begin a pool's series at 0."""
+        if pool in self._pools:
+            return
+        self._pools.add(pool)
+        for outcome in (*Because, UNROUTABLE):
+            self.assignments.labels(pool, outcome)
+        for reason in Reason:
+            self.depth.labels(pool, reason)
+            self.oldest.labels(pool, reason)
+
+    def show_queue(self, gauges: Iterable[QueueGauge]) -> None:
+        """Set the gauges; what isn't given is 0."""
+        measured = {(gauge.pool, gauge.reason): gauge for gauge in gauges}
+        for pool, _ in measured:
+            self.know_pool(pool)
+        for pool in self._pools:
+            for reason in Reason:
+                gauge = measured.get((pool, reason))
+                self.depth.labels(pool, reason).set(gauge.depth if gauge else 0)
+                self.oldest.labels(pool, reason).set(gauge.oldest_seconds if gauge else 0)

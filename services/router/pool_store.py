@@ -1,0 +1,296 @@
+"""The SQL of a matching run: what waits in a pool, who could take it, and what the run decided.
+
+The run holds the pool's lock, locks agents in the order of their keys, and never waits for a queue row.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from services.router.domain.match import Choice
+from services.router.domain.queue import Band, Needs, Reason, Waiting
+from services.router.domain.roster import Agent, Profile
+from services.router.store import QUERIES
+from shared import ids
+from shared.contract.tickets import Channel
+from shared.postgres.pool import Connection, Record
+
+_STAMP_STEP = timedelta(microseconds=1)
+_decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
+_decode_skills = msgspec.json.Decoder(dict[str, int]).decode
+_CHANNELS = {channel.value: channel for channel in Channel}
+_REASONS = {reason.value: reason for reason in Reason}
+_BANDS = {band.value: band for band in Band}
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """What a run sees when it has come in; `free` in units on agents who are online and not on the phone."""
+
+    is_mine: bool
+    """False: another process matches this pool just now."""
+    now: datetime
+    dirty: int
+    has_waiting: bool | None
+    has_new: bool | None
+    next_late_at: datetime | None
+    next_rescue_at: datetime | None
+    real_time: int
+    interruptible: int
+    at_once: int
+
+    @property
+    def has_timers(self) -> bool:
+        """A ticket has to change its band."""
+        late, rescue = self.next_late_at, self.next_rescue_at
+        return (late is not None and late < self.now) or (rescue is not None and rescue < self.now)
+
+
+class Given(Struct, frozen=True):
+    """A ticket that an agent was really given."""
+
+    choice: Choice
+    source: str
+    external_id: str
+
+
+class Unroutable(Struct, frozen=True, kw_only=True):
+    """A ticket for which nobody on the roster has the skills, or takes the channel."""
+
+    ticket_id: UUID
+    source: str
+    external_id: str
+    channel: Channel
+    needs: Needs
+
+
+class Verdict(Struct, frozen=True):
+    """Why tickets of one kind wait."""
+
+    signature: int
+    units: int
+    interruptible: bool
+    reason: Reason
+
+
+async def open_run(connection: Connection, tenant: str, pool: str) -> Opening:
+    """Try to take the pool's lock for this transaction, and look whether there is work."""
+    row = await connection.fetchrow(QUERIES["open_run"], tenant, pool, _lock_id(tenant, pool))
+    assert row is not None
+    return msgspec.convert(row, Opening, from_attributes=True)
+
+
+@lru_cache(maxsize=1024)
+def _lock_id(tenant: str, pool: str) -> int:
+    digest = hashlib.blake2b(f"pool\x1f{tenant}\x1f{pool}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+async def mark_dirty(connection: Connection, tenant: str, pool: str) -> None:
+    """Tell who holds the pool to run again."""
+    await connection.execute(QUERIES["mark_dirty"], tenant, pool)
+
+
+async def load_dirty(connection: Connection, tenant: str, pool: str) -> int:
+    """How often somebody found the pool locked."""
+    dirty: int = await connection.fetchval(QUERIES["load_dirty"], tenant, pool)
+    return dirty
+
+
+async def advance_bands(connection: Connection, tenant: str, pool: str, now: datetime, limit: int) -> None:
+    """Move on tickets that became late, or lost enough to be rescued; up to `limit` of each."""
+    await connection.execute(QUERIES["advance_bands"], tenant, pool, now, limit)
+
+
+async def load_heads(
+    connection: Connection, tenant: str, pool: str, real_time: int, interruptible: int, total: int, least: int
+) -> tuple[list[Waiting], list[Waiting]]:
+    """The first tickets of each signature, and of these the last ones of signatures that have more.
+
+    Up to `real_time` or `interruptible` of a signature by its kind, and up to `total` in all but for `least` of each.
+    """
+    rows = await connection.fetch(QUERIES["load_heads"], tenant, pool, real_time, interruptible, total, least)
+    heads = [_waiting(row) for row in rows]
+    ends: list[Waiting] = []
+    count = 0
+    for index, head in enumerate(heads):  # the rows of a signature come together, in the order of the queue
+        count += 1
+        if index + 1 == len(heads) or heads[index + 1].signature != head.signature:
+            if count == rows[index]["depth"]:
+                ends.append(head)
+            count = 0
+    return heads, ends
+
+
+async def load_new(connection: Connection, tenant: str, pool: str, limit: int) -> list[Waiting]:
+    """Tickets that no run has judged yet."""
+    return [_waiting(row) for row in await connection.fetch(QUERIES["load_new"], tenant, pool, limit)]
+
+
+def _waiting(row: Record) -> Waiting:
+    (
+        ticket_id, channel, units, interruptible, needs, prefers, signature, queued_at, band, order_rank, order_at,
+        previous_owner, affinity_until, excluded, reason,
+    ) = tuple(row)[:15]  # fmt: skip
+    return Waiting(
+        ticket_id=ticket_id,
+        channel=_CHANNELS[channel],
+        units=units,
+        interruptible=interruptible,
+        needs=_needs(needs),
+        prefers=tuple(prefers),
+        signature=signature,
+        queued_at=queued_at,
+        band=_BANDS[band],
+        order_rank=order_rank,
+        order_at=order_at,
+        previous_owner=previous_owner,
+        affinity_until=affinity_until,
+        excluded=tuple(excluded),
+        reason=_REASONS[reason],
+    )
+
+
+@lru_cache(maxsize=4096)
+def _needs(stored: bytes) -> Needs:
+    return _decode_needs(stored)
+
+
+async def load_desks(connection: Connection, tenant: str, *, with_busy: bool) -> list[Agent]:
+    """Everybody who works tickets; those who may get some now are locked.
+
+    `with_busy` locks also those without free capacity, for work that is bound on arrival.
+    """
+    rows = await connection.fetch(QUERIES["load_desks"], tenant, with_busy)
+    return [_agent(row) for row in rows]
+
+
+def _agent(row: Record) -> Agent:
+    key, skills, channels, capacity, is_held, is_online, primary_used, interruptible_used, calls, last = row
+    if not is_held:  # they had no room when the lock was tried: not to be given anything, whatever older numbers say
+        primary_used, interruptible_used = max(primary_used, capacity), max(interruptible_used, capacity)
+    return Agent(
+        key=key,
+        profile=_profile(skills, tuple(channels)),
+        capacity=capacity,
+        is_online=is_online,
+        primary_used=primary_used,
+        interruptible_used=interruptible_used,
+        calls=calls,
+        last_assigned_at=last,
+    )
+
+
+@lru_cache(maxsize=8192)
+def _profile(skills: bytes, channels: tuple[str, ...]) -> Profile:
+    return Profile(skills=_decode_skills(skills), channels=frozenset(channels))
+
+
+async def assign(
+    connection: Connection, tenant: str, pool: str, chosen: Sequence[Choice], agents: Sequence[Agent], now: datetime
+) -> list[Given]:
+    """Give tickets to agents; returns those that were still there to be given, in the order of `chosen`.
+
+    Agents' `last_assigned_at` keeps the order within the run, so that the next run goes on with whose turn it is.
+    """
+    first = max([now, *(agent.last_assigned_at for agent in agents if agent.last_assigned_at is not None)])
+    tickets = [choice.ticket for choice in chosen]
+    rows = await connection.fetch(
+        QUERIES["assign"],
+        tenant,
+        pool,
+        [ids.uuid7(now) for _ in chosen],
+        [ticket.ticket_id for ticket in tickets],
+        [choice.agent for choice in chosen],
+        [ticket.signature for ticket in tickets],
+        [ticket.units for ticket in tickets],
+        [ticket.interruptible for ticket in tickets],
+        [first + n * _STAMP_STEP for n in range(1, len(chosen) + 1)],
+        now,
+    )
+    names = {row["ticket_id"]: row for row in rows}
+    return [
+        Given(choice, names[choice.ticket.ticket_id]["source"], names[choice.ticket.ticket_id]["external_id"])
+        for choice in chosen
+        if choice.ticket.ticket_id in names
+    ]
+
+
+async def save_reasons(connection: Connection, judged: Sequence[tuple[Waiting, Reason]]) -> list[Unroutable]:
+    """Store why tickets wait; returns those that just turned out to be unroutable."""
+    rows = await connection.fetch(
+        QUERIES["save_reasons"], [ticket.ticket_id for ticket, _ in judged], [reason for _, reason in judged]
+    )
+    return [_unroutable(row) for row in rows]
+
+
+async def spread_reasons(
+    connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict], limit: int
+) -> list[Unroutable]:
+    """Store the same for all of their kind, up to `limit` tickets of each; returns those that are newly unroutable."""
+    rows = await connection.fetch(
+        QUERIES["spread_reasons"],
+        tenant,
+        pool,
+        [verdict.signature for verdict in verdicts],
+        [verdict.units for verdict in verdicts],
+        [verdict.interruptible for verdict in verdicts],
+        [verdict.reason for verdict in verdicts],
+        limit,
+    )
+    return [_unroutable(row) for row in rows]
+
+
+def _unroutable(row: Record) -> Unroutable:
+    return Unroutable(
+        ticket_id=row["ticket_id"],
+        source=row["source"],
+        external_id=row["external_id"],
+        channel=Channel(row["channel"]),
+        needs=_needs(row["needs"]),
+    )
+
+
+async def list_waiting_pools(connection: Connection) -> list[tuple[str, str]]:
+    """(tenant, pool) wherever somebody waits."""
+    return [(row["tenant"], row["pool"]) for row in await connection.fetch(QUERIES["list_waiting_pools"])]
+
+
+async def list_pools_of_tenant(connection: Connection, tenant: str) -> list[str]:
+    """Pools of one tenant in which somebody waits."""
+    return [row["pool"] for row in await connection.fetch(QUERIES["list_pools_of_tenant"], tenant)]
+
+
+async def reconcile_counters(connection: Connection) -> int:
+    """Set agents' loads to the sum of their active assignments; returns by how many units they had drifted.
+
+    Opens its own transaction: agents are locked by one statement and counted by the next, which sees what they finished.
+    """
+    async with connection.transaction():
+        drifted = await connection.fetch(QUERIES["list_drifted"])
+        if not drifted:
+            return 0
+        who = [row["tenant"] for row in drifted], [row["key"] for row in drifted]
+        await connection.execute(QUERIES["lock_agents"], *who)
+        return sum(row["units"] for row in await connection.fetch(QUERIES["reconcile_loads"], *who))
+
+
+class QueueGauge(Struct, frozen=True):
+    """How many tickets wait in a pool for one reason, and for how long the oldest does."""
+
+    pool: str
+    reason: Reason
+    depth: int
+    oldest_seconds: float
+
+
+async def measure_queue(connection: Connection) -> list[QueueGauge]:
+    """The queue in numbers, over all tenants."""
+    return [
+        QueueGauge(row["pool"], Reason(row["reason"]), row["depth"], row["oldest_seconds"])
+        for row in await connection.fetch(QUERIES["measure_queue"])
+    ]

@@ -1,0 +1,217 @@
+-- name: open_run
+-- Lock a pool for one matching run (`$3`), and see whether there is anything to do: probes of indexes, and the units that
+-- online agents have free for real-time work, for interruptible work, and for what is bound on arrival.
+SELECT pg_try_advisory_xact_lock($3) AS is_mine,
+       deskclock_now() AS now,
+       coalesce((SELECT dirty FROM pool WHERE tenant = $1 AND name = $2), 0) AS dirty,
+       (SELECT true FROM queued WHERE tenant = $1 AND pool = $2 ORDER BY signature LIMIT 1) AS has_waiting,
+       (SELECT true FROM queued WHERE tenant = $1 AND pool = $2 AND reason = 'new' LIMIT 1) AS has_new,
+       (SELECT latest_start_at FROM queued WHERE tenant = $1 AND pool = $2 AND band = 1
+        ORDER BY latest_start_at LIMIT 1) AS next_late_at,
+       (SELECT rescue_at FROM queued WHERE tenant = $1 AND pool = $2 AND band = 2
+        ORDER BY rescue_at LIMIT 1) AS next_rescue_at,
+       coalesce(free.real_time, 0)::bigint AS real_time, coalesce(free.interruptible, 0)::bigint AS interruptible,
+       coalesce(free.at_once, 0)::bigint AS at_once
+FROM (SELECT sum(capacity - primary_used) AS real_time,
+             sum(greatest(capacity - primary_used - interruptible_used, 0)) AS interruptible,
+             sum(2 * capacity - primary_used - interruptible_used) AS at_once
+      FROM agent
+      WHERE tenant = $1 AND active AND status = 'online' AND calls = 0 AND NOT over_capacity) free;
+
+-- name: mark_dirty
+-- Tell whoever holds the pool that something changed, so that it runs again.
+INSERT INTO pool AS p (tenant, name, dirty) VALUES ($1, $2, 1)
+ON CONFLICT (tenant, name) DO UPDATE SET dirty = p.dirty + 1;
+
+-- name: load_dirty
+-- How often somebody found the pool locked.
+SELECT coalesce((SELECT dirty FROM pool WHERE tenant = $1 AND name = $2), 0);
+
+-- name: advance_bands
+-- Savable tickets whose latest start has passed become late, late ones whose rescue has come are rescued.
+WITH late AS (
+    SELECT ticket_id FROM queued WHERE tenant = $1 AND pool = $2 AND band = 1 AND latest_start_at < $3
+    ORDER BY latest_start_at LIMIT $4 FOR UPDATE SKIP LOCKED
+), lost AS (
+    SELECT ticket_id FROM queued WHERE tenant = $1 AND pool = $2 AND band = 2 AND rescue_at < $3
+    ORDER BY rescue_at LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE queued q
+SET band = CASE WHEN q.rescue_at < $3 THEN 0 ELSE 2 END,
+    order_rank = CASE WHEN q.rescue_at < $3 THEN 0 ELSE q.urgency_rank END,
+    order_at = q.due_at
+FROM (SELECT ticket_id FROM late UNION ALL SELECT ticket_id FROM lost) due
+WHERE q.ticket_id = due.ticket_id;
+
+-- name: load_heads
+-- The first tickets of each signature: up to `$3` of real-time work, `$4` of interruptible work, and about `$5` in all.
+-- Signatures are found by one index probe each; all of one are the same kind of work, so the first one tells.
+WITH RECURSIVE kind (signature, interruptible) AS (
+    (SELECT signature, interruptible FROM queued WHERE tenant = $1 AND pool = $2 ORDER BY signature LIMIT 1)
+    UNION ALL
+    SELECT following.signature, following.interruptible FROM kind CROSS JOIN LATERAL (
+        SELECT q.signature, q.interruptible FROM queued q
+        WHERE q.tenant = $1 AND q.pool = $2 AND q.signature > kind.signature ORDER BY q.signature LIMIT 1) following
+), share AS (
+    SELECT greatest($6::bigint, $5::bigint / greatest(count(*), 1)) AS n FROM kind
+), page AS (
+    SELECT signature, least(CASE WHEN interruptible THEN $4::bigint ELSE $3::bigint END, share.n) AS depth
+    FROM kind CROSS JOIN share
+)
+SELECT head.*, page.depth
+FROM page CROSS JOIN LATERAL (
+    SELECT q.ticket_id, q.channel, q.units, q.interruptible, q.needs, q.prefers, q.signature, q.queued_at, q.band,
+           q.order_rank, q.order_at, q.previous_owner, q.affinity_until, q.excluded, q.reason
+    FROM queued q
+    WHERE q.tenant = $1 AND q.pool = $2 AND q.signature = page.signature
+    ORDER BY q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id
+    LIMIT page.depth
+) head;
+
+-- name: load_new
+-- Tickets that no matching run has judged yet.
+SELECT q.ticket_id, q.channel, q.units, q.interruptible, q.needs, q.prefers, q.signature, q.queued_at, q.band,
+       q.order_rank, q.order_at, q.previous_owner, q.affinity_until, q.excluded, q.reason
+FROM queued q
+WHERE q.tenant = $1 AND q.pool = $2 AND q.reason = 'new'
+LIMIT $3;
+
+-- name: load_desks
+-- Everybody who works tickets; those who may get some now (`$2`: even where they are busy) are locked, in the order of
+-- their keys.
+WITH held AS (
+    SELECT key, primary_used, interruptible_used, calls, last_assigned_at FROM agent
+    WHERE tenant = $1 AND active AND status = 'online' AND calls = 0
+      AND (primary_used < capacity OR $2) AND channels <> '{}'
+    ORDER BY key FOR NO KEY UPDATE
+)
+SELECT a.key, a.skills, a.channels, a.capacity, held.key IS NOT NULL AS is_held,
+       a.status = 'online' AS is_online,
+       coalesce(held.primary_used, a.primary_used) AS primary_used,
+       coalesce(held.interruptible_used, a.interruptible_used) AS interruptible_used,
+       coalesce(held.calls, a.calls) AS calls,
+       coalesce(held.last_assigned_at, a.last_assigned_at) AS last_assigned_at
+FROM agent a LEFT JOIN held ON held.key = a.key
+WHERE a.tenant = $1 AND a.active AND a.channels <> '{}';
+
+-- name: assign
+-- Give waiting tickets to agents: out of the queue, into assignments, onto the loads; returns the tickets it was done for.
+-- A ticket that somebody else is changing, or that isn't what it was when it was read, is passed over.
+WITH chosen AS (
+    SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::integer[], $8::boolean[], $9::timestamptz[])
+         AS c (id, ticket_id, agent, signature, units, interruptible, stamp)
+), free AS (
+    SELECT q.ticket_id FROM queued q JOIN chosen c ON c.ticket_id = q.ticket_id
+    WHERE q.signature = c.signature AND q.units = c.units AND q.interruptible = c.interruptible
+      AND q.tenant = $1 AND q.pool = $2 AND NOT c.agent = ANY (q.excluded)
+    FOR UPDATE OF q SKIP LOCKED
+), taken AS (
+    DELETE FROM queued q USING free WHERE q.ticket_id = free.ticket_id RETURNING q.ticket_id, q.channel
+), made AS (
+    INSERT INTO assignment (id, tenant, ticket_id, agent, pool, channel, units, interruptible, assigned_at)
+    SELECT c.id, $1, c.ticket_id, c.agent, $2, t.channel, c.units, c.interruptible, $10
+    FROM chosen c JOIN taken t ON t.ticket_id = c.ticket_id
+    ON CONFLICT (ticket_id) WHERE ended_at IS NULL DO NOTHING
+    RETURNING ticket_id, agent, channel, units, interruptible
+), load AS (
+    SELECT m.agent, coalesce(sum(m.units) FILTER (WHERE NOT m.interruptible), 0) AS primary_units,
+           coalesce(sum(m.units) FILTER (WHERE m.interruptible), 0) AS interruptible_units,
+           count(*) FILTER (WHERE m.channel = 'phone') AS calls, max(c.stamp) AS stamp
+    FROM made m JOIN chosen c ON c.ticket_id = m.ticket_id GROUP BY m.agent
+), loaded AS (
+    UPDATE agent a
+    SET primary_used = a.primary_used + l.primary_units,
+        interruptible_used = a.interruptible_used + l.interruptible_units,
+        calls = a.calls + l.calls, last_assigned_at = l.stamp
+    FROM load l WHERE a.tenant = $1 AND a.key = l.agent
+)
+SELECT m.ticket_id, t.source, t.external_id FROM made m JOIN ticket t ON t.id = m.ticket_id;
+
+-- name: save_reasons
+-- Why tickets still wait, where that changed; returns those that nobody on the roster can take.
+WITH told AS (
+    SELECT q.ticket_id, n.reason
+    FROM unnest($1::uuid[], $2::text[]) AS n (ticket_id, reason) JOIN queued q ON q.ticket_id = n.ticket_id
+    WHERE q.reason <> n.reason
+    FOR UPDATE OF q SKIP LOCKED
+), changed AS (
+    UPDATE queued q SET reason = told.reason FROM told WHERE q.ticket_id = told.ticket_id
+    RETURNING q.ticket_id, q.reason, q.channel, q.needs
+)
+SELECT c.ticket_id, c.channel, c.needs, t.source, t.external_id
+FROM changed c JOIN ticket t ON t.id = c.ticket_id WHERE c.reason = 'no_skill';
+
+-- name: spread_reasons
+-- The same for the tickets deeper in the queue, which wait for what the first of their signature wait for.
+WITH told AS (
+    SELECT q.ticket_id, n.reason
+    FROM unnest($3::bigint[], $4::integer[], $5::boolean[], $6::text[]) AS n (signature, units, interruptible, reason)
+    CROSS JOIN LATERAL (
+        SELECT d.ticket_id FROM queued d
+        WHERE d.tenant = $1 AND d.pool = $2 AND d.signature = n.signature AND d.units = n.units
+          AND d.interruptible = n.interruptible AND d.excluded = '{}' AND d.previous_owner IS NULL
+          AND d.reason <> n.reason
+        LIMIT $7 FOR UPDATE SKIP LOCKED) q
+), changed AS (
+    UPDATE queued q SET reason = told.reason FROM told WHERE q.ticket_id = told.ticket_id
+    RETURNING q.ticket_id, q.reason, q.channel, q.needs
+)
+SELECT c.ticket_id, c.channel, c.needs, t.source, t.external_id
+FROM changed c JOIN ticket t ON t.id = c.ticket_id WHERE c.reason = 'no_skill';
+
+-- name: list_waiting_pools
+-- Pools in which somebody waits, one index probe for each and one where nobody does.
+WITH RECURSIVE place (tenant, pool) AS (
+    (SELECT tenant, pool FROM queued ORDER BY tenant, pool LIMIT 1)
+    UNION ALL
+    SELECT following.tenant, following.pool FROM place CROSS JOIN LATERAL (
+        SELECT q.tenant, q.pool FROM queued q WHERE (q.tenant, q.pool) > (place.tenant, place.pool)
+        ORDER BY q.tenant, q.pool LIMIT 1) following
+)
+SELECT tenant, pool FROM place;
+
+-- name: list_pools_of_tenant
+-- The pools of one tenant in which somebody waits.
+WITH RECURSIVE place (pool) AS (
+    (SELECT pool FROM queued WHERE tenant = $1 ORDER BY pool LIMIT 1)
+    UNION ALL
+    SELECT following.pool FROM place CROSS JOIN LATERAL (
+        SELECT q.pool FROM queued q WHERE q.tenant = $1 AND q.pool > place.pool ORDER BY q.pool LIMIT 1) following
+)
+SELECT pool FROM place;
+
+-- name: lock_agents
+-- Hold agents' loads still, in the order of their keys.
+SELECT key FROM agent WHERE (tenant, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+ORDER BY tenant, key FOR NO KEY UPDATE;
+
+-- name: reconcile_loads
+-- Set the loads of agents (locked before, by another statement) to what their active assignments add up to, where they
+-- differ; returns by how many units they did.
+WITH counted AS (
+    SELECT h.tenant, h.key, h.primary_used, h.interruptible_used, h.calls, h.capacity,
+           coalesce(sum(s.units) FILTER (WHERE NOT s.interruptible), 0)::integer AS primary_real,
+           coalesce(sum(s.units) FILTER (WHERE s.interruptible), 0)::integer AS interruptible_real,
+           count(s.ticket_id) FILTER (WHERE s.channel = 'phone')::integer AS calls_real
+    FROM agent h LEFT JOIN assignment s ON s.tenant = h.tenant AND s.agent = h.key AND s.ended_at IS NULL
+    WHERE (h.tenant, h.key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+    GROUP BY h.tenant, h.key
+)
+UPDATE agent a
+SET primary_used = c.primary_real, interruptible_used = c.interruptible_real, calls = c.calls_real,
+    over_capacity = c.primary_real > c.capacity OR c.primary_real + c.interruptible_real > 2 * c.capacity
+FROM counted c
+WHERE a.tenant = c.tenant AND a.key = c.key
+  AND (c.primary_used, c.interruptible_used, c.calls) <> (c.primary_real, c.interruptible_real, c.calls_real)
+RETURNING abs(c.primary_used - c.primary_real) + abs(c.interruptible_used - c.interruptible_real) AS units;
+
+-- name: list_drifted
+-- Agents whose load isn't the sum of their active assignments, as far as one snapshot tells.
+SELECT a.tenant, a.key
+FROM agent a
+LEFT JOIN (SELECT tenant, agent, coalesce(sum(units) FILTER (WHERE NOT interruptible), 0) AS primary_real,
+                  coalesce(sum(units) FILTER (WHERE interruptible), 0) AS interruptible_real,
+                  count(*) FILTER (WHERE channel = 'phone') AS calls_real
+           FROM assignment WHERE ended_at IS NULL GROUP BY tenant, agent) s ON s.tenant = a.tenant AND s.agent = a.key
+WHERE (a.primary_used, a.interruptible_used, a.calls)
+   <> (coalesce(s.primary_real, 0), coalesce(s.interruptible_real, 0), coalesce(s.calls_real, 0));
