@@ -1,0 +1,41 @@
+"""Pages printed to a stream: the embedded default, and the last resort."""
+
+import sys
+from datetime import timedelta
+from typing import TextIO
+
+from services.escalation.channels import Capabilities, Page
+from services.escalation.domain.ladder import Kind
+from services.escalation.domain.retry import Outcome, Result
+
+_RULE = "-" * 72
+
+
+class Console:
+    """Writes each page as a block of text."""
+
+    name = "console"
+    capabilities = Capabilities(is_keyed=False, concurrency=100, timeout=timedelta(seconds=5))
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    async def send(self, page: Page) -> Outcome:
+        """Print it; a stream that is closed can be tried again."""
+        stream = self._stream or sys.stdout
+        what = "WARNING" if page.kind is Kind.WARNING else "PAGE"
+        to = f"{page.recipient} ({page.person})" if page.person else page.recipient
+        try:
+            stream.write(f"{_RULE}\n{what} {page.id} to {to}\n{_printable(page.text)}\n{_RULE}\n")
+            stream.flush()
+        except (OSError, ValueError) as error:
+            return Outcome(result=Result.RETRYABLE, detail=f"the console can't be written to: {error}")
+        return Outcome(result=Result.ACCEPTED)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _printable(text: str) -> str:
+    """Names come from outside: nothing in them may steer a terminal."""
+    return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

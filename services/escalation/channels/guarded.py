@@ -1,0 +1,82 @@
+"""Outgoing connections that can't be led into our own network.
+
+A name is resolved once, every address it has is judged, and the connection goes to a judged address: a name that answers
+otherwise a moment later (DNS rebinding) gains nothing. TLS still verifies the name.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+import httpcore
+
+from services.escalation.errors import AddressRefused
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+SocketOptions = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to public addresses, and to the hosts the operator allowed."""
+
+    def __init__(self, allowed_hosts: frozenset[str]) -> None:
+        self._allowed = allowed_hosts
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: SocketOptions | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Resolve, judge, connect; raises AddressRefused, or httpcore.ConnectError where the name has no address."""
+        try:
+            async with asyncio.timeout(timeout):
+                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from error
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"{host} can't be resolved") from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if host.lower() not in self._allowed:
+            for address in addresses:
+                if address not in self._allowed and not is_public(address):
+                    raise AddressRefused(
+                        f"{host} is not on the public internet: allow it in DESKCLOCK_PAGE_ALLOW_HOSTS if it should be"
+                    )
+        for address in addresses[:-1]:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: SocketOptions | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        """Never."""
+        raise AddressRefused("pages go over the network, not into a local socket")
+
+    async def sleep(self, seconds: float) -> None:
+        """As httpcore asks."""
+        await self._inner.sleep(seconds)
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the public internet; IPv6 forms of IPv4 are judged as that."""
+    try:
+        judged: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(judged, ipaddress.IPv6Address):
+        inner = judged.ipv4_mapped or judged.sixtofour
+        if judged in _NAT64:
+            inner = ipaddress.IPv4Address(int(judged) & 0xFFFFFFFF)
+        if judged.teredo is not None:
+            return False
+        if inner is not None:
+            judged = inner
+    return judged.is_global and not judged.is_multicast

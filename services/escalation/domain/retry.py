@@ -1,0 +1,83 @@
+"""What one attempt's outcome means for its page: done, again later, or another way.
+
+The budget is the time to the next step, not a count (R37); a page that is never answered may be sent twice, one that is
+lost may not (R36).
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec import Struct
+
+FALLBACK_AFTER = timedelta(seconds=20)
+"""Without acceptance for this long, the next way to reach the person is tried beside the first."""
+LAST_BUDGET = timedelta(hours=1)
+"""How long a page is tried where no next step follows."""
+_FIRST_WAIT = timedelta(seconds=1)
+_LONGEST_WAIT = timedelta(minutes=1)
+_MOST_UNKNOWN = 2
+
+
+class Result(StrEnum):
+    """What became of one attempt (R35)."""
+
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    RETRYABLE = "retryable"
+    UNKNOWN = "unknown"
+    """Sent, but no answer: the provider may have it."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """The answer of a channel."""
+
+    result: Result
+    detail: str = ""
+    """For a person: never a secret, never an address with one in it."""
+    retry_after: timedelta | None = None
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """How often and how long a page has been tried, its present attempt included."""
+
+    attempts: int
+    unknowns: int
+    first_at: datetime
+    budget_until: datetime
+    is_keyed: bool
+    """The provider drops a page it already has, by its id."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What happens to the page now."""
+
+    is_accepted: bool = False
+    retry_at: datetime | None = None
+    """None where it isn't tried again."""
+    fall_back: bool = False
+    """Start the next way to reach the person, if there is one."""
+
+
+def judge(outcome: Outcome, trial: Trial, now: datetime, jitter: float) -> Verdict:
+    """Decide; `jitter` is a random number in [0, 1)."""
+    match outcome.result:
+        case Result.ACCEPTED | Result.DELIVERED:
+            return Verdict(is_accepted=True)
+        case Result.REJECTED:
+            return Verdict(fall_back=True)
+        case Result.UNKNOWN if not trial.is_keyed and trial.unknowns >= _MOST_UNKNOWN:
+            return Verdict(fall_back=True)
+    retry_at = now + max(_wait(trial.attempts, jitter), outcome.retry_after or timedelta())
+    if retry_at >= trial.budget_until:
+        return Verdict(fall_back=True)
+    return Verdict(retry_at=retry_at, fall_back=retry_at - trial.first_at >= FALLBACK_AFTER)
+
+
+def budget_until(next_step_at: datetime | None, first_at: datetime) -> datetime:
+    """Until when a page is tried: up to the next step, or an hour."""
+    return next_step_at if next_step_at is not None else first_at + LAST_BUDGET
+
+
+def _wait(attempts: int, jitter: float) -> timedelta:
+    return min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts - 1, 10)) * jitter

@@ -1,0 +1,93 @@
+"""`data` of the events this service publishes: `sla.<tenant>.escalation.*` and `sla.<tenant>.page.*`."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class EscalationOpened(Struct, frozen=True, kw_only=True):
+    """A clock warned or broke, and somebody will hear of it."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    channel: str
+    urgency: str
+    target: str
+    cycle: int
+    reason: str
+    ladder: str
+    policy_version: int
+    anchor_at: datetime
+
+
+class SkippedStep(Struct, frozen=True, kw_only=True):
+    """A step that paged nobody, and why: `late`, `gap` or `same_people`."""
+
+    loop: int
+    step: int
+    reason: str
+
+
+class PagedPerson(Struct, frozen=True, kw_only=True):
+    """Whom a step pages."""
+
+    page: UUID
+    recipient: str
+    person: str | None
+    method: str
+
+
+class EscalationStepped(Struct, frozen=True, kw_only=True):
+    """A step was taken; of `escalation.exhausted`, the last one."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    reason: str
+    kind: str
+    loop: int
+    step: int
+    at: datetime
+    planned_at: datetime
+    next_step_at: datetime | None
+    paged: tuple[PagedPerson, ...]
+    skipped: tuple[SkippedStep, ...]
+
+
+class EscalationAcknowledged(Struct, frozen=True, kw_only=True):
+    """Somebody takes responsibility."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    by: str
+    at: datetime
+    page: UUID | None
+
+
+class PageConcluded(Struct, frozen=True, kw_only=True):
+    """A page was accepted by its provider, or given up."""
+
+    page: UUID
+    escalation: UUID
+    source: str
+    ticket: str
+    kind: str
+    loop: int
+    step: int
+    recipient: str
+    person: str | None
+    method: str
+    attempts: int
+    due_at: datetime
+    at: datetime
+    detail: str | None = None

@@ -1,0 +1,92 @@
+"""Pages that follow from other pages, and what is said of one when it is concluded."""
+
+from datetime import datetime
+
+import msgspec
+
+from services.escalation import news, tokens
+from services.escalation.domain.ladder import LAST_RESORT
+from services.escalation.domain.retry import Outcome
+from services.escalation.store.pages import LeasedPage, NewPage
+from services.escalation.tokens import Tokens
+from shared.policy.document import Contact
+from shared.postgres.outbox import Outbox
+
+
+def by_next_contact(page: LeasedPage, token_maker: Tokens) -> NewPage | None:
+    """The same page by the person's next contact; None where there is none."""
+    if not page.evidence.fallback:
+        return None
+    contact, *rest = page.evidence.fallback
+    return _another_way(page, contact, tuple(rest), page.recipient, page.person, token_maker)
+
+
+def by_last_resort(page: LeasedPage, token_maker: Tokens) -> NewPage | None:
+    """The same page on the console; None where it failed there."""
+    method = LAST_RESORT.removeprefix("channel/")
+    if page.method == method:
+        return None
+    return _another_way(page, Contact(method=method), (), LAST_RESORT, None, token_maker)
+
+
+def announce(outbox: Outbox, page: LeasedPage, state: str, outcome: Outcome, now: datetime) -> None:
+    """Say that a page was accepted or given up; one that is tried again says nothing."""
+    if state not in ("accepted", "failed"):
+        return
+    outbox.add(
+        page.tenant,
+        f"page.{state}",
+        page.body.ticket,
+        news.PageConcluded(
+            page=page.id,
+            escalation=page.escalation_id,
+            source=page.body.source,
+            ticket=page.body.ticket,
+            kind=page.kind,
+            loop=page.loop,
+            step=page.step,
+            recipient=page.recipient,
+            person=page.person,
+            method=page.method,
+            attempts=page.attempts,
+            due_at=page.due_at,
+            at=now,
+            detail=outcome.detail or None,
+        ),
+    )
+
+
+def _another_way(
+    page: LeasedPage,
+    contact: Contact,
+    rest: tuple[Contact, ...],
+    recipient: str,
+    person: str | None,
+    token_maker: Tokens,
+) -> NewPage:
+    page_id = tokens.page_id(
+        escalation=page.escalation_id,
+        generation=page.evidence.generation,
+        kind=page.kind,
+        loop=page.loop,
+        step=page.step,
+        who=person or recipient,
+        way=tokens.way(contact),
+    )
+    return NewPage(
+        id=page_id,
+        tenant=page.tenant,
+        escalation_id=page.escalation_id,
+        kind=page.kind,
+        step=page.step,
+        loop=page.loop,
+        recipient=recipient,
+        person=person,
+        method=contact.method,
+        address=contact.address,
+        secret=contact.secret,
+        evidence=msgspec.structs.replace(page.evidence, fallback=rest),
+        body=msgspec.structs.replace(page.body, recipient=recipient, fallback_of=page.method),
+        due_at=page.due_at,
+        token_hash=tokens.digest(token_maker.token(page_id)),
+    )

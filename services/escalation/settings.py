@@ -1,0 +1,56 @@
+"""Settings of the escalation service, each from its DESKCLOCK_ variable."""
+
+import hashlib
+import hmac
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shared.runtime.settings import SECRET
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an operator may decide about this process."""
+
+    database_url: Annotated[str, Meta(description="PostgreSQL, as postgresql://user@host/database."), SECRET]
+    nats_url: Annotated[str, Meta(description="NATS, as nats://host:4222.")] = "nats://127.0.0.1:4222"
+    environment: Annotated[
+        Literal["development", "production"],
+        Meta(description="`production` refuses the embedded servers and warped time."),
+    ] = "development"
+    http_host: Annotated[str, Meta(description="Address the HTTP server listens on.")] = "127.0.0.1"
+    escalation_port: Annotated[int, Meta(ge=0, le=65535, description="Port of escalation's HTTP server.")] = 8081
+    public_url: Annotated[
+        str, Meta(description="Where people reach escalation from outside; links in pages begin with it. Empty: its host and port.")
+    ] = ""
+    log_format: Annotated[Literal["text", "json"], Meta(description="Lines for a person, or JSON lines.")] = "text"
+    metrics_open: Annotated[bool, Meta(description="Whether /metrics answers without an API key.")] = False
+    page_allow_hosts: Annotated[
+        str,
+        Meta(
+            description="Hosts or addresses, separated by commas, that pages may be sent to although they are private or "
+            "loopback, and without https."
+        ),
+    ] = ""
+    ack_key: Annotated[
+        str,
+        Meta(description="Key that acknowledgement links are made with; the same in all replicas. Empty: made from DATABASE_URL."),
+        SECRET,
+    ] = ""
+    pool_size: Annotated[int, Meta(ge=2, le=100, description="Connections to PostgreSQL.")] = 8
+
+    @property
+    def link_base(self) -> str:
+        """What acknowledgement links begin with, without a slash at the end."""
+        return self.public_url.rstrip("/") or f"http://{self.http_host}:{self.escalation_port}"
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Lower-case names and addresses that pages may go to in spite of being private."""
+        return frozenset(host.strip().lower() for host in self.page_allow_hosts.split(",") if host.strip())
+
+    @property
+    def token_key(self) -> bytes:
+        """Secret key of the tokens in links."""
+        secret = self.ack_key or self.database_url
+        return hmac.new(b"deskclock acknowledgement links", secret.encode(), hashlib.sha256).digest()

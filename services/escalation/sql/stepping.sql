@@ -1,0 +1,56 @@
+-- name: pulse_step
+-- How things stand before a tick: the time that decides, how fast it passes, the next due step.
+SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate,
+       (SELECT next_step_at FROM escalation WHERE next_step_at IS NOT NULL ORDER BY next_step_at LIMIT 1) AS due_at;
+
+-- name: claim_due_steps
+-- Escalations whose next step is due, locked, with what a page says of the ticket, its promise and its owner.
+SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_version, e.ladder, e.reason,
+       e.anchor_at, e.step, e.loop, e.next_step_at,
+       t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched,
+       coalesce(c.due_at, c.breached_at) AS due_at,
+       a.agent AS owner, g.name AS owner_name, g.lead
+FROM escalation e
+JOIN ticket t ON t.id = e.ticket_id
+LEFT JOIN clock c ON (c.ticket_id, c.target, c.cycle) = (e.ticket_id, e.target, e.cycle)
+LEFT JOIN assignment a ON a.ticket_id = e.ticket_id AND a.ended_at IS NULL
+LEFT JOIN agent g ON g.tenant = e.tenant AND g.key = a.agent
+WHERE e.next_step_at <= $1 AND e.state = 'open'
+ORDER BY e.next_step_at, e.id
+LIMIT $2
+FOR NO KEY UPDATE OF e SKIP LOCKED;
+
+-- name: load_people
+-- Those of the given people who are on the roster, with how to reach them.
+SELECT g.tenant, g.key, g.name, g.contacts
+FROM agent g
+JOIN unnest($1::text[], $2::text[]) AS k (tenant, key) ON (g.tenant, g.key) = (k.tenant, k.key)
+WHERE g.active;
+
+-- name: load_paged
+-- Whom the step before paged, by escalation; a page that failed reached nobody.
+SELECT p.escalation_id, coalesce(p.person, p.recipient) AS who
+FROM page p
+JOIN unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[]) AS k (escalation_id, loop, step, generation)
+  ON (p.escalation_id, p.loop, p.step) = (k.escalation_id, k.loop, k.step)
+WHERE p.kind = 'page' AND p.state <> 'failed' AND (p.evidence ->> 'generation')::integer = k.generation;
+
+-- name: save_steps
+-- Where claimed escalations stand after their step.
+UPDATE escalation e
+SET state = k.state, step = k.step, loop = k.loop, next_step_at = k.next_step_at
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::timestamptz[])
+     AS k (id, state, step, loop, next_step_at)
+WHERE e.id = k.id;
+
+-- name: insert_pages
+-- Pages of taken steps, due at once; one that is there already stays as it is (R34).
+INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence,
+                  body, state, due_at, committed_at, next_attempt_at, token_hash)
+SELECT id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
+       'pending', due_at, $16, $16, token_hash
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[], $14::timestamptz[], $15::bytea[])
+     AS k (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
+           due_at, token_hash)
+ON CONFLICT (id) DO NOTHING;

@@ -1,0 +1,178 @@
+"""Escalations in SQL: opened by firing, walked by stepping. Everything set-based; callers own the transaction."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from services.escalation.domain.ladder import Position, Reason
+from services.escalation.domain.recipient import Person
+from services.escalation.store import QUERIES, Pulse
+from shared.contract.tickets import TargetKind
+from shared.policy.document import Contact
+from shared.postgres.pool import Connection, Record
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """An escalation to open, or to send up again where one is live."""
+
+    id: UUID
+    tenant: str
+    ticket_id: UUID
+    channel: str
+    target: TargetKind
+    cycle: int
+    policy_version: int
+    ladder: str
+    reason: Reason
+    anchor_at: datetime
+    step: int = 0
+    """Of a warning: its number."""
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """An escalation that was opened, or went up again."""
+
+    id: UUID
+    ticket_id: UUID
+    target: TargetKind
+    cycle: int
+    generation: int
+
+
+class DueStep(Struct, frozen=True, kw_only=True):
+    """A claimed escalation whose step is due, with what its pages say."""
+
+    id: UUID
+    tenant: str
+    ticket_id: UUID
+    target: str
+    cycle: int
+    generation: int
+    policy_version: int
+    ladder: str
+    reason: Reason
+    anchor_at: datetime
+    position: Position
+    next_step_at: datetime
+    source: str
+    external_id: str
+    channel: str
+    urgency: str
+    requester_tier: str | None
+    matched: str | None
+    due_at: datetime | None
+    owner: str | None
+    owner_name: str | None
+    lead: str | None
+
+
+class Stepped(Struct, frozen=True, kw_only=True):
+    """Where an escalation stands after its step."""
+
+    id: UUID
+    state: str
+    position: Position
+    next_step_at: datetime | None
+
+
+async def pulse_clock(connection: Connection) -> Pulse:
+    """How firing stands: one probe of the index."""
+    return _pulse(await connection.fetchrow(QUERIES["pulse_clock"]))
+
+
+async def pulse_step(connection: Connection) -> Pulse:
+    """How stepping stands: one probe of the index."""
+    return _pulse(await connection.fetchrow(QUERIES["pulse_step"]))
+
+
+async def open_or_reopen(connection: Connection, openings: Sequence[Opening], now: datetime) -> list[Opened]:
+    """Open escalations; a live one of the same clock goes up again if the promise broke, or if it only warned so far.
+
+    Returns those that changed, in no order; a warning leaves one alone that is answered or further on (R1).
+    """
+    rows = await connection.fetch(
+        QUERIES["open_escalations"],
+        [one.id for one in openings],
+        [one.tenant for one in openings],
+        [one.ticket_id for one in openings],
+        [one.target for one in openings],
+        [one.cycle for one in openings],
+        [one.policy_version for one in openings],
+        [one.ladder for one in openings],
+        [one.reason for one in openings],
+        [one.anchor_at for one in openings],
+        [one.step for one in openings],
+        now,
+    )
+    return [
+        Opened(
+            id=row["id"],
+            ticket_id=row["ticket_id"],
+            target=TargetKind(row["target"]),
+            cycle=row["cycle"],
+            generation=row["generation"],
+        )
+        for row in rows
+    ]
+
+
+async def claim_due_steps(connection: Connection, now: datetime, limit: int) -> list[DueStep]:
+    """Lock up to `limit` open escalations whose step is due; those locked elsewhere are skipped."""
+    return [_due_step(row) for row in await connection.fetch(QUERIES["claim_due_steps"], now, limit)]
+
+
+async def load_people(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Person]:
+    """Those of the people, given as (tenant, key), who are on the roster."""
+    rows = await connection.fetch(QUERIES["load_people"], [tenant for tenant, _ in keys], [key for _, key in keys])
+    return {
+        (row["tenant"], row["key"]): Person(key=row["key"], name=row["name"], contacts=_contacts.decode(row["contacts"]))
+        for row in rows
+    }
+
+
+async def load_paged(
+    connection: Connection, steps: Iterable[tuple[UUID, Position, int]]
+) -> dict[UUID, frozenset[str]]:
+    """Whom a step of each escalation, given as (id, position, generation), paged."""
+    wanted = list(steps)
+    rows = await connection.fetch(
+        QUERIES["load_paged"],
+        [escalation_id for escalation_id, _, _ in wanted],
+        [position.loop for _, position, _ in wanted],
+        [position.step for _, position, _ in wanted],
+        [generation for _, _, generation in wanted],
+    )
+    paged: dict[UUID, set[str]] = {}
+    for row in rows:
+        paged.setdefault(row["escalation_id"], set()).add(row["who"])
+    return {escalation_id: frozenset(people) for escalation_id, people in paged.items()}
+
+
+async def save_steps(connection: Connection, steps: Sequence[Stepped]) -> None:
+    """Store where claimed escalations stand now."""
+    await connection.execute(
+        QUERIES["save_steps"],
+        [one.id for one in steps],
+        [one.state for one in steps],
+        [one.position.step for one in steps],
+        [one.position.loop for one in steps],
+        [one.next_step_at for one in steps],
+    )
+
+
+_contacts = msgspec.json.Decoder(tuple[Contact, ...])
+
+
+def _pulse(row: "Record | None") -> Pulse:
+    assert row is not None
+    return Pulse(**dict(row))
+
+
+def _due_step(row: Record) -> DueStep:
+    columns: dict[str, Any] = dict(row)
+    position = Position(columns.pop("loop"), columns.pop("step"))
+    return DueStep(**{**columns, "reason": Reason(columns["reason"])}, position=position)
