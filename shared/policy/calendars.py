@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -11,8 +12,7 @@ from shared.policy.layout import CalendarLine, HolidaysLine, Texts
 from shared.policy.located import escape
 from shared.policy.reading import Reading, Unreadable
 from shared.sla.calendar import Calendar
-from shared.sla.hours import Exceptional, Hours
-from shared.sla.hours import CalendarSpec
+from shared.sla.hours import CalendarSpec, Exceptional, Hours
 
 ALWAYS = "always"
 """This calendar is there without being written: elapsed time."""
@@ -44,7 +44,7 @@ def read(reading: Reading, lines: dict[str, CalendarLine], today: date | None) -
 
 def zone(reading: Reading, pointer: str, name: str) -> ZoneInfo:
     """An IANA zone; notes a fault and answers UTC where there is none of that name."""
-    if name in available_timezones():
+    if name in _zones():
         return ZoneInfo(name)
     reading.fault(pointer, f"there is no time zone `{name[:60]}`", _zone_remedy(name))
     return ZoneInfo("UTC")
@@ -176,6 +176,11 @@ def _opens(calendar: Calendar, today: date | None) -> bool:
     return opening is not None and opening <= start + HORIZON
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _zone_remedy(name: str) -> str:
-    near = did_you_mean(name, available_timezones())
+    near = did_you_mean(name, _zones())
     return near if near.startswith("did") else "write an IANA name, as in `Europe/Berlin`"

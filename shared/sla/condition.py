@@ -196,9 +196,12 @@ def _walk(value: Any, path: list[str]) -> Any:
     return value
 
 
-def _languages(fields: Fields) -> tuple[str, ...]:
-    language = fields.language.casefold().replace("_", "-")
-    return (language, language.partition("-")[0])
+def _languages(fields: Fields) -> str | tuple[str, ...]:
+    language = fields.language.casefold()
+    if "-" in language or "_" in language:
+        language = language.replace("_", "-")
+        return (language, language.partition("-")[0])
+    return language
 
 
 _READERS: dict[str, Reader] = {

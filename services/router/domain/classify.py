@@ -5,8 +5,9 @@ All words and expressions of a policy are searched in one pass over the text.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import TypeAlias
 
 import msgspec
 
@@ -22,12 +23,11 @@ UNKNOWN_THEME = "unknown"
 
 _PLACE = re.compile(r"\{([^{}]+)\}")
 _POLICIES_KEPT = 256
+_BY_RANK = sorted(Urgency, key=lambda urgency: urgency.rank)
 
 
-class _Skill(Protocol):
-    """A skill's name, filled in for a ticket; None where the ticket lacks what the name asks for."""
-
-    def __call__(self, fields: Fields) -> str | None: ...
+_Skill: TypeAlias = str | Callable[[Fields], str | None]
+"""A skill's name, or what fills it in for a ticket: None where the ticket lacks what the name asks for."""
 
 
 class _Rules:
@@ -37,7 +37,7 @@ class _Rules:
         self._patterns: list[Condition] = []
         self.aliases = policy.aliases
         self.themes = tuple((rule.name, rule.when, self._numbered(rule.when)) for rule in policy.themes)
-        self.urgency = tuple((rule.name, rule.urgency, rule.when, self._numbered(rule.when)) for rule in policy.urgency)
+        self.urgency = tuple((rule.name, rule.urgency.rank, rule.when, self._numbered(rule.when)) for rule in policy.urgency)
         self.skills = tuple((rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule)) for rule in policy.skills)
         self._search = TextSearch(self._patterns)
 
@@ -74,18 +74,20 @@ def classify(policy: Policy, facts: Facts) -> Classification:
             fields = msgspec.structs.replace(fields, theme=name)
             hits.append(name)
             break
-    urgency = facts.urgency
-    for name, at_least, when, number in rules.urgency:
+    best = None if facts.urgency is None else facts.urgency.rank
+    for name, rank, when, number in rules.urgency:
         if (number is None or number in found) and when.fields_hold(fields):
             hits.append(name)
-            if urgency is None or at_least.rank < urgency.rank:
-                urgency = at_least
-    if urgency is not None and urgency is not fields.urgency:
-        fields = msgspec.structs.replace(fields, urgency=urgency)
-    needs, prefers = _skills_for(rules, fields, found) if rules.skills else ((), ())
+            if best is None or rank < best:
+                best = rank
+    urgency = Urgency.NORMAL if best is None else _BY_RANK[best]
+    needs: tuple[tuple[str, int], ...] = ()
+    prefers: tuple[str, ...] = ()
+    if rules.skills:
+        needs, prefers = _skills_for(rules, msgspec.structs.replace(fields, urgency=urgency), found)
     return Classification(
         channel=fields.channel,
-        urgency=fields.urgency,
+        urgency=urgency,
         theme=fields.theme,
         language=fields.language,
         needs=needs,
@@ -101,14 +103,14 @@ def _skills_for(rules: _Rules, fields: Fields, found: frozenset[int]) -> tuple[t
         if when is not None and not ((number is None or number in found) and when.fields_hold(fields)):
             continue
         for skill, level in needed:
-            name = skill(fields)
-            if name is not None and level > needs.get(name, 0):
+            name = skill if isinstance(skill, str) else skill(fields)
+            if name and level > needs.get(name, 0):
                 needs[name] = level
         for skill in preferred:
-            name = skill(fields)
-            if name is not None:
+            name = skill if isinstance(skill, str) else skill(fields)
+            if name:
                 prefers[name] = None
-    return tuple(sorted(needs.items())), tuple(name for name in prefers if name not in needs)
+    return tuple(sorted(needs.items())), tuple(name for name in prefers if name not in needs) if prefers else ()
 
 
 @lru_cache(maxsize=_POLICIES_KEPT)
@@ -126,21 +128,20 @@ def _prefers(rule: SkillRule) -> tuple[_Skill, ...]:
 
 def _skill(template: str) -> _Skill:
     parts = _PLACE.split(template)
+    before = parts[0].casefold()
     if len(parts) == 1:
-        name = template.casefold()
-        return lambda fields: name
-    fixed = [part.casefold() for part in parts[::2]]
-    readers = [condition.reader(place.strip()) for place in parts[1::2]]
+        return before
+    places = [(condition.reader(place.strip()), rest.casefold()) for place, rest in zip(parts[1::2], parts[2::2], strict=True)]
 
     def filled(fields: Fields) -> str | None:
-        name = fixed[0]
-        for read, rest in zip(readers, fixed[1:], strict=True):
+        name = before
+        for read, rest in places:
             value = read(fields)
-            if isinstance(value, tuple):
+            if value.__class__ is tuple:
                 value = value[-1]
             if not value:
                 return None
-            name += f"{value}{rest}"
+            name = f"{name}{value}{rest}"
         return name
 
     return filled
