@@ -17,7 +17,7 @@ from shared.sla.clock import Change, Clock
 
 _RUNNING = (
     "ticket_id", "target", "cycle", "tenant", "matched", "policy_version", "calendar", "state", "started_at", "due_at",
-    "warn_at", "warned", "warned_at", "breached_at", "detected_at", "open_used", "escalate", "next_fire_at",
+    "warn_at", "warned", "warned_at", "breached_at", "detected_at", "open_used", "escalate", "next_fire_at", "late_from",
 )  # fmt: skip
 _FINISHED = (
     "ticket_id", "target", "cycle", "tenant", "matched", "policy_version", "calendar", "state", "started_at", "due_at",
@@ -247,6 +247,7 @@ def _running(row: Record) -> Clock:
         state=ClockState(row["state"]),
         started_at=row["started_at"],
         due_at=row["due_at"],
+        late_from=row["late_from"],
         warn_at=tuple(row["warn_at"]),
         warned=row["warned"],
         warned_at=row["warned_at"],
@@ -283,7 +284,7 @@ def _running_record(row: ClockRow) -> tuple[object, ...]:
     return (
         row.ticket_id, clock.target, clock.cycle, row.tenant, clock.matched, clock.policy_version, clock.calendar,
         clock.state, clock.started_at, clock.due_at, clock.warn_at, clock.warned, clock.warned_at, clock.breached_at,
-        clock.detected_at, clock.open_used, clock.escalate, clock.next_fire_at,
+        clock.detected_at, clock.open_used, clock.escalate, clock.next_fire_at, clock.late_from,
     )  # fmt: skip
 
 
