@@ -24,7 +24,7 @@ from shared.web.bodies import LARGEST_BODY, Call
 from shared.web.edge import Edge, HttpMetrics, OpenPaths
 from shared.web.failures import Translate
 from shared.web.health import Check
-from shared.web.keyring import KeyRing
+from shared.web.keyring import KeyRing, no_key
 from shared.web.operations import operation, operation_of
 
 
@@ -79,12 +79,7 @@ def build_app(
     return Edge(
         litestar,
         keyring=keyring,
-        open_paths=OpenPaths(
-            route.path_format
-            for route in _http_routes(litestar)
-            for handler in route.route_handlers
-            if (declared := operation_of(handler)) is not None and declared.scopes is None
-        ),
+        open_paths=_open_paths(_http_routes(litestar)),
         metrics=HttpMetrics(registry),
         translations=translations,
     )
@@ -96,10 +91,22 @@ async def _allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: Base
         return
     caller = connection.scope.get("user")
     if not isinstance(caller, Caller):
-        raise Refused(Kind.NO_KEY, "send an API key as `Authorization: Bearer dc_...`")
+        raise no_key("send one as `Authorization: Bearer dc_...`")
     if declared is not None and declared.scopes and not caller.may(*declared.scopes):
         wanted = " or ".join(declared.scopes)
         raise Refused(Kind.FORBIDDEN, f"this takes a key with the scope {wanted}; this one has {_said(caller)}")
+
+
+def _open_paths(routes: list[HTTPRoute]) -> OpenPaths:
+    wholly, partly = [], []
+    for route in routes:
+        declared = [operation_of(handler) for handler in route.route_handlers]
+        is_open = [found.scopes is None for found in declared if found is not None]
+        if all(is_open):
+            wholly.append(route.path_format)
+        elif any(is_open):
+            partly.append(route.path_format)
+    return OpenPaths(wholly, partly)
 
 
 def _said(caller: Caller) -> str:

@@ -73,16 +73,19 @@ def require_json(found: str) -> None:
         )
 
 
-def decode(raw: bytes, expected: type[T]) -> T:
-    """JSON bytes as `expected`, or `Refused` with 400 or 422; texts hold no NUL, nesting stays within `DEEPEST`."""
+def decode(raw: bytes, expected: type[T], at: str = "#") -> T:
+    """JSON bytes as `expected`, or `Refused` with 400 or 422; texts hold no NUL, nesting stays within `DEEPEST`.
+
+    `at` is where these bytes stand in the body, for the pointers of the errors.
+    """
     try:
         value: T = _decoder(cast("Hashable", expected)).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explained(raw, expected, error) from None
+        raise _explained(raw, expected, error, at) from None
     if b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > DEEPEST:
         generic = _any_json.decode(raw)
         _refuse_too_deep(generic)
-        if nul := fields.nul_characters(generic):
+        if nul := fields.nul_characters(generic, at):
             raise invalid(nul)
     return value
 
@@ -129,7 +132,7 @@ def invalid(errors: tuple[FieldError, ...], kind: Kind = Kind.INVALID) -> Refuse
     return Refused(kind, f"{where}: {first.detail}{more}", errors=errors)
 
 
-def _explained(raw: bytes, expected: Any, error: Exception) -> Refused:
+def _explained(raw: bytes, expected: Any, error: Exception, at: str) -> Refused:
     try:
         generic = _any_json.decode(raw)
     except UnicodeDecodeError:
@@ -137,13 +140,13 @@ def _explained(raw: bytes, expected: Any, error: Exception) -> Refused:
     except RecursionError:
         return _too_deep()
     except msgspec.ValidationError as wrong:
-        return invalid((FieldError(pointer="#", detail=str(wrong).replace("`", "")),))
+        return invalid((FieldError(pointer=at, detail=str(wrong).replace("`", "")),))
     except msgspec.DecodeError as wrong:
         detail = str(wrong) if raw.strip() else "the body is empty"
         return Refused(Kind.MALFORMED, f"not JSON: {detail}")
     _refuse_too_deep(generic)
-    errors = fields.wrong_fields(generic, expected) + fields.nul_characters(generic)
-    return invalid(errors or (FieldError(pointer="#", detail=str(error).replace("`", "")),))
+    errors = fields.wrong_fields(generic, expected, at) + fields.nul_characters(generic, at)
+    return invalid(errors or (FieldError(pointer=at, detail=str(error).replace("`", "")),))
 
 
 def _refuse_too_deep(generic: object) -> None:

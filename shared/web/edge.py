@@ -49,15 +49,20 @@ class HttpMetrics:
 
 
 class OpenPaths:
-    """The addresses that answer without a key; those with parameters are known by what stands before the first."""
+    """The addresses that answer without a key, wholly or for some methods; made of route templates."""
 
-    def __init__(self, templates: Iterable[str]) -> None:
-        templates = list(templates)
-        self._exact = frozenset(path for path in templates if "{" not in path)
-        self._prefixes = tuple(path.partition("{")[0] for path in templates if "{" in path)
+    def __init__(self, wholly: Iterable[str], partly: Iterable[str] = ()) -> None:
+        wholly, partly = list(wholly), list(partly)
+        self._exact = frozenset(path for path in wholly if "{" not in path)
+        self._prefixes = tuple({path.partition("{")[0] for path in (*wholly, *partly) if path not in self._exact})
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._exact or path.startswith(self._prefixes)
+    def is_certain(self, path: str) -> bool:
+        """Whether whatever answers at this address is open."""
+        return path in self._exact
+
+    def is_possible(self, path: str) -> bool:
+        """Whether it may be open: the route's guard has the last word."""
+        return path.startswith(self._prefixes)
 
 
 class Edge:
@@ -110,11 +115,16 @@ class Edge:
             self._metrics.observe(scope["method"], route, status or _GONE, timesource.monotonic() - started)
 
     async def _admit(self, scope: HTTPScope) -> None:
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            raise Refused(Kind.BAD_REQUEST, "the address holds a NUL character (%00), which no text may hold")
+        if self._open.is_certain(scope["path"]):
+            return
         authorization: bytes | None = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
-        if scope["path"] not in self._open:
+        try:
             scope["user"] = await self._keyring.caller(authorization.decode("latin-1") if authorization else None)
-        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-            raise Refused(Kind.BAD_REQUEST, "the address holds a NUL character (%00), which no text may hold")
+        except Refused:
+            if not self._open.is_possible(scope["path"]):
+                raise

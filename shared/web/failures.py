@@ -1,6 +1,5 @@
 """Every exception made into a problem: what the caller did wrong, what is away, and only then what is broken here."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -11,11 +10,12 @@ from litestar.types import ExceptionHandlersMap
 from shared.contract import problems
 from shared.contract.problems import FieldError, Kind, Refused
 from shared.postgres import failures as postgres_failures
+from shared.runtime.logs import Log
 
 Translate: TypeAlias = Callable[[Any], Refused]
 """A service's own exception as a refusal."""
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 _BY_STATUS = {
     400: Kind.BAD_REQUEST,
     401: Kind.NO_KEY,
@@ -44,7 +44,7 @@ def refusal(error: Exception, translations: Mapping[type[Exception], Translate])
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         return _of_framework(error)
     if isinstance(error, postgres_failures.UNAVAILABLE):
-        _log.warning(f"a request could not be served: {error!r}", extra={"event": "http_unavailable"})
+        _log.warning("http_unavailable", "A request found the database away", error=error)
         return Refused(
             Kind.UNAVAILABLE,
             "the database does not answer: send it again in a few seconds",
@@ -52,7 +52,7 @@ def refusal(error: Exception, translations: Mapping[type[Exception], Translate])
         )
     if isinstance(error, postgres_failures.UNSTORABLE):
         return Refused(Kind.INVALID, f"the database can't store this: {error}")
-    _log.error(f"a request failed: {error!r}", exc_info=error, extra={"event": "http_failed"})
+    _log.error("http_failed", "A request failed for a reason nobody foresaw", error=error)
     return Refused(Kind.INTERNAL, "this is a fault of ours and was logged; sending it again may help")
 
 

@@ -28,17 +28,20 @@ _JSON_NAMES: dict[type, str] = {
 }
 
 
-def wrong_fields(value: object, expected: Any) -> tuple[FieldError, ...]:
-    """Where `value`, as read from JSON, is not what the type `expected` says; empty if it is."""
+def wrong_fields(value: object, expected: Any, at: str = "#") -> tuple[FieldError, ...]:
+    """Where `value`, as read from JSON, is not what the type `expected` says; empty if it is.
+
+    `at` is the pointer of `value` itself.
+    """
     found: list[FieldError] = []
-    _walk(value, expected, "#", found)
+    _walk(value, expected, at, found)
     return tuple(found[:_MOST])
 
 
-def nul_characters(value: object) -> tuple[FieldError, ...]:
+def nul_characters(value: object, at: str = "#") -> tuple[FieldError, ...]:
     """Where a text (or a name) holds U+0000, which PostgreSQL can't keep."""
     found: list[FieldError] = []
-    _walk_nul(value, "#", found)
+    _walk_nul(value, at, found)
     return tuple(found[:_MOST])
 
 

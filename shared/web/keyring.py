@@ -39,18 +39,18 @@ class KeyRing:
     async def caller(self, authorization: str | None) -> Caller:
         """Who sent this header; raises `Refused` (401) where that is nobody we know."""
         if not authorization:
-            raise _no_key("send one as `Authorization: Bearer dc_...`; `deskclock keys create` makes one")
+            raise no_key("send one as `Authorization: Bearer dc_...`; `deskclock keys create` makes one")
         scheme, _, token = authorization.partition(" ")
         parsed = keys.parse(token.strip()) if scheme.lower() == "bearer" else None
         if parsed is None:
-            raise _no_key("what was sent does not look like one: `Authorization: Bearer dc_<id>_<secret>`")
+            raise no_key("what was sent does not look like one: `Authorization: Bearer dc_<id>_<secret>`")
         key_id, secret = parsed
         entry = self._entries.get(key_id)
         if entry is None or entry.until <= timesource.monotonic():
             entry = await self._look_up(key_id)
         expected = entry.key.secret_sha256 if entry.key else _NOBODY
         if not hmac.compare_digest(keys.digest(secret), expected) or entry.caller is None:
-            raise _no_key("this one is unknown or was revoked")
+            raise no_key("this one is unknown or was revoked")
         return entry.caller
 
     def forget(self, key_id: str) -> None:
@@ -79,5 +79,6 @@ class KeyRing:
         return entry
 
 
-def _no_key(detail: str) -> Refused:
+def no_key(detail: str) -> Refused:
+    """401, with the way out."""
     return Refused(Kind.NO_KEY, f"no valid API key: {detail}", headers={"www-authenticate": 'Bearer realm="deskclock"'})

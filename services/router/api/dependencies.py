@@ -1,0 +1,29 @@
+"""What the router's handlers work with: made once by `main.py`, handed to the application, asked for by name."""
+
+from typing import Any
+
+from litestar import Request
+from msgspec import Struct
+
+from services.router.intake import Intake
+from services.router.views import Views
+from shared.postgres.pool import Pool
+from shared.web.keyring import KeyRing
+
+STATE = "router"
+
+
+class Dependencies(Struct, frozen=True, kw_only=True):
+    """The use cases and stores behind the router's API."""
+
+    pool: Pool
+    intake: Intake
+    views: Views
+    keyring: KeyRing
+
+
+def of(call: Request[Any, Any, Any]) -> Dependencies:
+    """Those of the application that serves this request."""
+    found = call.app.state[STATE]
+    assert isinstance(found, Dependencies)
+    return found

@@ -1,0 +1,46 @@
+-- name: view_tickets
+-- The given tickets with their owner and their place in the queue; who is ahead is counted up to a bound.
+SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.rules, t.pool, t.policy_version,
+       a.agent AS owner, a.assigned_at, a.by_hand, q.reason AS queue_reason, q.band, q.queued_at, ahead.n AS ahead
+FROM ticket t
+LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
+LEFT JOIN queued q ON q.ticket_id = t.id
+LEFT JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM (SELECT FROM queued o
+          WHERE (o.tenant, o.pool, o.signature) = (q.tenant, q.pool, q.signature)
+            AND (o.band, o.order_rank, o.order_at, o.queued_at, o.ticket_id)
+                < (q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id)
+          LIMIT $2) AS o
+) AS ahead ON q.ticket_id IS NOT NULL
+WHERE t.id = ANY($1::uuid[]);
+
+-- name: view_clocks
+-- Every clock of the given tickets, running and ended, in the order of their start.
+SELECT ticket_id, target, cycle, state, matched, calendar, started_at, due_at, warn_at, warned, warned_at, breached_at,
+       detected_at, NULL::timestamptz AS met_at, NULL::timestamptz AS ended_at, open_used, NULL::interval AS wall_used
+FROM clock WHERE ticket_id = ANY($1::uuid[])
+UNION ALL
+SELECT ticket_id, target, cycle, state, matched, calendar, started_at, due_at, '{}', warned, warned_at, breached_at,
+       detected_at, met_at, ended_at, open_used, wall_used
+FROM clock_finished WHERE ticket_id = ANY($1::uuid[])
+ORDER BY started_at, target, cycle;
+
+-- name: view_ticket_ids
+-- A page of a tenant's tickets, the newest first, filtered by what is given.
+SELECT t.id
+FROM ticket t
+WHERE t.tenant = $1
+  AND ($2::text IS NULL OR t.source = $2)
+  AND ($3::text IS NULL OR t.external_id = $3)
+  AND ($4::text IS NULL OR t.status = $4)
+  AND ($5::text IS NULL OR EXISTS (
+      SELECT FROM assignment a WHERE a.ticket_id = t.id AND a.ended_at IS NULL AND a.agent = $5))
+  AND ($6::uuid IS NULL OR t.id < $6)
+ORDER BY t.id DESC
+LIMIT $7;
+
+-- name: view_identity
+-- Which ticket of which helpdesk an id of ours is; the time that decides comes along.
+SELECT source, external_id, deskclock_now() AS now FROM ticket WHERE tenant = $1 AND id = $2;
