@@ -2,7 +2,7 @@
 
 from collections import Counter as Tally
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.router.recording import Recorded
 from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency
@@ -53,12 +53,6 @@ class RouterMetrics:
             ["stage"],
             buckets=HANDLING_BUCKETS,
             registry=registry,
-        )
-        self.consumer_pending = Gauge(
-            "sla_consumer_pending", "Events waiting in JetStream for the router.", registry=registry
-        )
-        self.outbox_oldest = Gauge(
-            "sla_outbox_oldest_seconds", "Age of the oldest event of ours that is not published.", registry=registry
         )
         self.matching_put_off = Counter(
             "sla_matching_put_off_total", "Matching runs left to the sweep because the database was away.", registry=registry

@@ -1,0 +1,119 @@
+"""The router put together: settings, connections, parts; plain constructors, nothing hidden."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+from nats.aio.client import Client
+from prometheus_client import CollectorRegistry
+
+from services.router.api import agents as agents_api
+from services.router.api.agents import Agents
+from services.router.api.app import build_router_app
+from services.router.api.dependencies import Dependencies
+from services.router.assignment import Assignment
+from services.router.assignment_metrics import AssignmentMetrics
+from services.router.consumer import Consumer
+from services.router.gauges import SECONDS as GAUGE_SECONDS
+from services.router.gauges import Gauges
+from services.router.intake import Intake
+from services.router.metrics import RouterMetrics
+from services.router.settings import Settings
+from services.router.views import Views
+from shared.contract import subjects
+from shared.jetstream import streams
+from shared.jetstream.publish import open_publisher
+from shared.jetstream.pull import Puller
+from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
+from shared.postgres.pool import Pool
+from shared.runtime import http, logs, servers, vitals
+from shared.runtime.periodic import Health, every
+from shared.runtime.run import Part, Service, run
+from shared.runtime.settings import load
+from shared.web.health import Check
+from shared.web.keyring import KeyRing
+
+SWEEP_SECONDS = 1.0
+RECONCILE_SECONDS = 60.0
+
+
+def main() -> int:
+    """Run the router until it is told to stop; returns the exit code."""
+    return run(assemble)
+
+
+async def assemble(stack: AsyncExitStack) -> Service:
+    """The router with all its parts; what they use closes with the stack. Raises CannotStart, SettingsError."""
+    settings = load(Settings)
+    logs.set_up(logs.Format(settings.log_format))
+    health, registry = Health(), CollectorRegistry()
+    listening = http.bind(settings.http_host, settings.router_port, setting="DESKCLOCK_ROUTER_PORT")
+    stack.callback(listening.close)
+    pool = await servers.open_database(stack, settings.database_url, name="deskclock-router", size=settings.pool_size)
+    client = await servers.open_nats(stack, settings.nats_url, name="deskclock-router")
+    await streams.ensure(client)
+    publisher = await open_publisher(client)
+
+    relay = Relay(publisher, pool)
+    shelf = PolicyShelf()
+    metrics = RouterMetrics(registry)
+    vitals.register(registry, health)
+    assignment = Assignment(pool, shelf, AssignmentMetrics(registry), relay)
+    intake = Intake(pool, shelf, assignment, relay, metrics)
+    puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
+    consumer = Consumer(puller, publisher, intake, metrics)
+    gauges = Gauges(pool, client, registry)
+    app = build_router_app(
+        Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
+        registry=registry,
+        checks=_checks(pool, client, health),
+        version=vitals.VERSION,
+        more_routes=agents_api.ROUTES,
+        more_state={agents_api.STATE: Agents(pool, assignment)},
+        metrics_open=settings.metrics_open,
+        docs_open=settings.docs_open,
+    )
+
+    def loop(name: str, seconds: float, run_once: Callable[[], Awaitable[int]], *, drain: bool = False) -> Part:
+        async def forever(stop: asyncio.Event) -> None:
+            await every(seconds, run_once, name=name, health=health, stop=stop, drain=drain)
+
+        return Part(name=name, run=forever)
+
+    return Service(
+        name="router",
+        health=health,
+        stages=[
+            [Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop))],
+            [Part(name="consumer", run=consumer.run), Part(name="intake", run=intake.run)],
+            [
+                loop("matching", SWEEP_SECONDS, assignment.sweep),
+                loop("reconcile", RECONCILE_SECONDS, assignment.reconcile_counters),
+                loop("queue gauges", GAUGE_SECONDS, assignment.measure),
+                loop("ticket gauges", GAUGE_SECONDS, gauges.measure),
+                loop("outbox", SWEEP_SECONDS, relay.sweep, drain=True),
+            ],
+            [Part(name="relay", run=relay.run)],
+        ],
+    )
+
+
+def _checks(pool: Pool, client: Client, health: Health) -> dict[str, Check]:
+    async def database() -> str | None:
+        async with pool.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+        return None
+
+    async def nats() -> str | None:
+        return None if client.is_connected else "the connection to NATS is lost; it is being restored"
+
+    async def loops() -> str | None:
+        stale = health.stale()
+        return f"{', '.join(stale)} has not succeeded for too long; the log says why" if stale else None
+
+    async def serving() -> str | None:
+        return "stopping" if health.draining else None
+
+    return {"database": database, "nats": nats, "loops": loops, "serving": serving}
