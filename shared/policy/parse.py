@@ -15,8 +15,12 @@ from shared.policy.errors import PolicyErrors
 from shared.policy.layout import PolicyFile
 from shared.policy.located import Document
 from shared.policy.reading import Reading
+from shared.policy.roster import parse_roster
 from shared.sla.condition import BadPattern, Condition, TextSearch
 from shared.sla.policy import SlaPolicy
+
+
+__all__ = ["ReadPolicy", "parse_policy", "parse_roster", "read_policy", "stored_policy"]
 
 
 class ReadPolicy(NamedTuple):
