@@ -4,7 +4,7 @@ Callers own the transaction and hold the tickets' rows. Lock order: ticket, then
 `dequeue` before `release`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import chain
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from services.router.domain.queue import QueueEntry, Reason
+from services.router.domain.queue import QueueEntry
 from shared import ids
 from shared.contract.tickets import Channel
 from shared.postgres import queries
@@ -49,15 +49,6 @@ class ByHand(Struct, frozen=True, kw_only=True):
     channel: Channel
     units: int
     interruptible: bool
-
-
-class Place(Struct, frozen=True, kw_only=True):
-    """Where a ticket stands: with its owner, or in the queue with the reason."""
-
-    owner: str | None
-    assigned_at: datetime | None
-    reason: Reason | None
-    """None where it has an owner."""
 
 
 async def enqueue_new(connection: Connection, entries: Sequence[QueueEntry]) -> None:
@@ -143,24 +134,6 @@ async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: d
             now,
         )
     return [row["ticket_id"] for row in made]
-
-
-async def load_places(connection: Connection, ticket_ids: Iterable[UUID]) -> dict[UUID, Place]:
-    """Who has these tickets, or why they wait; tickets nobody works on (solved, or not opened yet) are absent."""
-    return {
-        row["ticket_id"]: Place(
-            owner=row["agent"],
-            assigned_at=row["assigned_at"],
-            reason=Reason(row["reason"]) if row["agent"] is None else None,
-        )
-        for row in await connection.fetch(QUERIES["load_places"], list(ticket_ids))
-    }
-
-
-async def count_ahead(connection: Connection, ticket_id: UUID) -> int | None:
-    """How many tickets of its pool come before a waiting one; None where it doesn't wait."""
-    ahead: int | None = await connection.fetchval(QUERIES["count_ahead"], ticket_id)
-    return ahead
 
 
 async def hold(connection: Connection, ticket_ids: Sequence[UUID]) -> set[UUID]:

@@ -92,22 +92,6 @@ SET primary_used = greatest(a.primary_used + c.primary_units, 0),
 FROM change c JOIN held h ON h.tenant = c.tenant AND h.key = c.agent
 WHERE a.tenant = c.tenant AND a.key = c.agent;
 
--- name: load_places
--- Who has these tickets, and of those that wait, why.
-SELECT t.ticket_id, a.agent, a.assigned_at, q.reason, q.pool
-FROM unnest($1::uuid[]) AS t (ticket_id)
-LEFT JOIN assignment a ON a.ticket_id = t.ticket_id AND a.ended_at IS NULL
-LEFT JOIN queued q ON q.ticket_id = t.ticket_id
-WHERE a.ticket_id IS NOT NULL OR q.ticket_id IS NOT NULL;
-
--- name: count_ahead
--- How many tickets of its pool come before this one; null where it doesn't wait.
-SELECT (SELECT count(*) FROM queued q
-        WHERE q.tenant = me.tenant AND q.pool = me.pool
-          AND (q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id)
-              < (me.band, me.order_rank, me.order_at, me.queued_at, me.ticket_id))
-FROM queued me WHERE me.ticket_id = $1;
-
 -- name: measure_queue
 -- How many tickets wait in each pool for each reason, and since when the oldest does.
 SELECT pool, reason, count(*) AS depth, extract(epoch FROM deskclock_now() - min(queued_at))::float8 AS oldest_seconds
