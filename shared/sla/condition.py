@@ -145,7 +145,7 @@ class TextSearch:
         """Places in the list of those conditions one of whose patterns is in the text."""
         if self._search is None or not text:
             return _NOTHING
-        return frozenset(self._search.Match(searchable(text)))
+        return frozenset(self._search.Match(searchable(text)) or ())
 
 
 def _checked(expression: str) -> str:
