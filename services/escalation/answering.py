@@ -64,18 +64,15 @@ class Answering:
 
     async def _answer(self, tenant: str, escalation_id: UUID, by: str, page_id: UUID | None) -> Answer | None:
         batch = None
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                held = await answers.lock(connection, tenant, escalation_id)
-                if held is None:
-                    return None
-                if held.state in ("open", "exhausted"):
-                    batch = await self._acknowledge(connection, held, by, page_id)
-                    answer = Answer(
-                        escalation=held.id, standing=Standing.NOW, acknowledged_by=by, acknowledged_at=held.now
-                    )
-                else:
-                    answer = _standing(held)
+        async with self._pool.acquire() as connection, connection.transaction():
+            held = await answers.lock(connection, tenant, escalation_id)
+            if held is None:
+                return None
+            if held.state in ("open", "exhausted"):
+                batch = await self._acknowledge(connection, held, by, page_id)
+                answer = Answer(escalation=held.id, standing=Standing.NOW, acknowledged_by=by, acknowledged_at=held.now)
+            else:
+                answer = _standing(held)
         self._relay.post(batch)
         return answer
 

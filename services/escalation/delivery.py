@@ -87,16 +87,15 @@ class Delivery:
 
     async def recover(self) -> int:
         """Take back pages whose sender died: nobody knows whether the provider has them (R35). Returns how many."""
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                lost = await pages.claim_lost(connection, _LOST_AT_ONCE)
-                if not lost:
-                    return 0
-                now = await database_time.now(connection)
-                outbox = Outbox(now)
-                for page in lost:
-                    await self._settle(connection, outbox, page, _LOST, now)
-                batch = await outbox.save(connection)
+        async with self._pool.acquire() as connection, connection.transaction():
+            lost = await pages.claim_lost(connection, _LOST_AT_ONCE)
+            if not lost:
+                return 0
+            now = await database_time.now(connection)
+            outbox = Outbox(now)
+            for page in lost:
+                await self._settle(connection, outbox, page, _LOST, now)
+            batch = await outbox.save(connection)
         self._relay.post(batch)
         for page in lost:
             self._metrics.pages.labels(page.method, Result.UNKNOWN).inc()
@@ -153,18 +152,17 @@ class Delivery:
                 return await channel.send(made)
         except TimeoutError:
             return Outcome(result=Result.UNKNOWN, detail=f"no answer within {seconds:g} seconds")
-        except Exception as error:  # a provider's answer that nobody foresaw must not stop the others
+        except Exception as error:  # noqa: BLE001 - whatever a provider answers, the other pages go on
             _log.error("channel_failed", "A paging channel failed", error=error, channel=page.method, page=str(page.id))
             return Outcome(result=Result.UNKNOWN, detail=f"the channel failed: {type(error).__name__}")
 
     async def _conclude(self, page: LeasedPage, outcome: Outcome) -> None:
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                held = await pages.lock_escalation(connection, page.escalation_id)
-                now = await database_time.now(connection)
-                outbox = Outbox(now)
-                state = await self._settle(connection, outbox, page, outcome, now, held)
-                batch = await outbox.save(connection)
+        async with self._pool.acquire() as connection, connection.transaction():
+            held = await pages.lock_escalation(connection, page.escalation_id)
+            now = await database_time.now(connection)
+            outbox = Outbox(now)
+            state = await self._settle(connection, outbox, page, outcome, now, held)
+            batch = await outbox.save(connection)
         self._relay.post(batch)
         self._count(page, outcome, state, now)
 
@@ -181,7 +179,9 @@ class Delivery:
         held = held or await pages.lock_escalation(connection, page.escalation_id)
         verdict = self._judge(page, outcome, held, now)
         state = _state(verdict, held)
-        if not await pages.conclude(connection, page, state, verdict.retry_at if state == "pending" else None, outcome, now):
+        if not await pages.conclude(
+            connection, page, state, verdict.retry_at if state == "pending" else None, outcome, now
+        ):
             return None
         if state == "accepted":
             if page.kind is Kind.PAGE:

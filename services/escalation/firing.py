@@ -70,18 +70,19 @@ class Firing:
 
     async def run_once(self) -> int:
         """Fire one batch of due clocks; returns how many."""
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                now = await database_time.now(connection)
-                due = await clock_rows.claim_due(connection, now, self._batch)
-                if not due:
-                    return 0
-                fired = [_fire(one, *clock_rules.advance(one.clock, now)) for one in due]
-                await clock_rows.save_fired(connection, [ClockRow(one.due.tenant, one.due.ticket_id, one.clock) for one in fired])
-                outbox = Outbox(now)
-                _announce(outbox, fired, now)
-                opened = await _open(connection, outbox, fired, now)
-                batch = await outbox.save(connection)
+        async with self._pool.acquire() as connection, connection.transaction():
+            now = await database_time.now(connection)
+            due = await clock_rows.claim_due(connection, now, self._batch)
+            if not due:
+                return 0
+            fired = [_fire(one, *clock_rules.advance(one.clock, now)) for one in due]
+            await clock_rows.save_fired(
+                connection, [ClockRow(one.due.tenant, one.due.ticket_id, one.clock) for one in fired]
+            )
+            outbox = Outbox(now)
+            _announce(outbox, fired, now)
+            opened = await _open(connection, outbox, fired, now)
+            batch = await outbox.save(connection)
         self._relay.post(batch)
         self._count(fired, opened, now)
         return len(due)

@@ -13,7 +13,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What an operator may decide about this process."""
 
     database_url: Annotated[str, Meta(description="PostgreSQL, as postgresql://user@host/database."), SECRET]
-    nats_url: Annotated[str, Meta(description="NATS, as nats://host:4222.")] = "nats://127.0.0.1:4222"
+    nats_url: Annotated[str, Meta(description="NATS, as nats://host:4222."), SECRET] = "nats://127.0.0.1:4222"
     environment: Annotated[
         Literal["development", "production"],
         Meta(description="`production` refuses the embedded servers and warped time."),
@@ -21,7 +21,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_host: Annotated[str, Meta(description="Address the HTTP server listens on.")] = "127.0.0.1"
     escalation_port: Annotated[int, Meta(ge=0, le=65535, description="Port of escalation's HTTP server.")] = 8081
     public_url: Annotated[
-        str, Meta(description="Where people reach escalation from outside; links in pages begin with it. Empty: its host and port.")
+        str,
+        Meta(
+            description="Where people reach escalation from outside; links in pages begin with it. Empty: its host and port."
+        ),
     ] = ""
     log_format: Annotated[Literal["text", "json"], Meta(description="Lines for a person, or JSON lines.")] = "text"
     metrics_open: Annotated[bool, Meta(description="Whether /metrics answers without an API key.")] = False
@@ -34,15 +37,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     ack_key: Annotated[
         str,
-        Meta(description="Key that acknowledgement links are made with; the same in all replicas. Empty: made from DATABASE_URL."),
+        Meta(
+            description="Key that acknowledgement links are made with; the same in all replicas. Empty: made from DATABASE_URL."
+        ),
         SECRET,
     ] = ""
+    docs_open: Annotated[bool, Meta(description="Whether the API's description answers without an API key.")] = False
     pool_size: Annotated[int, Meta(ge=2, le=100, description="Connections to PostgreSQL.")] = 8
 
-    @property
-    def link_base(self) -> str:
-        """What acknowledgement links begin with, without a slash at the end."""
-        return self.public_url.rstrip("/") or f"http://{self.http_host}:{self.escalation_port}"
+    def link_base(self, port: int) -> str:
+        """What acknowledgement links begin with, without a slash at the end; `port` is where we listen."""
+        return self.public_url.rstrip("/") or f"http://{self.http_host}:{port}"
 
     @property
     def allowed_hosts(self) -> frozenset[str]:

@@ -73,21 +73,20 @@ class Stepping:
 
     async def run_once(self) -> int:
         """Take one batch of due steps; returns how many."""
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                now = await database_time.now(connection)
-                due = await escalations.claim_due_steps(connection, now, self._batch)
-                if not due:
-                    return 0
-                taken = await self._take(connection, due, now)
-                await escalations.save_steps(connection, [_stepped(one) for one in taken])
-                made = [page for one in taken for page in one.pages]
-                if made:
-                    await pages.insert(connection, made, now)
-                outbox = Outbox(now)
-                for one in taken:
-                    _announce(outbox, one, now)
-                batch = await outbox.save(connection)
+        async with self._pool.acquire() as connection, connection.transaction():
+            now = await database_time.now(connection)
+            due = await escalations.claim_due_steps(connection, now, self._batch)
+            if not due:
+                return 0
+            taken = await self._take(connection, due, now)
+            await escalations.save_steps(connection, [_stepped(one) for one in taken])
+            made = [page for one in taken for page in one.pages]
+            if made:
+                await pages.insert(connection, made, now)
+            outbox = Outbox(now)
+            for one in taken:
+                _announce(outbox, one, now)
+            batch = await outbox.save(connection)
         self._relay.post(batch)
         for one in taken:
             self._metrics.escalations.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
@@ -246,9 +245,7 @@ def _announce(outbox: Outbox, one: Taken, now: datetime) -> None:
             news.PagedPerson(page=page.id, recipient=page.recipient, person=page.person, method=page.method)
             for page in one.pages
         ),
-        skipped=tuple(
-            news.SkippedStep(loop=skip.loop, step=skip.step, reason=skip.reason) for skip in climb.skipped
-        ),
+        skipped=tuple(news.SkippedStep(loop=skip.loop, step=skip.step, reason=skip.reason) for skip in climb.skipped),
     )
     kind = "escalation.exhausted" if climb.is_exhausted else "escalation.stepped"
     outbox.add(due.tenant, kind, due.external_id, stepped)

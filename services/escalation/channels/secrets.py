@@ -37,4 +37,6 @@ def _read(reference: str) -> str:
             return Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SecretMissing(f"the secret file {name} can't be read: {type(error).__name__}") from None
-    raise SecretMissing("a webhook needs a secret to be signed with: give the contact `secret: env:NAME` or `file:/path`")
+    raise SecretMissing(
+        "a webhook needs a secret to be signed with: give the contact `secret: env:NAME` or `file:/path`"
+    )

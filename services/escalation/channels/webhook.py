@@ -111,7 +111,7 @@ def payload(page: Page) -> bytes:
     )
 
 
-def signed(message_id: str, body: bytes, keys: list[bytes], at: int) -> dict[str, str]:
+def signed(message_id: str, body: bytes, keys: list[bytes], at: int) -> dict[str | bytes, str | bytes]:
     """The headers of Standard Webhooks: one signature for each key."""
     content = b".".join((message_id.encode(), str(at).encode(), body))
     signatures = (base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys)

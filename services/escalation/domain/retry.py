@@ -80,4 +80,5 @@ def budget_until(next_step_at: datetime | None, first_at: datetime) -> datetime:
 
 
 def _wait(attempts: int, jitter: float) -> timedelta:
-    return min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts - 1, 10)) * jitter
+    doublings: int = 2 ** min(attempts - 1, 10)
+    return min(_LONGEST_WAIT, _FIRST_WAIT * doublings) * jitter

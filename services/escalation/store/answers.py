@@ -91,3 +91,9 @@ async def outbox_oldest_seconds(connection: Connection) -> float:
     """How long the oldest unpublished events have waited."""
     seconds: float = await connection.fetchval(QUERIES["outbox_oldest"])
     return seconds
+
+
+async def is_time_warped(connection: Connection) -> bool:
+    """Whether a test or a trial has moved the time that decides."""
+    warped: bool = await connection.fetchval(QUERIES["is_time_warped"])
+    return warped

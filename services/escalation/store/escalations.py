@@ -129,14 +129,14 @@ async def load_people(connection: Connection, keys: Collection[tuple[str, str]])
     """Those of the people, given as (tenant, key), who are on the roster."""
     rows = await connection.fetch(QUERIES["load_people"], [tenant for tenant, _ in keys], [key for _, key in keys])
     return {
-        (row["tenant"], row["key"]): Person(key=row["key"], name=row["name"], contacts=_contacts.decode(row["contacts"]))
+        (row["tenant"], row["key"]): Person(
+            key=row["key"], name=row["name"], contacts=_contacts.decode(row["contacts"])
+        )
         for row in rows
     }
 
 
-async def load_paged(
-    connection: Connection, steps: Iterable[tuple[UUID, Position, int]]
-) -> dict[UUID, frozenset[str]]:
+async def load_paged(connection: Connection, steps: Iterable[tuple[UUID, Position, int]]) -> dict[UUID, frozenset[str]]:
     """Whom a step of each escalation, given as (id, position, generation), paged."""
     wanted = list(steps)
     rows = await connection.fetch(

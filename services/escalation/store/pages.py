@@ -105,9 +105,7 @@ async def claim(
     connection: Connection, free: Mapping[str, int], now: datetime, lease: UUID, lease_for: timedelta
 ) -> list[LeasedPage]:
     """Lease due pages, up to so many of each method, whose escalation still wants them; one statement, one transaction."""
-    rows = await connection.fetch(
-        QUERIES["claim_pages"], now, list(free.keys()), list(free.values()), lease, lease_for
-    )
+    rows = await connection.fetch(QUERIES["claim_pages"], now, list(free.keys()), list(free.values()), lease, lease_for)
     return [_leased(row) for row in rows]
 
 

@@ -79,7 +79,7 @@ class After(Struct, frozen=True):
     id: UUID
 
 
-async def list_escalations(  # noqa: PLR0913 - filters
+async def list_escalations(
     connection: Connection, tenant: str, *, state: str | None, ticket: str | None, after: After | None, limit: int
 ) -> list[EscalationView]:
     """Escalations of the tenant, the newest first."""
@@ -95,8 +95,14 @@ async def get_escalation(connection: Connection, tenant: str, escalation_id: UUI
     return EscalationView(**dict(row)) if row else None
 
 
-async def list_pages(  # noqa: PLR0913 - filters
-    connection: Connection, tenant: str, *, escalation_id: UUID | None, state: str | None, after: After | None, limit: int
+async def list_pages(
+    connection: Connection,
+    tenant: str,
+    *,
+    escalation_id: UUID | None,
+    state: str | None,
+    after: After | None,
+    limit: int,
 ) -> list[PageView]:
     """Pages of the tenant, the newest first."""
     rows = await connection.fetch(

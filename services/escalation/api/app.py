@@ -1,0 +1,45 @@
+"""Escalation's HTTP surface, put together."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry
+
+from services.escalation.api import ack, dependencies, escalations, on_call, pages
+from services.escalation.api.dependencies import Dependencies
+from shared.web.app import Title, build_app
+from shared.web.edge import Edge
+from shared.web.health import Check
+
+DESCRIPTION = "Which promises are about to break or broke, who was paged, and who takes care of it."
+ROUTES = (
+    escalations.list_escalations,
+    escalations.get_escalation,
+    escalations.acknowledge,
+    pages.list_pages,
+    ack.show_acknowledgement,
+    ack.acknowledge_page,
+    on_call.list_on_call,
+    on_call.get_on_call,
+)
+
+
+def build_escalation_app(
+    deps: Dependencies,
+    *,
+    registry: CollectorRegistry,
+    checks: Mapping[str, Check],
+    version: str,
+    metrics_open: bool = False,
+    docs_open: bool = False,
+) -> Edge:
+    """The ASGI application of escalation."""
+    return build_app(
+        title=Title(name="Deskclock escalation", version=version, description=DESCRIPTION),
+        routes=ROUTES,
+        keyring=deps.keyring,
+        registry=registry,
+        checks=checks,
+        state={dependencies.STATE: deps},
+        metrics_open=metrics_open,
+        docs_open=docs_open,
+    )

@@ -1,0 +1,29 @@
+"""What escalation's handlers work with: made once by `main.py`, handed to the application, asked for by name."""
+
+from typing import Any
+
+from litestar import Request
+from msgspec import Struct
+
+from services.escalation.answering import Answering
+from shared.ledger.policies import PolicyShelf
+from shared.postgres.pool import Pool
+from shared.web.keyring import KeyRing
+
+STATE = "escalation"
+
+
+class Dependencies(Struct, frozen=True, kw_only=True):
+    """The use cases and stores behind escalation's API."""
+
+    pool: Pool
+    shelf: PolicyShelf
+    answering: Answering
+    keyring: KeyRing
+
+
+def of(call: Request[Any, Any, Any]) -> Dependencies:
+    """Those of the application that serves this request."""
+    found = call.app.state[STATE]
+    assert isinstance(found, Dependencies)
+    return found

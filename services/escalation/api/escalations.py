@@ -1,0 +1,125 @@
+"""Escalations over HTTP: which there are, how each one went, and taking responsibility by API key."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from litestar import get, post
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+from msgspec import Meta, Struct
+
+from services.escalation.answering import Answer
+from services.escalation.api import cursors, dependencies
+from services.escalation.store import reading
+from services.escalation.store.reading import AttemptView, EscalationView, PageView
+from shared.contract.access import Scope
+from shared.contract.events import Name
+from shared.contract.problems import Kind, Refused
+from shared.web import answers, bodies
+from shared.web.bodies import Call
+from shared.web.operations import operation
+
+_PAGES = 500
+
+
+class EscalationState(StrEnum):
+    """Where an escalation stands."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    EXHAUSTED = "exhausted"
+    RESOLVED = "resolved"
+
+
+class EscalationQuery(Struct, frozen=True, kw_only=True):
+    """Which escalations, and how many at a time."""
+
+    state: EscalationState | None = None
+    ticket: Name | None = None
+    """The helpdesk's id of the ticket."""
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class EscalationList(Struct, frozen=True, kw_only=True):
+    """Some escalations, the newest first."""
+
+    escalations: list[EscalationView]
+    next_cursor: str | None
+    """Send it as `cursor` for those after these; null at the end."""
+
+
+class PageStory(Struct, frozen=True, kw_only=True):
+    """A page with its attempts."""
+
+    page: PageView
+    attempts: list[AttemptView]
+
+
+class EscalationStory(Struct, frozen=True, kw_only=True):
+    """An escalation with its pages, the newest first."""
+
+    escalation: EscalationView
+    pages: list[PageStory]
+
+
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    """Who takes responsibility."""
+
+    by: Name
+    """Key of a person on the roster, or the name of the system that answers for one."""
+
+
+@get("/v1/escalations", opt=operation(Scope.TICKETS_READ, query=EscalationQuery, gives={200: EscalationList}))
+async def list_escalations(request: Call) -> ASGIResponse:
+    """Escalations, the newest first, a page at a time."""
+    wanted = bodies.query(request, EscalationQuery)
+    async with dependencies.of(request).pool.acquire() as connection:
+        found = await reading.list_escalations(
+            connection,
+            request.user.tenant,
+            state=wanted.state,
+            ticket=wanted.ticket,
+            after=cursors.read(wanted.cursor),
+            limit=wanted.limit + 1,
+        )
+    shown = found[: wanted.limit]
+    following = cursors.write(shown[-1].opened_at, shown[-1].id) if len(found) > len(shown) else None
+    return answers.json(EscalationList(escalations=shown, next_cursor=following))
+
+
+@get("/v1/escalations/{escalation_id:uuid}", opt=operation(Scope.TICKETS_READ, gives={200: EscalationStory}))
+async def get_escalation(request: Call, escalation_id: FromPath[UUID]) -> ASGIResponse:
+    """One escalation: whom it paged, how, and what came of each attempt."""
+    tenant = request.user.tenant
+    async with dependencies.of(request).pool.acquire() as connection:
+        found = await reading.get_escalation(connection, tenant, escalation_id)
+        if found is None:
+            raise _not_found(escalation_id)
+        sent = await reading.list_pages(
+            connection, tenant, escalation_id=escalation_id, state=None, after=None, limit=_PAGES
+        )
+        attempts = await reading.list_attempts(connection, [page.id for page in sent])
+    stories = [PageStory(page=page, attempts=attempts[page.id]) for page in sent]
+    return answers.json(EscalationStory(escalation=found, pages=stories))
+
+
+@post(
+    "/v1/escalations/{escalation_id:uuid}/acknowledge",
+    opt=operation(Scope.PAGES_ACK, takes=Acknowledgement, gives={200: Answer}),
+)
+async def acknowledge(request: Call, escalation_id: FromPath[UUID]) -> ASGIResponse:
+    """Take responsibility: nobody else is paged.
+
+    Whoever comes second learns who was first; one that is resolved stays so. Both answer 200.
+    """
+    body = await bodies.read(request, Acknowledgement)
+    answer = await dependencies.of(request).answering.by_key(request.user.tenant, escalation_id, body.by)
+    if answer is None:
+        raise _not_found(escalation_id)
+    return answers.json(answer)
+
+
+def _not_found(escalation_id: UUID) -> Refused:
+    return Refused(Kind.NOT_FOUND, f"there is no escalation {escalation_id}; GET /v1/escalations lists them")

@@ -1,0 +1,140 @@
+"""Escalation put together: settings, connections, use cases, HTTP, loops. Plain constructors, nothing global."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from services.escalation import loop
+from services.escalation.answering import Answering
+from services.escalation.api.app import build_escalation_app
+from services.escalation.api.dependencies import Dependencies
+from services.escalation.channels import Channel
+from services.escalation.channels.console import Console
+from services.escalation.channels.webhook import Webhook
+from services.escalation.delivery import Delivery
+from services.escalation.firing import Firing
+from services.escalation.metrics import EscalationMetrics, LoopTimes
+from services.escalation.settings import Settings
+from services.escalation.stepping import Stepping
+from services.escalation.store import answers
+from services.escalation.tidying import Tidying
+from services.escalation.tokens import Tokens
+from shared.jetstream import publish, streams
+from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
+from shared.postgres.pool import Pool
+from shared.runtime import http, logs, periodic, servers
+from shared.runtime import settings as runtime_settings
+from shared.runtime.periodic import Health
+from shared.runtime.run import CannotStart, Part, Service
+from shared.web.health import Check
+from shared.web.keyring import KeyRing
+
+NAME = "escalation"
+_TIDY_SECONDS = 1.0
+_SWEEP_SECONDS = 2.0
+
+
+async def assemble(stack: AsyncExitStack) -> Service:
+    """The service from the environment's settings."""
+    return await assemble_with(runtime_settings.load(Settings), stack)
+
+
+async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
+    """Open what the service needs and put its parts together. Raises CannotStart."""
+    logs.set_up(logs.Format(settings.log_format))
+    pool = await servers.open_database(stack, settings.database_url, name=NAME, size=settings.pool_size)
+    await _refuse_unfit(pool, settings)
+    client = await servers.open_nats(stack, settings.nats_url, name=NAME)
+    await streams.ensure(client)
+    relay = Relay(await publish.open_publisher(client), pool)
+    listening = http.bind(settings.http_host, settings.escalation_port, setting="DESKCLOCK_ESCALATION_PORT")
+    stack.callback(listening.close)
+
+    channels: Mapping[str, Channel] = {
+        channel.name: channel for channel in (Console(), Webhook(settings.allowed_hosts))
+    }
+    for channel in channels.values():
+        stack.push_async_callback(channel.close)
+    registry = CollectorRegistry()
+    metrics = EscalationMetrics(registry, tuple(channels))
+    health = Health()
+    registry.register(LoopTimes(health))
+    shelf = PolicyShelf()
+    links = Tokens(settings.token_key, settings.link_base(listening.getsockname()[1]))
+    firing = Firing(pool, relay, metrics)
+    stepping = Stepping(pool, shelf, relay, metrics, links, frozenset(channels))
+    delivery = Delivery(pool, relay, metrics, links, channels)
+    tidying = Tidying(pool, delivery, metrics)
+    app = build_escalation_app(
+        Dependencies(pool=pool, shelf=shelf, answering=Answering(pool, relay, metrics), keyring=KeyRing(pool)),
+        registry=registry,
+        checks=_checks(pool, lambda: client.is_connected, health, firing),
+        version=version("deskclock"),
+        metrics_open=settings.metrics_open,
+        docs_open=settings.docs_open,
+    )
+    return Service(
+        name=NAME,
+        health=health,
+        stages=(
+            (Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop)),),
+            (
+                Part(name="firing", run=_following("firing", firing, health)),
+                Part(name="stepping", run=_following("stepping", stepping, health)),
+                Part(name="delivery", run=lambda stop: delivery.run(stop, health)),
+                Part(name="tidying", run=_every(_TIDY_SECONDS, tidying.run_once, "tidying", health)),
+                Part(name="sweep", run=_every(_SWEEP_SECONDS, relay.sweep, "sweep", health)),
+            ),
+            (Part(name="relay", run=relay.run),),
+        ),
+    )
+
+
+async def _refuse_unfit(pool: Pool, settings: Settings) -> None:
+    try:
+        async with pool.acquire() as connection:
+            is_warped = await answers.is_time_warped(connection)
+    except asyncpg.UndefinedTableError:
+        raise CannotStart("the database has no tables of ours yet: run `deskclock migrate`") from None
+    if is_warped and settings.environment == "production":
+        raise CannotStart(
+            "the time of this database was moved for a trial (table time_warp), and DESKCLOCK_ENVIRONMENT says "
+            "production: use another database, or delete that row"
+        )
+
+
+def _following(name: str, work: Firing | Stepping, health: Health) -> Callable[[asyncio.Event], Awaitable[None]]:
+    return lambda stop: loop.follow(name, work.run_once, work.pulse, health=health, stop=stop)
+
+
+def _every(
+    seconds: float, run_once: Callable[[], Awaitable[int]], name: str, health: Health
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    return lambda stop: periodic.every(seconds, run_once, name=name, health=health, stop=stop)
+
+
+def _checks(pool: Pool, is_connected: Callable[[], bool], health: Health, firing: Firing) -> dict[str, Check]:
+    async def database() -> str | None:
+        async with pool.acquire() as connection:
+            await answers.is_time_warped(connection)
+        return None
+
+    async def nats() -> str | None:
+        return None if is_connected() else "no connection to NATS: events wait in the outbox"
+
+    async def loops() -> str | None:
+        stale = health.stale()
+        return f"no success lately: {', '.join(stale)}" if stale else None
+
+    async def draining() -> str | None:
+        return "the process is ending" if health.draining else None
+
+    async def time() -> str | None:
+        return firing.halted
+
+    return {"database": database, "nats": nats, "loops": loops, "draining": draining, "time": time}
