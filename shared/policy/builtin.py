@@ -5,14 +5,24 @@ from importlib import resources
 
 from shared.policy import parse
 from shared.policy.document import Policy
+from shared.policy.parse import ReadPolicy
 
 VERSION = 0
 
 
-@cache
 def policy() -> Policy:
     """The built-in policy, compiled once."""
-    return parse.parse_policy(source(), version=VERSION)
+    return _read().policy
+
+
+def document() -> bytes:
+    """The same as the JSON that a stored version would have."""
+    return _read().document
+
+
+@cache
+def _read() -> ReadPolicy:
+    return parse.read_policy(source(), version=VERSION)
 
 
 def source() -> str:

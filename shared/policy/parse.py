@@ -29,6 +29,8 @@ class ReadPolicy(NamedTuple):
     policy: Policy
     document: bytes
     """JSON: the file with holidays as dates."""
+    located: Document
+    """The file as it was read, to say where a fault found later stands."""
 
 
 def parse_policy(text: str, *, version: int) -> Policy:
@@ -40,7 +42,7 @@ def read_policy(text: str, *, version: int, today: date | None = None) -> ReadPo
     """The same, with the document to store; given `today`, calendars must open within the next 400 days."""
     document = located.read(text)
     policy = _compile(document, version, today)
-    return ReadPolicy(policy, msgspec.json.encode(calendars.with_dates(document.value)))
+    return ReadPolicy(policy, msgspec.json.encode(calendars.with_dates(document.value)), document)
 
 
 def stored_policy(document: bytes, *, version: int) -> Policy:

@@ -1,6 +1,7 @@
 """The roster file: who there is, what they can do and how to reach them."""
 
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from shared.contract.tickets import Channel
@@ -45,6 +46,12 @@ def people_named(policy: Policy) -> dict[str, str]:
                 if name.startswith(PERSON):
                     named.setdefault(name.removeprefix(PERSON), place)
     return named
+
+
+def whom_did_you_mean(key: str, known: Iterable[str]) -> str:
+    """The remedy for a person whom the roster doesn't know."""
+    keys = list(known)
+    return did_you_mean(key, keys, what="people") if keys else "apply the roster first (`deskclock roster apply`)"
 
 
 def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]:

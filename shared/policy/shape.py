@@ -65,7 +65,7 @@ class _Builder:
             case _:
                 if any(isinstance(option, inspect.NoneType) for option in options):
                     return None
-                return self._fault(pointer, "nothing stands here", f"give {_expected(options)}, or leave the key out")
+                return self._fault(pointer, "nothing stands here", f"write {_expected(options)}")
 
     def _scalar(self, text: str, options: Sequence[inspect.Type], pointer: str) -> Any:  # noqa: ANN401
         if len(text) > _TEXT_LIMIT:

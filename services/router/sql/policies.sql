@@ -1,0 +1,61 @@
+-- name: lock_versions
+-- One change of a tenant's policy or roster at a time, until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended('versions of ' || $1::text, 0));
+
+-- name: newest_policy
+-- The version that new tickets get.
+SELECT version, source, document, applied_at, applied_by
+FROM policy_version WHERE tenant = $1 ORDER BY version DESC LIMIT 1;
+
+-- name: load_policy
+-- One version of the policy.
+SELECT version, source, document, applied_at, applied_by
+FROM policy_version WHERE tenant = $1 AND version = $2;
+
+-- name: list_policy_versions
+-- The versions of a tenant's policy, newest first, from before `$2`.
+SELECT version, applied_at, applied_by, octet_length(source) AS size
+FROM policy_version WHERE tenant = $1 AND version < $2 ORDER BY version DESC LIMIT $3;
+
+-- name: insert_policy
+-- A new version of the policy.
+INSERT INTO policy_version (tenant, version, source, document, applied_at, applied_by) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: newest_roster
+-- The roster that was applied last.
+SELECT version, source, applied_at, applied_by
+FROM roster_version WHERE tenant = $1 ORDER BY version DESC LIMIT 1;
+
+-- name: list_roster_versions
+-- The versions of a tenant's roster, newest first, from before `$2`.
+SELECT version, applied_at, applied_by, octet_length(source) AS size
+FROM roster_version WHERE tenant = $1 AND version < $2 ORDER BY version DESC LIMIT $3;
+
+-- name: insert_roster
+-- A new version of the roster.
+INSERT INTO roster_version (tenant, version, source, applied_at, applied_by) VALUES ($1, $2, $3, $4, $5);
+
+-- name: people_on_roster
+-- Who is on the roster, and whether there is a way to reach them.
+SELECT key, jsonb_array_length(contacts) > 0 AS is_reachable FROM agent WHERE tenant = $1 AND active;
+
+-- name: lock_agents_of_tenant
+-- All agents of a tenant, locked in the order of their keys until the transaction ends.
+SELECT key FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;
+
+-- name: upsert_agents
+-- What the roster says of people; what they do right now (status, load, last assignment) stays.
+INSERT INTO agent (tenant, key, name, skills, channels, capacity, presence, lead, contacts)
+SELECT $1, k.key, k.name, k.skills, string_to_array(k.channels, ','), k.capacity, k.presence, k.lead, k.contacts
+FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::jsonb[])
+     AS k (key, name, skills, channels, capacity, presence, lead, contacts)
+ORDER BY k.key
+ON CONFLICT (tenant, key) DO UPDATE
+SET active = true, name = excluded.name, skills = excluded.skills, channels = excluded.channels,
+    capacity = excluded.capacity, presence = excluded.presence, lead = excluded.lead, contacts = excluded.contacts,
+    over_capacity = agent.primary_used > excluded.capacity
+                    OR agent.primary_used + agent.interruptible_used > 2 * excluded.capacity;
+
+-- name: deactivate_agents
+-- People who are no longer on the roster: they get no new tickets, and what they hold stays counted.
+UPDATE agent SET active = false, status = 'offline' WHERE tenant = $1 AND active AND key <> ALL($2::text[]);
