@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 from litestar import Litestar, get
-from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
@@ -25,7 +25,7 @@ from shared.web.edge import Edge, HttpMetrics, OpenPaths
 from shared.web.failures import Translate
 from shared.web.health import Check
 from shared.web.keyring import KeyRing, no_key
-from shared.web.operations import operation, operation_of
+from shared.web.operations import Operation, operation, operation_of
 
 
 class Title(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ def build_app(
             *health.routes(checks, registry, metrics_open=metrics_open),
             *_description_routes(title, is_open=docs_open),
         ],
-        guards=[_allowed],
+        middleware=[_allowed],
         exception_handlers=failures.handlers(translations),
         state=State(dict(state or {})),
         request_max_body_size=LARGEST_BODY,
@@ -85,16 +85,26 @@ def build_app(
     )
 
 
-async def _allowed(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    declared = operation_of(handler)
+def _allowed(app: ASGIApp) -> ASGIApp:
+    """Middleware, not a guard: the framework copies the whole route for each guarded request."""
+
+    async def check(scope: Scope, receive: Receive, send: Send) -> None:
+        require_scopes(scope.get("user"), operation_of(scope["route_handler"]))
+        await app(scope, receive, send)
+
+    return check
+
+
+def require_scopes(caller: object, declared: Operation | None) -> None:
+    """Raise `Refused` (401 or 403) unless this caller may do what the route declared; undeclared is OPTIONS."""
     if declared is not None and declared.scopes is None:
         return
-    caller = connection.scope.get("user")
     if not isinstance(caller, Caller):
         raise no_key("send one as `Authorization: Bearer dc_...`")
     if declared is not None and declared.scopes and not caller.may(*declared.scopes):
         wanted = " or ".join(declared.scopes)
-        raise Refused(Kind.FORBIDDEN, f"this takes a key with the scope {wanted}; this one has {_said(caller)}")
+        had = ", ".join(sorted(caller.scopes)) or "none"
+        raise Refused(Kind.FORBIDDEN, f"this takes a key with the scope {wanted}; this one has {had}")
 
 
 def _open_paths(routes: list[HTTPRoute]) -> OpenPaths:
@@ -107,10 +117,6 @@ def _open_paths(routes: list[HTTPRoute]) -> OpenPaths:
         elif any(is_open):
             partly.append(route.path_format)
     return OpenPaths(wholly, partly)
-
-
-def _said(caller: Caller) -> str:
-    return ", ".join(sorted(caller.scopes)) or "none"
 
 
 def _http_routes(litestar: Litestar) -> list[HTTPRoute]:

@@ -33,8 +33,8 @@ _MOST_PARAMETERS = 100
 
 async def read_bytes(call: Call) -> bytes:
     """The body as it was sent; over 1 MiB it is refused with 413."""
-    announced = call.headers.get("content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > LARGEST_BODY:
+    announced = header(call, b"content-length")
+    if announced.isdecimal() and int(announced) > LARGEST_BODY:
         raise _too_large()
     chunks: list[bytes] = []
     size = 0
@@ -53,7 +53,16 @@ async def read_bytes(call: Call) -> bytes:
 
 def media_type(call: Call) -> str:
     """The type of the body in lower case, without parameters; empty where none was said."""
-    return call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return header(call, b"content-type").partition(";")[0].strip().lower()
+
+
+def header(call: Call, name: bytes) -> str:
+    """The header of this name (in lower case), or empty text; the last one, where there are several."""
+    found = b""
+    for each, value in call.scope["headers"]:
+        if each == name:
+            found = value
+    return found.decode("latin-1")
 
 
 async def read(call: Call, expected: type[T]) -> T:

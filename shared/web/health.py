@@ -73,6 +73,6 @@ def routes(checks: Mapping[str, Check], registry: CollectorRegistry, *, metrics_
     async def metrics(request: Call) -> ASGIResponse:
         """Everything counted, for Prometheus."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return answers.text(encode(registry), "text/plain", {"content-type": content_type})
+        return answers.text(encode(registry), content_type)
 
     return [live, ready, metrics]

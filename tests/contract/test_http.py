@@ -323,7 +323,7 @@ async def test_whatever_goes_wrong_is_a_problem(
 async def test_a_refusal_carries_its_headers() -> None:
     """Headers of a refusal go out with it."""
     refused = Refused(Kind.UNAVAILABLE, "later", headers={"retry-after": "1"})
-    assert "1" == answers.problem(refused).headers["retry-after"]
+    assert (b"retry-after", b"1") in answers.problem(refused).raw_headers
 
 
 async def test_live_asks_nothing(client: httpx.AsyncClient) -> None:
