@@ -28,7 +28,9 @@ class EmbeddedError(RuntimeError):
 class Wanted(Struct, frozen=True, kw_only=True):
     """Settings that name the programs."""
 
-    postgres_bin: Annotated[str, Meta(description="Folder with `postgres` and `initdb` for `up`, `demo` and the tests.")] = ""
+    postgres_bin: Annotated[
+        str, Meta(description="Folder with `postgres` and `initdb` for `up`, `demo` and the tests.")
+    ] = ""
     nats_server: Annotated[str, Meta(description="Path of `nats-server` for `up`, `demo` and the tests.")] = ""
 
 
@@ -148,7 +150,9 @@ def _find_nats(wanted: Wanted, account: Account | None, stage: Path) -> Path:
         copy.chmod(0o755)
         if _answer(copy, account) is not None:
             return copy
-    raise EmbeddedError("no nats-server found: run `make setup`, or install it, or set DESKCLOCK_NATS_SERVER to its path")
+    raise EmbeddedError(
+        "no nats-server found: run `make setup`, or install it, or set DESKCLOCK_NATS_SERVER to its path"
+    )
 
 
 def _package(name: str) -> Path | None:
@@ -172,7 +176,13 @@ def _answer(program: Path, account: Account | None) -> str | None:
     """What the program says to `--version`, run as the account; None where it can't be run."""
     try:
         answer = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=False, timeout=_CHECK_SECONDS, cwd="/", **as_account(account)
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_CHECK_SECONDS,
+            cwd="/",
+            **as_account(account),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -181,7 +181,8 @@ class _Server:
     def _options(self) -> dict[str, Any]:
         return {
             "cwd": "/",
-            "env": {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C", "TZ": "UTC"},
+            "env": {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+            | {"LC_ALL": "C", "TZ": "UTC"},
             "pass_fds": () if self._data_fd is None else (self._data_fd,),
             **binaries.as_account(self._account),
         }
@@ -292,7 +293,8 @@ class Postgres(_Server):
         how = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync")
         self._run([self._programs.initdb, "-D", self._data_path, *how])
         self._run(
-            [self._programs.postgres, "--single", "-D", self._data_path, "postgres"], said=f"CREATE DATABASE {DATABASE};\n"
+            [self._programs.postgres, "--single", "-D", self._data_path, "postgres"],
+            said=f"CREATE DATABASE {DATABASE};\n",
         )
 
     def _run(self, command: list[str | Path], said: str = "") -> None:
@@ -365,7 +367,9 @@ def _account() -> Account | None:
 def _temporary_folder(account: Account | None) -> Iterator[Path]:
     """A private folder with a path short enough for a socket."""
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - mkdtemp makes it private
-        if len(parent) + len("/deskclock-12345678/") + len(_SOCKET) <= _LONGEST_SOCKET and os.access(parent, os.W_OK | os.X_OK):
+        if len(parent) + len("/deskclock-12345678/") + len(_SOCKET) <= _LONGEST_SOCKET and os.access(
+            parent, os.W_OK | os.X_OK
+        ):
             break
     else:
         raise EmbeddedError("no folder for temporary files with a path short enough for a socket: set TMPDIR to one")
@@ -409,7 +413,9 @@ def _locked(data: Path) -> Iterator[int]:
         data.mkdir(parents=True, exist_ok=True)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except PermissionError as error:
-        raise EmbeddedError(f"{error.filename} belongs to another account: run as that account, or remove {data}") from None
+        raise EmbeddedError(
+            f"{error.filename} belongs to another account: run as that account, or remove {data}"
+        ) from None
     try:
         until = time.monotonic() + LOCK_SECONDS
         while not _lock(lock):

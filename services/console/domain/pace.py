@@ -1,0 +1,115 @@
+"""Virtual time: how fast it passed when, and how long something took in real time.
+
+The replay changes the rate of the deciding time as it goes, so a span between two virtual instants says little by
+itself; `Pace` turns it into the real seconds that somebody at the keyboard would have measured.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+
+class Stretch(Struct, frozen=True):
+    """From `since` on, `rate` seconds of virtual time pass in a real one."""
+
+    since: datetime
+    rate: float
+
+
+class Pace:
+    """The stretches of one replay, in the order in which they began."""
+
+    def __init__(self, since: datetime, rate: float) -> None:
+        self._starts = [since]
+        self._rates = [rate]
+        self._real = [0.0]
+
+    def change(self, at: datetime, rate: float) -> None:
+        """From the virtual instant `at` on, time passes at `rate`."""
+        self._real.append(self.real(at))
+        self._starts.append(at)
+        self._rates.append(rate)
+
+    def leap(self, frm: datetime, to: datetime) -> None:
+        """Virtual time jumped: between the two no real time passed."""
+        rate = self._rates[-1]
+        self.change(frm, float("inf"))
+        self.change(to, rate)
+
+    def real(self, at: datetime) -> float:
+        """Real seconds since the replay began at the virtual instant `at`."""
+        n = max(bisect_right(self._starts, at) - 1, 0)
+        return self._real[n] + (at - self._starts[n]).total_seconds() / self._rates[n]
+
+    def took(self, frm: datetime, to: datetime) -> float:
+        """Real seconds between two virtual instants."""
+        return self.real(to) - self.real(frm)
+
+
+class Percentiles(Struct, frozen=True, kw_only=True):
+    """Lags in real milliseconds."""
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+    worst: float
+
+
+def percentiles(seconds: Iterable[float]) -> Percentiles | None:
+    """The usual marks of a set of lags; None of an empty one. A negative lag counts as 0."""
+    ordered = sorted(max(value, 0.0) * 1000.0 for value in seconds)
+    if not ordered:
+        return None
+    return Percentiles(
+        count=len(ordered), p50=_mark(ordered, 0.50), p95=_mark(ordered, 0.95), p99=_mark(ordered, 0.99), worst=ordered[-1]
+    )
+
+
+def _mark(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """When the replay runs at which rate."""
+
+    since: datetime
+    traffic_until: datetime
+    """Requests that open from here on are left out."""
+    until: datetime
+    """Closings after this are left out, and the replay ends."""
+    rate: float
+    late_rate: float
+    """Of the time after the last request, in which only closings come and clocks run out."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the whole replay takes in real seconds."""
+        return (self.traffic_until - self.since).total_seconds() / self.rate + (
+            self.until - self.traffic_until
+        ).total_seconds() / self.late_rate
+
+    def rate_at(self, at: datetime) -> float:
+        """The rate at a virtual instant."""
+        return self.rate if at < self.traffic_until else self.late_rate
+
+    def progress(self, at: datetime) -> float:
+        """Share of the real time that is behind us at a virtual instant, 0 to 1."""
+        early = (min(at, self.traffic_until) - self.since).total_seconds() / self.rate
+        late = max((min(at, self.until) - self.traffic_until).total_seconds(), 0.0) / self.late_rate
+        return min(max((early + late) / self.seconds, 0.0), 1.0)
+
+
+def plan(since: datetime, *, days: float, weeks_after: float, rate: float, seconds: float | None) -> Plan:
+    """A replay of `days` of traffic and the weeks after it; `seconds` fits the whole of it into that time.
+
+    Two thirds of the time go to the traffic.
+    """
+    traffic = timedelta(days=days)
+    after = timedelta(weeks=weeks_after)
+    if seconds is not None:
+        rate = traffic.total_seconds() / (seconds * 2 / 3)
+    late_rate = max(after.total_seconds() / (traffic.total_seconds() / rate / 2), rate)
+    return Plan(since=since, traffic_until=since + traffic, until=since + traffic + after, rate=rate, late_rate=late_rate)

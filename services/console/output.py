@@ -1,0 +1,74 @@
+"""What a command says: tables for people, JSON for programs; colours only where a terminal asks for them."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from services.console.settings import Settings
+from shared.runtime import settings as settings_reader
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PIPE_WIDTH = 160
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+tenant_option = click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose data.")
+
+
+def read_settings() -> Settings:
+    """The console's settings; raises SettingsError."""
+    return settings_reader.load(Settings)
+
+
+def console() -> Console:
+    """Where answers go: wide where nobody looks, so that a pipe gets whole lines."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def errors() -> Console:
+    """Where progress and warnings go."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def asynchronous(command: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """Let click call a coroutine."""
+
+    @wraps(command)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return asyncio.run(command(*args, **kwargs))
+
+    return call
+
+
+def write_json(value: Any) -> None:
+    """One document, indented; instants in RFC 3339."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def write_line(value: Any) -> None:
+    """One document on a line of its own."""
+    click.echo(msgspec.json.encode(value))
+
+
+def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
+    """An empty table in our manner; columns in `right` are numbers."""
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    numbers = set(right)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def moment(at: datetime | None) -> str:
+    """An instant for a person, to the second, with its offset; a dash for none."""
+    return "–" if at is None else at.isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,75 @@
+"""The few colours, signs and formats that every view shares: colour never carries a meaning alone."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+CHANNELS = ("phone", "live_chat", "messaging", "social", "email", "self_service", "other")
+URGENCIES = ("urgent", "high", "normal", "low")
+URGENCY_STYLE = {"urgent": "bold red", "high": "yellow", "normal": "default", "low": "dim"}
+TARGET_NAME = {
+    "first_response": "first response",
+    "next_response": "next response",
+    "update": "update",
+    "resolution": "resolution",
+    "ownership": "ownership",
+    "follow_up": "follow-up",
+}
+CHANNEL_NAME = {"live_chat": "live chat", "self_service": "self service"}
+
+GOOD, FAIR, BAD, FAINT, ACCENT = "green", "yellow", "red", "dim", "cyan"
+
+
+def channel(name: str) -> str:
+    """A channel as people say it."""
+    return CHANNEL_NAME.get(name, name)
+
+
+def target(name: str) -> str:
+    """A target as people say it."""
+    return TARGET_NAME.get(name, name)
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of eighths of a block; what is over full is cut."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + " ▏▎▍▌▋▊▉"[rest] * (rest > 0)).ljust(width, "·")
+
+
+def load_style(share: float) -> str:
+    """The colour of an agent's load."""
+    return BAD if share > 1 else FAIR if share >= 0.85 else GOOD
+
+
+def share_style(share: float | None) -> str:
+    """The colour of an attainment."""
+    if share is None:
+        return FAINT
+    return GOOD if share >= 0.9 else FAIR if share >= 0.75 else BAD
+
+
+def percent(share: float | None) -> str:
+    """`93.4 %`, or a dash where nothing has been judged."""
+    return "–" if share is None else f"{share * 100:.1f} %"
+
+
+def number(count: int) -> str:
+    """With thin thousands; nothing for 0, so that tables stay quiet."""
+    return f"{count:,}" if count else "·"
+
+
+def clock(at: datetime, zone: ZoneInfo | None = None, *, seconds: bool = False) -> str:
+    """`Mon 02 Mar 14:05`, in the zone given, else UTC."""
+    local = at.astimezone(zone) if zone else at
+    return local.strftime("%a %d %b %H:%M:%S" if seconds else "%a %d %b %H:%M")
+
+
+def span(length: timedelta) -> str:
+    """The two largest units: `3d 4h`, `12m`, `45s`; negative with a sign."""
+    sign = "-" if length < timedelta() else ""
+    seconds = round(abs(length.total_seconds()))
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, seconds = divmod(rest, 60)
+    parts = [f"{value}{unit}" for value, unit in ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")) if value]
+    return sign + (" ".join(parts[:2]) or "0s")

@@ -1,0 +1,155 @@
+"""One ticket for a person: what it is, what was promised, and what happened when."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.console.domain.ticket import ClockLine, EventLine, PageTrace, TicketHead, TicketStory
+from services.console.output import moment, table
+from services.console.views import palette
+
+_STATE_STYLE = {"met": palette.GOOD, "breached": palette.BAD, "paused": palette.FAIR, "cancelled": palette.FAINT}
+
+
+def show(story: TicketStory) -> RenderableType:
+    """The ticket and its promises."""
+    return Group(_head(story), _clocks(story))
+
+
+def explain(story: TicketStory) -> RenderableType:
+    """The same, with the reasons and the whole story in order."""
+    head = story.head
+    reasons = Table.grid(padding=(0, 2))
+    reasons.add_row(Text("rules that hit", style="bold"), ", ".join(head.rules) or "none")
+    reasons.add_row(Text("target line", style="bold"), head.matched or "none: no promise holds for this ticket")
+    reasons.add_row(Text("policy", style="bold"), f"version {head.policy_version}" if head.policy_version else "the built-in default")
+    reasons.add_row(Text("skills needed", style="bold"), _skills(head))
+    return Group(_head(story), reasons, _clocks(story), _log(story))
+
+
+def _head(story: TicketStory) -> RenderableType:
+    head = story.head
+    title = Text(f"{head.source} {head.external_id}", style="bold")
+    if head.subject:
+        title.append(f"  {head.subject}", style="default")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row(Text("status", style="bold"), f"{head.status}{_since(head)}")
+    facts.add_row(Text("channel", style="bold"), palette.channel(head.channel or "–"))
+    facts.add_row(Text("urgency", style="bold"), Text(head.urgency or "–", style=palette.URGENCY_STYLE.get(head.urgency or "", "")))
+    facts.add_row(Text("theme", style="bold"), head.theme or "–")
+    facts.add_row(Text("owner", style="bold"), _owner(head, story.now))
+    facts.add_row(Text("our id", style="bold"), str(head.id))
+    return Group(title, facts)
+
+
+def _since(head: TicketHead) -> str:
+    if head.opened_at is None:
+        return " (its opening has not arrived yet)"
+    solved = f", solved {moment(head.solved_at)}" if head.solved_at else ""
+    return f" (opened {moment(head.opened_at)}{solved})"
+
+
+def _owner(head: TicketHead, now: datetime) -> str:
+    if head.owner and head.assigned_at:
+        return f"{head.owner}, since {moment(head.assigned_at)}"
+    if head.waiting_reason and head.queued_at:
+        return f"nobody: waits since {palette.span(now - head.queued_at)} ({head.waiting_reason})"
+    return "nobody"
+
+
+def _skills(head: TicketHead) -> str:
+    needs: list[tuple[str, int]] = msgspec.json.decode(head.needs, type=list[tuple[str, int]])
+    required = ", ".join(f"{skill} at {level}" for skill, level in needs) or "none"
+    return required + (f"; preferred {', '.join(head.prefers)}" if head.prefers else "")
+
+
+def _clocks(story: TicketStory) -> RenderableType:
+    lines = table("promise", "state", "started", "due", "", "open time", "line of the policy", right=("open time",))
+    for clock in story.clocks:
+        name = palette.target(clock.target) + (f" #{clock.cycle}" if clock.cycle > 1 else "")
+        lines.add_row(
+            name,
+            Text(clock.state, style=_STATE_STYLE.get(clock.state, "default")),
+            moment(clock.started_at),
+            moment(clock.due_at),
+            _outcome(clock, story.now),
+            palette.span(clock.open_used) if clock.ended_at or clock.state == "paused" else "",
+            f"{clock.matched} ({clock.calendar})",
+        )
+    return lines if story.clocks else Text("no promise was made for it", style=palette.FAINT)
+
+
+def _outcome(clock: ClockLine, now: datetime) -> Text:
+    if clock.state == "cancelled":
+        return Text("withdrawn", style=palette.FAINT)
+    if clock.breached_at is not None:
+        late = (clock.met_at or clock.ended_at or now) - clock.breached_at
+        return Text(f"{'kept' if clock.met_at else 'still open'}, {palette.span(late)} late", style=palette.BAD)
+    if clock.met_at is not None and clock.due_at is not None:
+        return Text(f"kept with {palette.span(clock.due_at - clock.met_at)} to go", style=palette.GOOD)
+    if clock.due_at is not None:
+        return Text(f"{palette.span(clock.due_at - now)} left" + (", warned" if clock.warned_at else ""))
+    return Text("on hold", style=palette.FAIR)
+
+
+def _log(story: TicketStory) -> RenderableType:
+    entries: list[tuple[datetime, str, str]] = [(event.occurred_at, "event", _event(event)) for event in story.events]
+    for assignment in story.assignments:
+        by = " by hand" if assignment.by_hand else ""
+        entries.append((assignment.assigned_at, "owner", f"{assignment.agent} has it{by}"))
+        if assignment.ended_at is not None:
+            entries.append((assignment.ended_at, "owner", f"{assignment.agent} no longer: {assignment.end_reason}"))
+    for clock in story.clocks:
+        entries += _turns(clock)
+    for page in story.pages:
+        entries += _pages(page)
+    lines = table("when", "what", "")
+    for at, kind, text in sorted(entries, key=lambda entry: entry[0]):
+        lines.add_row(moment(at), Text(kind, style=palette.FAINT), text)
+    return lines
+
+
+def _turns(clock: ClockLine) -> list[tuple[datetime, str, str]]:
+    name = palette.target(clock.target)
+    turns = []
+    if clock.warned_at is not None:
+        turns.append((clock.warned_at, "clock", f"{name} is at risk (warning {clock.warned})"))
+    if clock.breached_at is not None:
+        noticed = clock.detected_at - clock.breached_at if clock.detected_at else timedelta()
+        turns.append((clock.breached_at, "clock", f"{name} is broken (noticed after {palette.span(noticed)})"))
+    if clock.met_at is not None:
+        turns.append((clock.met_at, "clock", f"{name} is answered"))
+    elif clock.ended_at is not None:
+        turns.append((clock.ended_at, "clock", f"{name} is withdrawn"))
+    return turns
+
+
+def _pages(page: PageTrace) -> list[tuple[datetime, str, str]]:
+    if page.due_at is None:
+        return []
+    whom = f"{page.person or 'nobody'} ({page.recipient}) by {page.method}"
+    turns = [(page.due_at, "page", f"{page.kind} to {whom}: {page.state}")]
+    if page.acknowledged_at is not None:
+        turns.append((page.acknowledged_at, "page", f"{page.person} takes it"))
+    return turns
+
+
+def _event(event: EventLine) -> str:
+    data: dict[str, Any] = msgspec.json.decode(event.data)
+    match data.get("kind"):
+        case "opened":
+            text = f"opened by {data['channel']}"
+        case "replied":
+            text = f"{data['by']} wrote" + ("" if data.get("public", True) else " a note")
+        case "status_changed":
+            text = f"status {data['status']}"
+        case "assigned":
+            text = f"given to {data['agent']} by hand" if data.get("agent") else "taken back"
+        case kind:
+            text = str(kind)
+    late = event.received_at - event.occurred_at
+    return text + (f", known {palette.span(late)} later" if late >= timedelta(minutes=1) else "") + f"  [{event.event_id}]"
