@@ -1,0 +1,80 @@
+"""Rules B: zones and changes of offset. In 2026 Europe changes on 29 March and 25 October."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from shared.sla.calendar import Calendar
+from tests.unit.sla.building import ALWAYS, EVERY_DAY, OFFICE, at, calendar, due, h, wall
+
+SATURDAY, SUNDAY, MONDAY = 5, 6, 0
+
+
+def sunday(times: str) -> Calendar:
+    """Open on Sundays only."""
+    return calendar(times, days=[SUNDAY])
+
+
+def held_on(calendar: Calendar, day: str) -> float:
+    """Open hours of one local day."""
+    return calendar.between(at(f"{day} 00:00"), at(f"{day} 23:59")).total_seconds() / 3600
+
+
+def test_rule_22_office_hours_over_a_change() -> None:
+    """The wall's hours stay, their instants move."""
+    assert OFFICE.add(at("2026-03-27 16:00"), h(2)) == datetime(2026, 3, 30, 8, tzinfo=UTC)
+    assert OFFICE.add(at("2026-10-23 16:00"), h(2)) == datetime(2026, 10, 26, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("calendar", [ALWAYS, calendar("00:00-24:00", days=EVERY_DAY)], ids=["elapsed", "24x7"])
+def test_rule_23_elapsed_time_is_not_wall_time(calendar: Calendar) -> None:
+    """Eight hours are eight hours, whatever the wall shows then."""
+    assert due(calendar, "2026-03-28 22:00", h(8)) == "2026-03-29 07:00"
+    assert due(calendar, "2026-10-24 22:00", h(8)) == "2026-10-25 05:00"
+
+
+def test_rule_24_a_window_over_a_change_shrinks_or_grows() -> None:
+    """The hour that is left out or repeated is."""
+    assert held_on(sunday("00:00-06:00"), "2026-03-29") == 5
+    assert held_on(sunday("00:00-06:00"), "2026-10-25") == 7
+    assert held_on(sunday("02:00-03:00"), "2026-03-29") == 0
+    assert held_on(sunday("02:00-03:00"), "2026-10-25") == 2
+
+
+def test_rule_25_an_opening_within_the_gap() -> None:
+    """By the wall it opens at 03:00 in spring; in autumn what the wall shows twice counts twice."""
+    early = sunday("02:30-10:00")
+    assert wall(early.next_open(at("2026-03-29 00:00"))) == "2026-03-29 03:00"
+    assert held_on(early, "2026-03-29") == 7
+    assert held_on(early, "2026-10-25") == 8
+
+
+def test_rule_26_a_day_is_not_86400_seconds() -> None:
+    """No day is skipped or met twice where it is longer or shorter."""
+    assert due(calendar(days=[SATURDAY, SUNDAY]), "2026-03-28 23:30", h(2)) == "2026-03-29 11:00"
+    assert due(calendar(days=[SUNDAY, MONDAY]), "2026-10-25 00:30", h(10)) == "2026-10-26 11:00"
+
+
+def test_rule_27_a_midnight_that_does_not_exist() -> None:
+    """Santiago jumps from midnight to one."""
+    santiago = ZoneInfo("America/Santiago")
+    assert due(calendar("00:00-24:00", days=EVERY_DAY, zone=santiago), "2026-09-05 20:00", h(6), santiago) == (
+        "2026-09-06 03:00"
+    )
+
+
+def test_rule_28_half_an_hour_and_a_whole_day() -> None:
+    """Lord Howe moves by 30 minutes; Apia had no 30 December 2011."""
+    howe, apia = ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Pacific/Apia")
+    assert due(calendar("00:00-24:00", days=EVERY_DAY, zone=howe), "2026-10-03 22:00", h(8), howe) == "2026-10-04 06:30"
+    assert due(calendar(zone=apia), "2011-12-29 16:00", h(2), apia) == "2012-01-02 10:00"
+
+
+def test_rule_29_one_instant_in_two_zones() -> None:
+    """New York still works on what Moscow takes up the next morning."""
+    start = datetime(2007, 1, 1, 22, tzinfo=UTC)
+    new_york = calendar("09:00-18:00", zone=ZoneInfo("America/New_York"))
+    moscow = calendar("09:00-18:00", zone=ZoneInfo("Europe/Moscow"))
+    assert new_york.add(start, h(2)) == datetime(2007, 1, 2, 15, tzinfo=UTC)
+    assert moscow.add(start, h(2)) == datetime(2007, 1, 2, 8, tzinfo=UTC)
