@@ -51,7 +51,9 @@ async def list_keys(request: Call) -> ASGIResponse:
     return answers.json(KeyList(keys=found))
 
 
-@delete("/v1/keys/{key_id:str}", opt=operation(Scope.ADMIN, gives={204: None}), status_code=200)  # it answers 204 itself
+@delete(
+    "/v1/keys/{key_id:str}", opt=operation(Scope.ADMIN, gives={204: None}), status_code=200
+)  # it answers 204 itself
 async def revoke_key(request: Call, key_id: FromPath[str]) -> ASGIResponse:
     """Take a key back; every replica refuses it within two seconds."""
     deps = dependencies.of(request)

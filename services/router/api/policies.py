@@ -1,0 +1,281 @@
+"""`/v1/policy` and `/v1/roster`: what is promised and who there is, as files: shown, checked, planned, applied."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from litestar import get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from msgspec import Meta, Struct
+
+from services.router import policies, policy_store
+from services.router.api import dependencies
+from services.router.policies import Plan
+from services.router.policy_store import Version
+from shared.contract.access import Scope
+from shared.contract.problems import FieldError, Kind, Refused
+from shared.policy import builtin
+from shared.policy.errors import PolicyErrors
+from shared.postgres import time as database_time
+from shared.postgres.pool import Connection
+from shared.web import answers, bodies, cursors
+from shared.web.bodies import Call
+from shared.web.operations import operation
+
+YAML = "application/yaml"
+_MEDIA_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/json")
+_MOST_ERRORS = 500
+_IF_MATCH = {"if-match": "the ETag of the version this one is to replace; 412 where another came in between"}
+_ACCEPT = {"accept": f"`{YAML}` for the file itself"}
+
+T = TypeVar("T")
+
+
+class FileView(Struct, frozen=True, kw_only=True):
+    """A version of the policy or the roster."""
+
+    version: int
+    """0 is the policy that is built in."""
+    source: str
+    """The file as it was given."""
+    applied_at: datetime | None
+    applied_by: str | None
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What became of a file."""
+
+    version: int
+    is_new: bool
+    """False where the file is the same as the version in force."""
+
+
+class VersionQuery(Struct, frozen=True, kw_only=True):
+    """Which version; the one in force, if absent."""
+
+    version: Annotated[int, Meta(ge=0, le=2_147_483_647)] | None = None
+
+
+class HistoryQuery(Struct, frozen=True, kw_only=True):
+    """How many versions at a time."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """Versions, the newest first."""
+
+    versions: list[Version]
+    next_cursor: str | None
+    """Send it as `cursor` for those before; null at the end."""
+
+
+_TAKES_FILE = operation(
+    Scope.POLICY_WRITE, takes_text=_MEDIA_TYPES, gives={200: Applied}, problems=(Kind.CHANGED,), headers=_IF_MATCH
+)
+
+
+@get(
+    "/v1/policy",
+    opt=operation(
+        Scope.POLICY_WRITE,
+        Scope.TICKETS_READ,
+        query=VersionQuery,
+        gives={200: FileView},
+        problems=(Kind.NOT_FOUND,),
+        headers=_ACCEPT,
+    ),
+)
+async def show_policy(request: Call) -> ASGIResponse:
+    """The policy in force, or one of its versions."""
+    wanted = bodies.query(request, VersionQuery).version
+    async with dependencies.of(request).pool.acquire() as connection:
+        stored = await policies.show_policy(connection, request.user.tenant, wanted)
+    if stored is not None:
+        return _shown(request, msgspec.convert(stored, FileView, from_attributes=True))
+    if wanted:
+        raise Refused(Kind.NOT_FOUND, f"there is no version {wanted} of the policy; GET /v1/policy/versions lists them")
+    return _shown(request, FileView(version=builtin.VERSION, source=builtin.source(), applied_at=None, applied_by=None))
+
+
+@put("/v1/policy", opt=_TAKES_FILE)
+async def apply_policy(request: Call) -> ASGIResponse:
+    """Make a policy file the one for new tickets.
+
+    YAML or JSON. Where anything is wrong with it, all errors come back with their lines, and nothing changes.
+    """
+    return await _apply(request, policies.apply_policy, _policy_version)
+
+
+@post("/v1/policy/plan", opt=operation(Scope.POLICY_WRITE, takes_text=_MEDIA_TYPES, gives={200: Plan}), status_code=200)
+async def plan_policy(request: Call) -> ASGIResponse:
+    """Check a policy file and say what applying it would change; changes nothing."""
+    text = await _read_text(request)
+    async with dependencies.of(request).pool.acquire() as connection:
+        now = await database_time.now(connection)
+        plan = await _told(policies.plan_policy(connection, request.user.tenant, text, now))
+    return answers.json(plan)
+
+
+@get(
+    "/v1/policy/versions",
+    opt=operation(Scope.POLICY_WRITE, Scope.TICKETS_READ, query=HistoryQuery, gives={200: History}),
+)
+async def list_policy_versions(request: Call) -> ASGIResponse:
+    """The policy's history, the newest version first."""
+    return await _history(request, policies.policy_versions)
+
+
+@get(
+    "/v1/roster",
+    opt=operation(
+        Scope.POLICY_WRITE, Scope.AGENTS_WRITE, gives={200: FileView}, problems=(Kind.NOT_FOUND,), headers=_ACCEPT
+    ),
+)
+async def show_roster(request: Call) -> ASGIResponse:
+    """The roster in force: who there is."""
+    async with dependencies.of(request).pool.acquire() as connection:
+        stored = await policies.show_roster(connection, request.user.tenant)
+    if stored is None:
+        raise Refused(Kind.NOT_FOUND, "no roster was applied yet: PUT /v1/roster")
+    return _shown(request, msgspec.convert(stored, FileView, from_attributes=True))
+
+
+@put("/v1/roster", opt=_TAKES_FILE)
+async def apply_roster(request: Call) -> ASGIResponse:
+    """Make a roster file the one in force.
+
+    YAML or JSON. Who is not in it any more gets no new tickets and keeps what they have.
+    """
+    return await _apply(request, policies.apply_roster, _roster_version)
+
+
+@get(
+    "/v1/roster/versions",
+    opt=operation(Scope.POLICY_WRITE, Scope.AGENTS_WRITE, query=HistoryQuery, gives={200: History}),
+)
+async def list_roster_versions(request: Call) -> ASGIResponse:
+    """The roster's history, the newest version first."""
+    return await _history(request, policies.roster_versions)
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    show_policy,
+    apply_policy,
+    plan_policy,
+    list_policy_versions,
+    show_roster,
+    apply_roster,
+    list_roster_versions,
+)
+
+
+async def _read_text(call: Call) -> str:
+    media_type = bodies.media_type(call)
+    if media_type not in _MEDIA_TYPES:
+        raise Refused(
+            Kind.UNSUPPORTED_MEDIA,
+            f"send the file with `Content-Type: {YAML}` or `application/json`",
+            headers={"accept": ", ".join(_MEDIA_TYPES)},
+        )
+    try:
+        text = (await bodies.read_bytes(call)).decode()
+    except UnicodeDecodeError as error:
+        raise Refused(
+            Kind.MALFORMED, f"the file is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise bodies.invalid(
+            (FieldError(pointer="#", detail="holds a NUL character, which no text may hold", line=line),)
+        )
+    return text
+
+
+async def _apply(
+    call: Call,
+    apply: Callable[[Connection, str, str, str, datetime], Awaitable[int]],
+    version_of: Callable[[Connection, str], Awaitable[int]],
+) -> ASGIResponse:
+    text = await _read_text(call)
+    tenant = call.user.tenant
+    async with dependencies.of(call).pool.acquire() as connection, connection.transaction():
+        await policy_store.lock_versions(connection, tenant)
+        before = await version_of(connection, tenant)
+        _require_match(call, before)
+        now = await database_time.now(connection)
+        version = await _told(apply(connection, tenant, text, f"key {call.user.key_id}", now))
+    return answers.json(Applied(version=version, is_new=version != before), 200, {"etag": _etag(version)})
+
+
+async def _policy_version(connection: Connection, tenant: str) -> int:
+    stored = await policies.show_policy(connection, tenant)
+    return stored.version if stored else builtin.VERSION
+
+
+async def _roster_version(connection: Connection, tenant: str) -> int:
+    stored = await policies.show_roster(connection, tenant)
+    return stored.version if stored else 0
+
+
+def _require_match(call: Call, version: int) -> None:
+    """RFC 9110 `If-Match`: go on only if the version in force is one of those named."""
+    named = {tag.strip() for tag in bodies.header(call, b"if-match").split(",") if tag.strip()}
+    if named and not (named & {_etag(version), "*"}):
+        raise Refused(
+            Kind.CHANGED,
+            f"version {version} is in force, not the one this was made from: read it, and apply your change to that",
+            headers={"etag": _etag(version)},
+        )
+
+
+async def _told(doing: Awaitable[T]) -> T:
+    """The result, or the refusal that lists every fault of the file."""
+    try:
+        return await doing
+    except PolicyErrors as wrong:
+        errors = tuple(
+            FieldError(
+                pointer=f"#{error.pointer}",
+                detail=error.problem,
+                line=error.line or None,
+                column=error.column if error.line else None,
+                remedy=error.remedy,
+            )
+            for error in wrong.errors[:_MOST_ERRORS]
+        )
+        raise Refused(
+            Kind.INVALID, f"{len(wrong.errors)} things are wrong with the file; nothing was changed", errors=errors
+        ) from None
+
+
+async def _history(call: Call, versions: Callable[..., Awaitable[list[Version]]]) -> ASGIResponse:
+    wanted = bodies.query(call, HistoryQuery)
+    before: dict[str, Any] = {"before": _read_cursor(wanted.cursor)} if wanted.cursor else {}
+    async with dependencies.of(call).pool.acquire() as connection:
+        found = await versions(connection, call.user.tenant, limit=wanted.limit + 1, **before)
+    page = found[: wanted.limit]
+    next_cursor = cursors.encode(str(page[-1].version).encode()) if len(found) > len(page) else None
+    return answers.json(History(versions=page, next_cursor=next_cursor))
+
+
+def _read_cursor(cursor: str) -> int:
+    place = cursors.decode(cursor)
+    if not place.isdigit() or len(place) > 9:
+        raise cursors.unknown()
+    return int(place)
+
+
+def _shown(call: Call, file: FileView) -> ASGIResponse:
+    headers = {"etag": _etag(file.version), "vary": "accept"}
+    accepted = bodies.header(call, b"accept")
+    if YAML in accepted or "text/plain" in accepted:
+        return answers.text(file.source, YAML, headers)
+    return answers.json(file, 200, headers)
+
+
+def _etag(version: int) -> str:
+    return f'"{version}"'
