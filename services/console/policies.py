@@ -1,24 +1,26 @@
 """Policy and roster files on their way in: read, compiled, and every fault shown with its line and the way out."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from services.console.failures import Refused
+from services.router import policies
 from shared.policy.document import Policy, Roster
 from shared.policy.errors import PolicyErrors
 from shared.policy.parse import parse_policy
 from shared.policy.roster import parse_roster
-
-T = TypeVar("T")
+from shared.postgres import time as database_time
+from shared.postgres.pool import Pool
 
 
 def read_policy(path: Path) -> Policy:
     """The policy of a file, compiled; raises Refused after all its faults have been shown."""
     text = read_text(path)
-    return checked(path, lambda: parse_policy(text, version=0))
+    with shown_faults(path):
+        return parse_policy(text, version=0)
 
 
 def read_text(path: Path) -> str:
@@ -31,10 +33,11 @@ def read_text(path: Path) -> str:
         raise Refused(f"{path} can't be read: {error.strerror}") from None
 
 
-def checked(path: Path, parse: Callable[[], T]) -> T:
-    """What `parse` gives; its faults are shown as `file:line:column: problem; remedy`, then Refused is raised."""
+@contextmanager
+def shown_faults(path: Path) -> Iterator[None]:
+    """Show faults found inside as `file:line:column: problem; remedy`, then raise Refused."""
     try:
-        return parse()
+        yield
     except PolicyErrors as error:
         for fault in error.errors:
             place = f"{path}:{fault.line}:{fault.column}:" if fault.line else f"{path}:"
@@ -47,4 +50,14 @@ def checked(path: Path, parse: Callable[[], T]) -> T:
 def read_roster(path: Path) -> Roster:
     """The roster of a file, compiled; raises Refused after all its faults have been shown."""
     text = read_text(path)
-    return checked(path, lambda: parse_roster(text))
+    with shown_faults(path):
+        return parse_roster(text)
+
+
+async def apply_files(pool: Pool, tenant: str, policy_file: Path, roster_file: Path) -> None:
+    """Put a roster and then a policy in force; raises Refused after their faults have been shown."""
+    async with pool.acquire() as connection:
+        now = await database_time.now(connection)
+        for path, apply in ((roster_file, policies.apply_roster), (policy_file, policies.apply_policy)):
+            with shown_faults(path):
+                await apply(connection, tenant, read_text(path), "deskclock demo", now)

@@ -29,6 +29,7 @@ from services.console.session import Stack, nats_at
 from services.console.settings import Settings
 from services.console.views import board
 from services.console.views import report as report_view
+from services.escalation.settings import Settings as EscalationSettings
 from services.escalation.tokens import Tokens
 from shared import timesource
 from shared.contract.access import Scope
@@ -142,12 +143,8 @@ async def _run(
         async with pool.acquire() as connection:
             key = await keys.create(connection, _TENANT, [Scope.TICKETS_WRITE, Scope.AGENTS_WRITE], "the demo's own")
         headers = {"authorization": f"Bearer {key.key}"}
-        router, escalation = (
-            await parts.enter_async_context(
-                httpx.AsyncClient(base_url=url, headers=headers, timeout=_HTTP_SECONDS, trust_env=False)
-            )
-            for url in (where.router_url, where.escalation_url)
-        )
+        router = await parts.enter_async_context(_http(where.router_url, headers))
+        escalation = await parts.enter_async_context(_http(where.escalation_url, headers))
         replay = Replay(
             plan=schedule,
             script=_script(files, schedule),
@@ -164,6 +161,10 @@ async def _run(
         lasted = timesource.monotonic() - begun
         async with pool.acquire() as connection:
             return await reporting.compile_report(connection, replay, _TENANT, lasted)
+
+
+def _http(url: str, headers: dict[str, str]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=_HTTP_SECONDS, trust_env=False)
 
 
 def _silent(name: str, line: str) -> None:
@@ -183,10 +184,8 @@ def _script(files: _Example, schedule: Plan) -> Script:
 
 
 def _tokens(where: Stack) -> Tokens:
-    from services.escalation.settings import Settings as EscalationSettings
-
-    made = EscalationSettings(database_url=where.database_url, ack_key=_ACK_KEY, public_url=where.escalation_url)
-    return Tokens(key=made.token_key, link_base=made.link_base)
+    made = EscalationSettings(database_url=where.database_url, ack_key=_ACK_KEY)
+    return Tokens(key=made.token_key, link_base=where.escalation_url)
 
 
 async def _watch(pool: Pool, replay: Replay, screen: Console) -> None:
