@@ -25,6 +25,7 @@ from services.escalation.tokens import Tokens
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Ladder, Policy, Rotation
+from shared.policy.errors import PolicyErrors
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
@@ -117,7 +118,7 @@ class Stepping:
         for one in due:
             key = (one.tenant, one.policy_version)
             if key not in policies:
-                policies[key] = await self._shelf.version(connection, *key)
+                policies[key] = await self._policy(connection, *key)
         rules: dict[UUID, tuple[Ladder, Policy | None]] = {}
         for one in due:
             policy = policies[one.tenant, one.policy_version]
@@ -132,6 +133,14 @@ class Stepping:
                 ladder = Ladder(name=one.ladder, steps=())
             rules[one.id] = (ladder, policy)
         return rules
+
+    async def _policy(self, connection: Connection, tenant: str, version: int) -> Policy | None:
+        """A policy version; None where it can't be had, so that one tenant's trouble holds nobody else."""
+        try:
+            return await self._shelf.version(connection, tenant, version)
+        except (LookupError, PolicyErrors) as error:
+            _log.error("policy_missing", "A policy version can't be used", error=error, tenant=tenant, version=version)
+            return None
 
     async def _circles(
         self,

@@ -71,7 +71,7 @@ FOR NO KEY UPDATE OF e;
 -- name: conclude_page
 -- What became of a leased page; nothing, where the lease is another's by now (R31).
 UPDATE page
-SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $5 END, next_attempt_at = $4, lease = NULL, lease_until = NULL
+SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $5::timestamptz END, next_attempt_at = $4, lease = NULL, lease_until = NULL
 WHERE id = $1 AND lease = $2
 RETURNING id;
 
