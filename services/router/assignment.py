@@ -10,7 +10,6 @@ from datetime import datetime
 
 import asyncpg
 from msgspec import Struct
-from shared.ledger.policies import PolicyShelf
 
 from services.router import pool_store
 from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
@@ -20,6 +19,7 @@ from services.router.pool_store import Given, Opening, Unroutable, Verdict
 from shared import timesource
 from shared.contract.tickets import Channel
 from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Bind
 from shared.postgres.outbox import Batch, Outbox
 from shared.postgres.pool import Connection, Pool
@@ -106,8 +106,9 @@ class Assignment:
         depth = LEAST_DEPTH
         has_told = False
         async with self._pool.acquire() as connection:
+            at_once = await self._channels_at_once(connection, tenant)
             while True:
-                done = await self._round(connection, tenant, pool, depth, refresh=refresh)
+                done = await self._round(connection, tenant, pool, depth, at_once, refresh=refresh)
                 if done is None:
                     if has_told:
                         return RunResult(assigned=assigned, is_busy=True)
@@ -157,14 +158,21 @@ class Assignment:
         return sum(gauge.depth for gauge in gauges)
 
     async def _round(
-        self, connection: Connection, tenant: str, pool: str, depth: int, *, refresh: bool
+        self,
+        connection: Connection,
+        tenant: str,
+        pool: str,
+        depth: int,
+        at_once: Collection[Channel],
+        *,
+        refresh: bool,
     ) -> _Round | None:
         """One transaction, again after a deadlock; None where another process holds the pool."""
         started = timesource.monotonic()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with connection.transaction():
-                    done = await self._transact(connection, tenant, pool, depth, refresh=refresh)
+                    done = await _transact(connection, tenant, pool, depth, at_once, refresh=refresh)
                 break
             except _RACES:
                 if attempt == _ATTEMPTS:
@@ -181,42 +189,48 @@ class Assignment:
             self._metrics.run_seconds.observe(timesource.monotonic() - started)
         return done
 
-    async def _transact(
-        self, connection: Connection, tenant: str, pool: str, depth: int, *, refresh: bool
-    ) -> _Round | None:
-        opening = await pool_store.open_run(connection, tenant, pool)
-        if not opening.is_mine:
-            return None
-        if not opening.has_waiting:
-            return _Round(dirty=opening.dirty)
-        if opening.has_timers:
-            await pool_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS)
-        at_once = await self._channels_at_once(connection, tenant)
-        heads, ends, onlookers = await _read_queue(
-            connection, tenant, pool, opening, depth, is_at_once=bool(at_once), refresh=refresh
-        )
-        if not heads and not onlookers:
-            return _Round(dirty=opening.dirty)
-        agents = await pool_store.load_desks(connection, tenant, with_busy=bool(at_once))
-        matched = match(heads, agents, opening.now, at_once=at_once, ends=ends, onlookers=onlookers, limit=BATCH)
-        given: list[Given] = []
-        if matched.chosen:
-            given = await pool_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
-        unroutable = await _save_reasons(connection, tenant, pool, matched, refresh=refresh)
-        return _Round(
-            dirty=opening.dirty,
-            assigned=len(given),
-            unroutable=len(unroutable),
-            outcomes=Counter(one.choice.because for one in given),
-            batch=await _announce(connection, tenant, pool, given, unroutable, opening.now),
-            # what was passed over in `assign` is somebody else's: going on for it alone could spin
-            goes_on=bool(given) and (matched.has_more or len(given) < len(matched.chosen)),
-            is_blocked=matched.is_blocked,
-        )
-
     async def _channels_at_once(self, connection: Connection, tenant: str) -> Collection[Channel]:
         policy = await self._shelf.current(connection, tenant)
         return frozenset(channel for channel, rule in policy.channels.items() if rule.bind is Bind.ON_ARRIVAL)
+
+
+async def _transact(
+    connection: Connection,
+    tenant: str,
+    pool: str,
+    depth: int,
+    at_once: Collection[Channel],
+    *,
+    refresh: bool,
+) -> _Round | None:
+    opening = await pool_store.open_run(connection, tenant, pool)
+    if not opening.is_mine:
+        return None
+    if not opening.has_waiting:
+        return _Round(dirty=opening.dirty)
+    if opening.has_timers:
+        await pool_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS)
+    heads, ends, onlookers = await _read_queue(
+        connection, tenant, pool, opening, depth, is_at_once=bool(at_once), refresh=refresh
+    )
+    if not heads and not onlookers:
+        return _Round(dirty=opening.dirty)
+    agents = await pool_store.load_desks(connection, tenant, with_busy=bool(at_once))
+    matched = match(heads, agents, opening.now, at_once=at_once, ends=ends, onlookers=onlookers, limit=BATCH)
+    given: list[Given] = []
+    if matched.chosen:
+        given = await pool_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
+    unroutable = await _save_reasons(connection, tenant, pool, matched, refresh=refresh)
+    return _Round(
+        dirty=opening.dirty,
+        assigned=len(given),
+        unroutable=len(unroutable),
+        outcomes=Counter(one.choice.because for one in given),
+        batch=await _announce(connection, tenant, pool, given, unroutable, opening.now),
+        # what was passed over in `assign` is somebody else's: going on for it alone could spin
+        goes_on=bool(given) and (matched.has_more or len(given) < len(matched.chosen)),
+        is_blocked=matched.is_blocked,
+    )
 
 
 async def _read_queue(
