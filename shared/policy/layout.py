@@ -138,8 +138,8 @@ class TargetLine(Line, frozen=True, kw_only=True):
     ] | None = None
     on_reopen: Reopen | None = None
     on_change: Annotated[
-        Literal["retroactive", "restart"] | dict[Literal["grace"], Duration],
-        Meta(description="What a raised urgency does to a running clock: count from the start, start anew, or `{grace: 30m}`."),
+        Literal["retroactive"],
+        Meta(description="What a changed urgency does to a running clock: the new target counts from the original start."),
     ] | None = None
 
 

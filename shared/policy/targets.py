@@ -44,7 +44,6 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
             valid_from=_instant(reading, line.valid, pointer, "from"),
             valid_to=_instant(reading, line.valid, pointer, "to"),
         )
-        _check_change(reading, line, pointer)
         if target.valid_from is not None and target.valid_to is not None and target.valid_from >= target.valid_to:
             reading.fault(f"{pointer}/valid", "it ends before it begins, so no ticket falls into it", "put the earlier instant under `from`")
         if taker is None and not _has_condition(reading, line, pointer):
@@ -143,17 +142,6 @@ def _instant(reading: Reading, valid: ValidLine | None, pointer: str, key: str) 
     problem = f"`{text[:60]}` is no instant" if instant is None else f"`{text[:60]}` has no offset, so it means another instant in each zone"
     reading.fault(f"{pointer}/valid/{key}", problem, "write it as `2026-02-16T13:00:00-05:00`, or with `Z` for UTC")
     return None
-
-
-def _check_change(reading: Reading, line: TargetLine, pointer: str) -> None:
-    if isinstance(line.on_change, dict):
-        if not line.on_change:
-            reading.fault(f"{pointer}/on_change", "an empty mapping", "write `retroactive`, `restart` or `{grace: 30m}`")
-        for text in line.on_change.values():
-            try:
-                durations.elapsed(text)
-            except Unreadable as error:
-                reading.unreadable(f"{pointer}/on_change/grace", error)
 
 
 def _has_condition(reading: Reading, line: TargetLine, pointer: str) -> bool:
