@@ -13,7 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from services.router.domain.queue import Key, Reason, Waiting
-from services.router.domain.roster import Agent, flexes
+from services.router.domain.roster import Agent, staff
 from shared.contract.tickets import Channel
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -100,9 +100,21 @@ def _key(ticket: Waiting) -> Key:
 class _Desk:
     """An agent while the run goes on: their load grows with what they are given."""
 
-    __slots__ = ("calls", "capacity", "flex", "idle", "interruptible", "is_online", "key", "primary", "profile")
+    __slots__ = (
+        "calls",
+        "capacity",
+        "flex",
+        "idle",
+        "interruptible",
+        "is_online",
+        "key",
+        "number",
+        "primary",
+        "profile",
+    )
 
-    def __init__(self, agent: Agent, flex: int, idle: int) -> None:
+    def __init__(self, agent: Agent, number: int, flex: int, idle: int) -> None:
+        self.number = number
         self.key = agent.key
         self.profile = agent.profile
         self.capacity = agent.capacity
@@ -147,7 +159,7 @@ class _Line:
     __slots__ = ("_by_idle", "_heap", "_rank", "_takes", "interruptible", "is_call", "prefers", "units")
 
     def __init__(
-        self, ticket: Waiting, desks: Collection[_Desk], by_idle: dict[int, _Desk], *, is_overflow: bool
+        self, ticket: Waiting, desks: Sequence[_Desk], by_idle: dict[int, _Desk], *, is_overflow: bool
     ) -> None:
         self.units = ticket.units
         self.interruptible = ticket.interruptible
@@ -203,17 +215,21 @@ class _Floor:
     """All agents of a run and the lines of tickets before them."""
 
     def __init__(self, agents: Sequence[Agent], now: datetime, at_once: Collection[Channel]) -> None:
-        ordered = sorted(agents, key=lambda agent: (agent.last_assigned_at or _NEVER, agent.key))
-        by_key = sorted(agents, key=lambda agent: agent.key)
-        flex = dict(zip((agent.key for agent in by_key), flexes([agent.profile for agent in by_key]), strict=True))
-        ranks = {value: rank for rank, value in enumerate(sorted(set(flex.values())))}
+        agents = sorted(agents, key=lambda agent: agent.key)
         self._now = now
         self._at_once = at_once
-        self._desks = {agent.key: _Desk(agent, ranks[flex[agent.key]], idle) for idle, agent in enumerate(ordered)}
-        self._online = [desk for desk in self._desks.values() if desk.is_online]
-        self._by_idle = {desk.idle: desk for desk in self._online}
-        self._next_idle = len(ordered)
-        self._skilled: dict[int, dict[str, _Desk]] = {}
+        self._staff = staff(tuple([agent.profile for agent in agents]))
+        order = sorted(range(len(agents)), key=lambda number: agents[number].last_assigned_at or _NEVER)
+        turns = {number: turn for turn, number in enumerate(order)}
+        self._desks = [
+            _Desk(agent, number, flex, turns[number])
+            for number, (agent, flex) in enumerate(zip(agents, self._staff.flex_ranks, strict=True))
+        ]
+        self._numbers = {agent.key: number for number, agent in enumerate(agents)}
+        self._online = frozenset(desk.number for desk in self._desks if desk.is_online)
+        self._by_idle = {desk.idle: desk for desk in self._desks}
+        self._next_idle = len(agents)
+        self._served: dict[int, frozenset[int]] = {}
         self._lines: dict[_Kind, _Line] = {}
         self._overflow: dict[_Kind, _Line] = {}
         self._reasons: dict[_Kind, Reason] = {}
@@ -246,10 +262,10 @@ class _Floor:
         """Who had it before, if they are online and may have it again, with or without room."""
         if ticket.previous_owner is None or ticket.previous_owner in ticket.excluded:
             return None
-        desk = self._desks.get(ticket.previous_owner)
-        if desk is None or not desk.is_online or not desk.profile.serves(ticket.channel, ticket.needs):
+        number = self._numbers.get(ticket.previous_owner)
+        if number is None or number not in self._online_for(ticket):
             return None
-        return desk
+        return self._desks[number]
 
     def _give(self, ticket: Waiting, desk: _Desk) -> None:
         """Add to an agent's load, and put them behind the others."""
@@ -269,7 +285,7 @@ class _Floor:
     def _improve(self, desk: _Desk) -> None:
         """They hold real-time work now, so they are preferred for more that fits beside it."""
         for (signature, *_), line in self._lines.items():
-            if not line.is_call and desk.key in self._skilled[signature] and desk.fits(line):
+            if not line.is_call and desk.number in self._served[signature] and desk.fits(line):
                 line.add(desk)
 
     def _line(self, ticket: Waiting) -> _Line:
@@ -277,22 +293,25 @@ class _Floor:
         kind = _kind(ticket)
         line = self._lines.get(kind)
         if line is None:
-            line = self._lines[kind] = _Line(ticket, self._online_for(ticket), self._by_idle, is_overflow=False)
+            line = self._lines[kind] = _Line(ticket, self._desks_for(ticket), self._by_idle, is_overflow=False)
         return line
 
     def _overflow_line(self, ticket: Waiting) -> _Line:
         kind = _kind(ticket)
         line = self._overflow.get(kind)
         if line is None:
-            line = self._overflow[kind] = _Line(ticket, self._online_for(ticket), self._by_idle, is_overflow=True)
+            line = self._overflow[kind] = _Line(ticket, self._desks_for(ticket), self._by_idle, is_overflow=True)
         return line
 
-    def _online_for(self, ticket: Waiting) -> Collection[_Desk]:
-        skilled = self._skilled.get(ticket.signature)
-        if skilled is None:
-            skilled = {desk.key: desk for desk in self._online if desk.profile.serves(ticket.channel, ticket.needs)}
-            self._skilled[ticket.signature] = skilled
-        return skilled.values()
+    def _desks_for(self, ticket: Waiting) -> list[_Desk]:
+        return [self._desks[number] for number in self._online_for(ticket)]
+
+    def _online_for(self, ticket: Waiting) -> frozenset[int]:
+        served = self._served.get(ticket.signature)
+        if served is None:
+            served = self._online & self._staff.serving(ticket.channel, ticket.needs)
+            self._served[ticket.signature] = served
+        return served
 
     def reason(self, ticket: Waiting) -> Reason:
         """Why nobody gets it as loads are now (routing-rules 3.6)."""
@@ -305,7 +324,7 @@ class _Floor:
         return reason
 
     def _judge(self, ticket: Waiting) -> Reason:
-        skilled = [desk for desk in self._desks.values() if desk.profile.serves(ticket.channel, ticket.needs)]
+        skilled = [self._desks[number] for number in self._staff.serving(ticket.channel, ticket.needs)]
         if not skilled:
             return Reason.NO_SKILL
         allowed = [desk for desk in skilled if desk.key not in ticket.excluded]

@@ -112,7 +112,7 @@ def test_flexibility_counts_classes_of_topic_and_language() -> None:
     both = Profile(skills={"a": 1, "b": 1, "lang:en": 1, "lang:fr": 1}, channels=frozenset({"email"}))
     four = Profile(skills={"a": 1, "b": 1, "lang:en": 1, "lang:fr": 1, "c": 1}, channels=frozenset({"email"}))
 
-    assert (2.0 * 2.0, 4.0 * 2.0) == flexes([both, four])
+    assert [2.0 * 2.0, 4.0 * 2.0] == flexes([both, four])
 
 
 def test_fractional_work_goes_to_who_holds_real_time_work_already() -> None:
