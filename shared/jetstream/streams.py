@@ -12,7 +12,15 @@ import nats.js.errors
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
 
 from shared.contract import subjects
 
@@ -78,7 +86,7 @@ CONSUMERS = (
     Consumer(
         stream=subjects.TICKETS,
         name=ROUTER,
-        ack_within=timedelta(seconds=30),
+        ack_within=timedelta(seconds=15),
         max_deliver=20,
         max_ack_pending=10_000,
         description="The router's replicas share it",

@@ -114,7 +114,9 @@ async def every(  # noqa: PLR0913 - all but two have defaults or are named
                 done = await run_once()
         except TRANSIENT as error:
             failures = health.failed(name)
-            _log.warning("loop_failed", f"Loop {name} failed and will try again", error=error, loop=name, failures=failures)
+            _log.warning(
+                "loop_failed", f"Loop {name} failed and will try again", error=error, loop=name, failures=failures
+            )
             wait = _backoff(seconds, failures)
         except Exception as error:
             failures = health.failed(name)

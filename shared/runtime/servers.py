@@ -51,7 +51,9 @@ async def open_nats(stack: AsyncExitStack, url: str, *, name: str) -> Client:
             )
     except (OSError, ValueError, nats.errors.Error) as error:
         await client.close()
-        raise CannotStart(f"NATS at {shown(url)} does not answer: {describe(error)}; start it or set DESKCLOCK_NATS_URL") from None
+        raise CannotStart(
+            f"NATS at {shown(url)} does not answer: {describe(error)}; start it or set DESKCLOCK_NATS_URL"
+        ) from None
     stack.push_async_callback(_close_nats, client)
     return client
 

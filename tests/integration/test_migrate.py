@@ -70,5 +70,3 @@ async def test_a_runner_waits_for_another(pool: Pool, monkeypatch: pytest.Monkey
             await migrate.migrate(waiting)
 
         await holder.fetchval("SELECT pg_advisory_unlock($1)", 0x4465736B)
-
-

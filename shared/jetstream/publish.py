@@ -1,0 +1,138 @@
+"""Publishing that is stored when it returns: whole batches at once where the server can, else many at a time.
+
+An atomic batch costs one flush to disk instead of one a message. It is refused as a whole when one of its message ids is
+known already (https://github.com/nats-io/nats-architecture-and-design, ADR-50); then each message goes by itself,
+and JetStream drops those it has.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import nats.errors
+import nats.js.errors
+from msgspec import Struct
+from nats.aio.client import Client
+
+
+from shared.contract import subjects
+from shared.runtime.logs import Log
+
+BATCH = 500
+WINDOW = 256
+ANSWER_SECONDS = 5.0
+_SHORTEST_BATCH = 2
+_LONGEST_HEADER = 2_000
+
+REASON = "Deskclock-Reason"
+DETAIL = "Deskclock-Detail"
+SUBJECT = "Deskclock-Subject"
+
+_log = Log(__name__)
+
+
+class Message(Struct, frozen=True):
+    """Something to publish; JetStream keeps one message of an id within its duplicate window."""
+
+    subject: str
+    payload: bytes
+    id: str
+
+
+class NotStored(nats.errors.Error):
+    """JetStream has not confirmed every message; publishing them again is safe."""
+
+
+class _Failure(Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _Answer(Struct):
+    stream: str = ""
+    seq: int = 0
+    count: int = 0
+    error: _Failure | None = None
+
+
+_answers = msgspec.json.Decoder(_Answer)
+
+
+class Publisher:
+    """Publishes to JetStream; `atomic` says whether the stream `SLA` takes batches."""
+
+    def __init__(self, client: Client, *, atomic: bool) -> None:
+        self._client = client
+        self._atomic = atomic
+        self._window = asyncio.Semaphore(WINDOW)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Store all messages, in order where batches are possible. Raises NotStored."""
+        for start in range(0, len(messages), BATCH):
+            part = messages[start : start + BATCH]
+            if not (self._atomic and len(part) >= _SHORTEST_BATCH and await self._publish_batch(part)):
+                await self._publish_each(part)
+
+    async def publish_dead(  # noqa: PLR0913 - one dead letter has this many properties
+        self, tenant: str, *, reason: str, detail: str, subject: str, payload: bytes, message_id: str
+    ) -> None:
+        """Keep what can't be used, with its reason. Raises NotStored."""
+        headers = {REASON: reason, DETAIL: _one_line(detail), SUBJECT: subject, "Nats-Msg-Id": message_id}
+        await self._store(subjects.dead(tenant), payload, headers)
+
+    async def _publish_batch(self, messages: Sequence[Message]) -> bool:
+        """True when the batch is stored; False where each message has to be tried by itself."""
+        batch_id = secrets.token_hex(16)
+        try:
+            for sequence, message in enumerate(messages[:-1], start=1):
+                headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(sequence), "Nats-Msg-Id": message.id}
+                await self._client.publish(message.subject, message.payload, headers=headers)
+            headers = {
+                "Nats-Batch-Id": batch_id,
+                "Nats-Batch-Sequence": str(len(messages)),
+                "Nats-Batch-Commit": "1",
+                "Nats-Msg-Id": messages[-1].id,
+            }
+            await self._store(messages[-1].subject, messages[-1].payload, headers)
+        except NotStored as error:
+            _log.debug(
+                "batch_refused", "JetStream refused a batch; publishing its messages one by one", reason=str(error)
+            )
+            return False
+        except nats.errors.Error as error:
+            raise NotStored(f"NATS is not there: {error}") from error
+        return True
+
+    async def _publish_each(self, messages: Sequence[Message]) -> None:
+        async def one(message: Message) -> None:
+            async with self._window:
+                await self._store(message.subject, message.payload, {"Nats-Msg-Id": message.id})
+
+        outcomes = await asyncio.gather(*(one(message) for message in messages), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            raise NotStored(f"{len(failures)} of {len(messages)} messages are not stored: {failures[0]}") from failures[
+                0
+            ]
+
+    async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        try:
+            reply = await self._client.request(subject, payload, timeout=ANSWER_SECONDS, headers=dict(headers))
+            answer = _answers.decode(reply.data)
+        except nats.errors.NoRespondersError as error:
+            raise NotStored(f"no stream takes {subject}") from error
+        except (nats.errors.Error, msgspec.MsgspecError) as error:
+            raise NotStored(f"no confirmation for {subject}: {error}") from error
+        if answer.error is not None:
+            raise NotStored(f"JetStream refuses {subject}: {answer.error.description}")
+
+
+async def open_publisher(client: Client) -> Publisher:
+    """A publisher that knows what the stream of our own events can do."""
+    info = await client.jetstream().stream_info(subjects.SLA)
+    return Publisher(client, atomic=bool(info.config.allow_atomic))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST_HEADER].encode("ascii", "replace").decode()
