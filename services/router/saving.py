@@ -163,21 +163,21 @@ async def _save_ownership(
     """Queue, take out of the queue, end assignments; returns the pools in which something may be matched now."""
     new = [item for item in touched if item.before is None]
     old = [item for item in touched if item.before is not None]
+    by_hand = [item for item in touched if item.standing.ownership is Ownership.BY_HAND]
     pools = set()
-    if old:
-        pools = await _move_old(connection, old, outbox, now)
+    if old or by_hand:
+        pools = await _move_old(connection, old, by_hand, outbox, now)
     waiting = [_entry(item, now) for item in new if item.standing.ownership is Ownership.WAITS]
     if waiting:
         await store.enqueue_new(connection, waiting)
         pools |= {(entry.tenant, entry.pool) for entry in waiting}
-    by_hand = [item for item in touched if item.standing.ownership is Ownership.BY_HAND]
     if by_hand:
-        await _assign_by_hand(connection, by_hand, outbox, now)
+        pools |= await _assign_by_hand(connection, by_hand, outbox, now)
     return frozenset(pools)
 
 
 async def _move_old(
-    connection: Connection, old: Sequence[Touched], outbox: Outbox, now: datetime
+    connection: Connection, old: Sequence[Touched], by_hand: Sequence[Touched], outbox: Outbox, now: datetime
 ) -> set[tuple[str, str]]:
     leaving = [item for item in old if item.standing.ownership in _LEAVING]
     moved = [
@@ -187,13 +187,17 @@ async def _move_old(
     ]
     waiting = [item for item in old if item.standing.ownership in _WAITING]
     pools = set()
-    if leaving:
-        await store.dequeue(connection, _ids(leaving))
-        for item in await _release(connection, leaving, outbox, now):
-            pools.add((item.standing.ticket.tenant, item.standing.ticket.pool))
+    # Queue rows first and then everybody whose load may change, at once and in order: a matching run locks the same way,
+    # and two steps that each lock some agents in order can wait for each other.
+    if leaving or by_hand:
+        await store.dequeue(connection, _ids([*leaving, *by_hand]))
     if moved:
         held = await store.hold(connection, _ids(moved))
         moved = [item for item in moved if item.standing.ticket.id in held]
+    if leaving or by_hand:
+        await store.hold_owners(connection, _ids([*leaving, *by_hand]), _named(by_hand))
+    for item in await _release(connection, leaving, outbox, now):
+        pools.add((item.standing.ticket.tenant, item.standing.ticket.pool))
     owners = await store.last_owners(connection, _ids(waiting)) if waiting else {}
     entries = [_entry(item, now, owners.get(item.standing.ticket.id)) for item in (*waiting, *moved)]
     if entries:
@@ -226,7 +230,8 @@ async def _release(
 
 async def _assign_by_hand(
     connection: Connection, items: Sequence[Touched], outbox: Outbox, now: datetime
-) -> None:
+) -> set[tuple[str, str]]:
+    """Returns the pools in which somebody else may have room now."""
     given = []
     for item in items:
         ticket, agent = item.standing.ticket, item.standing.evaluation.assigned_by_hand
@@ -254,6 +259,12 @@ async def _assign_by_hand(
                 ticket.external_id,
                 _ByHand(source=ticket.source, ticket=ticket.external_id, owner=one.agent, pool=one.pool),
             )
+    return {(one.tenant, one.pool) for one in given if one.ticket_id in changed}
+
+
+def _named(by_hand: Iterable[Touched]) -> list[tuple[str, str]]:
+    """Tenant and agent of whom the helpdesk named."""
+    return [(item.standing.ticket.tenant, item.standing.evaluation.assigned_by_hand or "") for item in by_hand]
 
 
 class _Unassigned(Struct, frozen=True, kw_only=True):

@@ -141,6 +141,12 @@ async def hold(connection: Connection, ticket_ids: Sequence[UUID]) -> set[UUID]:
     return {row["ticket_id"] for row in await connection.fetch(QUERIES["hold_queued"], ticket_ids)}
 
 
+async def hold_owners(connection: Connection, ticket_ids: Sequence[UUID], named: Sequence[tuple[str, str]]) -> None:
+    """Hold still the loads of whoever has these tickets, and of the `named` (tenant, agent), in the lock order."""
+    tenants, agents = [tenant for tenant, _ in named], [agent for _, agent in named]
+    await connection.execute(QUERIES["hold_owners"], ticket_ids, tenants, agents)
+
+
 async def last_owners(connection: Connection, ticket_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Who had each ticket last, of those that somebody has had."""
     return {row["ticket_id"]: row["agent"] for row in await connection.fetch(QUERIES["last_owners"], ticket_ids)}

@@ -101,6 +101,15 @@ FROM queued GROUP BY pool, reason;
 -- Lock tickets that wait, so that no matching run gives them away meanwhile.
 SELECT ticket_id FROM queued WHERE ticket_id = ANY($1::uuid[]) ORDER BY ticket_id FOR UPDATE;
 
+-- name: hold_owners
+-- Everybody whose load a batch is about to change, locked in the order of their keys before any of them is changed.
+SELECT key FROM agent
+WHERE (tenant, key) IN (
+    SELECT tenant, agent FROM assignment WHERE ticket_id = ANY($1::uuid[]) AND ended_at IS NULL
+    UNION ALL
+    SELECT * FROM unnest($2::text[], $3::text[]))
+ORDER BY tenant, key FOR NO KEY UPDATE;
+
 -- name: last_owners
 -- Who had these tickets last.
 SELECT DISTINCT ON (ticket_id) ticket_id, agent FROM assignment WHERE ticket_id = ANY($1::uuid[])
