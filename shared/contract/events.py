@@ -189,12 +189,16 @@ def from_envelope(tenant: str, envelope: Envelope) -> TicketEvent:
     occurred_at = (data.opened_at if isinstance(data, Opened) else data.at) or envelope.time
     if occurred_at is None:
         raise Rejected("invalid", "no time: give `time`, with an offset, as in 2026-06-05T10:00:00+02:00")
+    try:
+        occurred_at = occurred_at.astimezone(UTC)
+    except OverflowError:
+        raise Rejected("invalid", f"{occurred_at.isoformat()} lies beyond the years that UTC can tell") from None
     return TicketEvent(
         tenant=tenant,
         id=envelope.id,
         source=identity.source or envelope.source,
         ticket=ticket,
-        occurred_at=occurred_at.astimezone(UTC),
+        occurred_at=occurred_at,
         data=data,
     )
 

@@ -4,6 +4,7 @@ Bodies are decoded from the raw bytes by msgspec, once and straight into the str
 """
 
 from collections.abc import Hashable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -27,6 +28,8 @@ LARGEST_BODY = 1024 * 1024
 DEEPEST = 64
 """Levels of objects and arrays in a body; beyond it, encoders and PostgreSQL's own parser are at risk."""
 
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_TOO_EARLY = datetime(1, 1, 2, tzinfo=UTC)
 _any_json = msgspec.json.Decoder()
 _MOST_PARAMETERS = 100
 
@@ -131,6 +134,17 @@ def query(call: Call, expected: type[S]) -> S:
     if errors:
         raise invalid(tuple(errors))
     return expected(**{known[name].name: value for name, value in given.items()})
+
+
+def in_utc(instant: datetime, pointer: str) -> datetime:
+    """An aware instant in UTC; refused where it lies beyond the years that UTC can tell, or before 1970."""
+    try:
+        moved = instant.astimezone(UTC)
+    except OverflowError:
+        moved = _TOO_EARLY
+    if moved < _EARLIEST:
+        raise invalid((FieldError(pointer=pointer, detail="is no time at which a customer could have written"),))
+    return moved
 
 
 def invalid(errors: tuple[FieldError, ...], kind: Kind = Kind.INVALID) -> Refused:

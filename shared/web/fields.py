@@ -63,6 +63,8 @@ def _walk(value: object, expected: Any, pointer: str, found: list[FieldError]) -
     bare = get_args(expected)[0] if get_origin(expected) is Annotated else expected
     origin, arguments = get_origin(bare), get_args(bare)
     before = len(found)
+    if bare is msgspec.Raw:
+        return
     if origin is Union or origin is UnionType:
         _walk_union(value, expected, arguments, pointer, found)
         return

@@ -130,7 +130,8 @@ async def create_tickets(request: Call) -> ASGIResponse:
     tickets = (await bodies.read(request, NewTickets)).tickets
     now = None if all(ticket.opened_at for ticket in tickets) else await _now(deps)
     taken: list[Taken] = []
-    for receipt in await deps.intake.submit([_opened(tenant, ticket, now) for ticket in tickets]):
+    events = [_opened(tenant, ticket, now, f"#/tickets/{index}") for index, ticket in enumerate(tickets)]
+    for receipt in await deps.intake.submit(events):
         if receipt.rejected is not None:
             taken.append(Taken(status=422, problem=_rejected(receipt.rejected).problem))
         else:
@@ -184,8 +185,8 @@ async def _now(deps: Dependencies) -> datetime:
         return await database_time.now(connection)
 
 
-def _opened(tenant: str, ticket: NewTicket, now: datetime | None) -> TicketEvent:
-    occurred_at = ticket.opened_at or now
+def _opened(tenant: str, ticket: NewTicket, now: datetime | None, at: str = "#") -> TicketEvent:
+    occurred_at = bodies.in_utc(ticket.opened_at, f"{at}/opened_at") if ticket.opened_at else now
     assert occurred_at is not None
     return TicketEvent(
         tenant=tenant,
