@@ -31,6 +31,8 @@ from shared.runtime.periodic import Health
 LEASE = timedelta(seconds=10)
 """Longer than any attempt may take; a page whose sender died is taken over after it."""
 _LOST_AT_ONCE = 100
+_STORING_AT_ONCE = 3
+"""Answers stored at once: a storm of them must leave connections to firing and stepping."""
 _LIVE = frozenset({"open", "exhausted"})
 
 _log = Log(__name__)
@@ -59,6 +61,7 @@ class Delivery:
         self._jitter = jitter
         self._rate = 1.0
         self._in_flight: Tally[str] = Tally()
+        self._storing = asyncio.Semaphore(_STORING_AT_ONCE)
 
     async def pulse(self) -> Pulse:
         """Look at what is due."""

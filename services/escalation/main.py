@@ -20,7 +20,7 @@ from services.escalation.firing import Firing
 from services.escalation.metrics import EscalationMetrics, LoopTimes
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
-from services.escalation.store import answers
+from services.escalation.store import Pulse, answers
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
 from shared.jetstream import publish, streams
@@ -84,8 +84,8 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
         stages=(
             (Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop)),),
             (
-                Part(name="firing", run=_following("firing", firing, health)),
-                Part(name="stepping", run=_following("stepping", stepping, health)),
+                Part(name="firing", run=_following("firing", firing.run_backlog, firing.pulse, health)),
+                Part(name="stepping", run=_following("stepping", stepping.run_once, stepping.pulse, health)),
                 Part(name="delivery", run=lambda stop: delivery.run(stop, health)),
                 Part(name="tidying", run=_every(_TIDY_SECONDS, tidying.run_once, "tidying", health)),
                 Part(name="sweep", run=_every(_SWEEP_SECONDS, relay.sweep, "sweep", health)),
@@ -108,8 +108,10 @@ async def _refuse_unfit(pool: Pool, settings: Settings) -> None:
         )
 
 
-def _following(name: str, work: Firing | Stepping, health: Health) -> Callable[[asyncio.Event], Awaitable[None]]:
-    return lambda stop: loop.follow(name, work.run_once, work.pulse, health=health, stop=stop)
+def _following(
+    name: str, run_once: Callable[[], Awaitable[int]], pulse: Callable[[], Awaitable[Pulse]], health: Health
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    return lambda stop: loop.follow(name, run_once, pulse, health=health, stop=stop)
 
 
 def _every(
