@@ -180,7 +180,10 @@ def assigned(when: str, to: str | None) -> TicketEvent:
 def classify(facts: Facts) -> Classification:
     """The channel and urgency that the helpdesk says."""
     return Classification(
-        channel=Channel(facts.channel), urgency=facts.urgency or Urgency.NORMAL, theme="unknown", language=facts.language
+        channel=Channel(facts.channel),
+        urgency=facts.urgency or Urgency.NORMAL,
+        theme="unknown",
+        language=facts.language,
     )
 
 
@@ -203,5 +206,3 @@ def one(evaluation: Evaluation, kind: TargetKind, cycle: int = 1) -> Clock:
 def kinds(evaluation: Evaluation) -> list[tuple[TargetKind, int, str]]:
     """Target, cycle and state of every clock, in order."""
     return [(clock.target, clock.cycle, str(clock.state)) for clock in evaluation.clocks]
-
-

@@ -106,7 +106,9 @@ def test_a_promise_made_again_is_a_new_cycle_from_the_same_start() -> None:
 
 def test_no_target_is_no_clock() -> None:
     """Rule 57: nothing matches, and the evaluation says so."""
-    evaluation = evaluate([opened("09:00", urgency=LOW), agent("10:00")], policy(target({NEXT: h(1)}, urgency=URGENT)), "12:00")
+    evaluation = evaluate(
+        [opened("09:00", urgency=LOW), agent("10:00")], policy(target({NEXT: h(1)}, urgency=URGENT)), "12:00"
+    )
     assert (evaluation.clocks, evaluation.matched) == ((), None)
 
 

@@ -17,12 +17,14 @@ def fields(text: str = "", **given: Any) -> Fields:
 
 def asks(**values: list[object]) -> Condition:
     """A condition on fields; `__` stands for a dot."""
-    return Condition({name.replace("__", "."): frozenset(map(condition.canonical, given)) for name, given in values.items()})
+    return Condition(
+        {name.replace("__", "."): frozenset(map(condition.canonical, given)) for name, given in values.items()}
+    )
 
 
 def found(entry: str, text: str) -> bool:
     """Whether one entry of `text` is found."""
-    return Condition({}, (condition.pattern(entry),)).holds_for(fields(text))
+    return Condition({}, (condition.pattern(entry).expression,)).holds_for(fields(text))
 
 
 def test_an_empty_condition_holds_for_every_ticket() -> None:
@@ -47,7 +49,9 @@ def test_an_empty_condition_holds_for_every_ticket() -> None:
         (asks(language=["no"]), {"language": "no"}, True),
     ],
 )
-def test_fields_are_compared_with_a_list_of_values_whatever_their_case(when: Condition, given: dict[str, Any], expected: bool) -> None:
+def test_fields_are_compared_with_a_list_of_values_whatever_their_case(
+    when: Condition, given: dict[str, Any], expected: bool
+) -> None:
     """One of the values has to be there."""
     assert expected == when.holds_for(fields(**given))
 
@@ -107,7 +111,9 @@ def test_words_are_whole_and_expressions_are_what_they_say(entry: str, text: str
 
 def test_fields_and_text_have_to_hold_together() -> None:
     """Of several patterns one is enough, of several comparisons all are needed."""
-    when = Condition({"channel": frozenset({"phone"})}, (condition.pattern("a"), condition.pattern("b")))
+    when = Condition(
+        {"channel": frozenset({"phone"})}, (condition.pattern("a").expression, condition.pattern("b").expression)
+    )
 
     assert when.holds_for(fields("only b", channel=Channel.PHONE))
     assert not when.holds_for(fields("only b"))
@@ -139,7 +145,7 @@ def test_bad_patterns_are_refused_with_the_reason(entry: str, said: str) -> None
 def test_one_pass_finds_what_each_condition_finds_alone() -> None:
     """The places of those whose text is there."""
     entries = ["refund", "is down", "/log ?in/"]
-    conditions = [Condition({}, (condition.pattern(entry),)) for entry in entries]
+    conditions = [Condition({}, (condition.pattern(entry).expression,)) for entry in entries]
     search = TextSearch(conditions)
 
     for text in ("", "refund", "login is down", "nothing"):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.contract.events import Feedback
-from shared.contract.tickets import ClockState, Status
+from shared.contract.tickets import ClockState, Status, TargetKind
 from shared.sla.policy import Promise, Reopen, SlaPolicy, WarnAt
 from tests.unit.sla.building import (
     FIRST,
@@ -35,9 +35,12 @@ OPEN, PENDING, SOLVED, CLOSED = Status.OPEN, Status.PENDING_CUSTOMER, Status.SOL
 FOUR = policy(target({FIRST: h(4), NEXT: h(1), UPDATE: h(6), RESOLUTION: h(8)}))
 
 
-def only(kind: object, promise: Promise = h(2), on_reopen: Reopen = Reopen.RESUME) -> SlaPolicy:
+TWO_HOURS = h(2)
+
+
+def only(kind: TargetKind, promise: Promise = TWO_HOURS, on_reopen: Reopen = Reopen.RESUME) -> SlaPolicy:
     """A policy that promises one thing."""
-    return policy(target({kind: promise}, on_reopen=on_reopen))  # type: ignore[dict-item]
+    return policy(target({kind: promise}, on_reopen=on_reopen))
 
 
 def test_rule_43_only_a_public_reply_of_an_agent_is_a_first_response() -> None:
@@ -181,7 +184,9 @@ def test_rule_50_spam_and_merged_tickets_promise_nothing(over: Status) -> None:
 
 def test_closing_keeps_the_resolution_as_solving_does() -> None:
     """Some helpdesks only close."""
-    assert [(RESOLUTION, 1, "met")] == kinds(evaluate([opened("09:00"), status("10:00", CLOSED)], only(RESOLUTION), "11:00"))
+    assert [(RESOLUTION, 1, "met")] == kinds(
+        evaluate([opened("09:00"), status("10:00", CLOSED)], only(RESOLUTION), "11:00")
+    )
 
 
 def test_a_reply_sent_with_a_new_status_was_written_under_the_old_one() -> None:

@@ -93,28 +93,36 @@ def test_other_terms_warn_again_only_at_later_instants() -> None:
 def test_a_warned_clock_that_is_met_is_met() -> None:
     """It remembers its warning."""
     stored = evaluate([opened("09:00")], LINES, "11:30").clocks
-    clock, changes = reconcile(stored, place([opened("09:00"), status("12:00", SOLVED)], LINES, "12:00").clocks, "12:00")
+    clock, changes = reconcile(
+        stored, place([opened("09:00"), status("12:00", SOLVED)], LINES, "12:00").clocks, "12:00"
+    )
     assert (changes, clock.state, clock.warned, clock.warned_at) == ([Change.MET], ClockState.MET, 1, at("11:00"))
 
 
 def test_a_late_answer_to_an_announced_breach_ends_it() -> None:
     """Noticed when it was noticed; what was promised is done, late."""
     stored = evaluate([opened("09:00")], LINES, "13:05").clocks
-    clock, changes = reconcile(stored, place([opened("09:00"), status("14:00", SOLVED)], LINES, "14:00").clocks, "14:00")
+    clock, changes = reconcile(
+        stored, place([opened("09:00"), status("14:00", SOLVED)], LINES, "14:00").clocks, "14:00"
+    )
     assert (changes, clock.state, clock.detected_at) == ([Change.MET], ClockState.BREACHED, at("13:05"))
 
 
 def test_a_late_answer_to_a_breach_that_nobody_noticed_tells_both() -> None:
     """The event came before firing did."""
     stored = place([opened("09:00")], LINES, "09:00").clocks
-    clock, changes = reconcile(stored, place([opened("09:00"), status("14:00", SOLVED)], LINES, "14:00").clocks, "14:00")
+    clock, changes = reconcile(
+        stored, place([opened("09:00"), status("14:00", SOLVED)], LINES, "14:00").clocks, "14:00"
+    )
     assert (changes, clock.detected_at) == ([Change.BREACHED, Change.MET], at("14:00"))
 
 
 def test_rule_41_a_late_answer_event_retracts_the_breach() -> None:
     """Breached at 13:00; at 13:10 we hear that it was solved at 12:30."""
     stored = evaluate([opened("09:00")], LINES, "13:05").clocks
-    clock, changes = reconcile(stored, place([opened("09:00"), status("12:30", SOLVED)], LINES, "13:10").clocks, "13:10")
+    clock, changes = reconcile(
+        stored, place([opened("09:00"), status("12:30", SOLVED)], LINES, "13:10").clocks, "13:10"
+    )
     assert [Change.BREACH_RETRACTED, Change.MET] == changes
     assert (clock.state, clock.breached_at) == (ClockState.MET, None)
 
