@@ -81,7 +81,7 @@ def _unit(number: str, unit: str, text: str) -> int:
         shown = f"{float(hours):g}"
         raise Unreadable(
             f"`{_short(text)}` can be read in two ways",
-            f"write `{shown}h` for {shown} hours of open time, or `{number}bd` for business days (the same time of day, {number} open days later)",
+            f"write `{shown}h` for {shown} hours of open time, or `{number}bd` for business days, up to the same time of day",
         )
     if unit == "bd":
         raise Unreadable(f"`{_short(text)}` mixes business days with other units", "write `2bd` alone, or hours and minutes alone")

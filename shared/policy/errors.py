@@ -38,6 +38,6 @@ def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str
     if near:
         return f"did you mean `{near[0]}`?"
     if not names:
-        return f"none is {what} here; define it first"
+        return "there are none yet; define it first"
     listed = ", ".join(f"`{name}`" for name in names[:12])
     return f"{what} are {listed}" + (", ..." if len(names) > 12 else "")

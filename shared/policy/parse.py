@@ -16,7 +16,6 @@ from shared.policy.layout import PolicyFile
 from shared.policy.located import Document
 from shared.policy.reading import Reading
 from shared.policy.roster import parse_roster
-from shared.sla.condition import BadPattern, Condition, TextSearch
 from shared.sla.policy import SlaPolicy
 
 
@@ -66,7 +65,7 @@ def _compile(document: Document, version: int, today: date | None) -> Policy:
 
 def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None) -> Policy:
     channel_rules, aliases = rules.channels(reading, file.channels)
-    policy = Policy(
+    return Policy(
         version=version,
         sla=SlaPolicy(
             version=version,
@@ -82,15 +81,3 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         on_call=paging.rotations(reading, file.on_call),
         follow_up=targets.follow_up(reading, file.follow_up),
     )
-    _check_search(reading, policy)
-    return policy
-
-
-def _check_search(reading: Reading, policy: Policy) -> None:
-    conditions: list[Condition | None] = [rule.when for rule in policy.themes]
-    conditions += [rule.when for rule in policy.urgency]
-    conditions += [rule.when for rule in policy.skills]
-    try:
-        TextSearch([when for when in conditions if when is not None and when.patterns])
-    except BadPattern as error:
-        reading.fault("", str(error), "use fewer or shorter expressions")

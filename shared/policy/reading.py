@@ -15,12 +15,17 @@ class Unreadable(ValueError):
         self.remedy = remedy
 
 
+SEARCH_LIMIT = 100_000
+"""RE2 instructions of all words and expressions of a policy together: about two thousand words."""
+
+
 class Reading:
     """Collects what is wrong with a document."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.errors: list[LocatedError] = []
+        self._search_left = SEARCH_LIMIT
 
     def fault(self, pointer: str, problem: str, remedy: str) -> None:
         """Note a fault at this place."""
@@ -38,6 +43,21 @@ class Reading:
     def holds(self, pointer: str) -> bool:
         """Whether the author wrote something there, be it faulty."""
         return pointer in self.document.marks
+
+    def has_faults_in(self, pointer: str) -> bool:
+        """Whether something inside this part is known to be wrong, so that what seems missing may just be misspelled."""
+        return any(error.pointer.startswith(f"{pointer}/") for error in self.errors)
+
+    def spend_search(self, pointer: str, size: int) -> None:
+        """Take the size of a word or expression from what a policy may have; notes a fault when nothing is left."""
+        if self._search_left >= 0 > self._search_left - size:
+            self.fault(pointer, "all words and expressions up to here are too large together", "use fewer or shorter ones")
+        self._search_left -= size
+
+    @property
+    def may_search(self) -> bool:
+        """Whether more words and expressions are read at all."""
+        return self._search_left >= 0
 
     def refer(self, pointer: str, name: str, known: Iterable[str], what: str) -> bool:
         """Check a reference; notes a fault and answers False where nothing of that name is known."""

@@ -32,6 +32,7 @@ _OWN_NAMES = {
 }
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _MOST_VALUES = 2_000
+_PATTERN_REMEDY = "write words, or an RE2 expression between slashes (no look-around, no back-references)"
 _CLOSED_SETS: dict[str, frozenset[str]] = {"channel": frozenset(Channel), "urgency": frozenset(Urgency)}
 
 
@@ -39,7 +40,7 @@ def when(reading: Reading, written: When | None, pointer: str, *, unknown_yet: I
     """Compile a `when`; fields that are `unknown_yet` at this point of the classification can't be asked for."""
     if written is None:
         return None
-    if not written and not _has_faulty(reading, pointer):
+    if not written and not reading.has_faults_in(pointer):
         reading.fault(pointer, "this `when` asks for nothing", "name a field, as in {channel: email}, or leave `when` out")
     comparisons: dict[str, frozenset[str]] = {}
     patterns: tuple[str, ...] = ()
@@ -122,10 +123,6 @@ def unique_name(reading: Reading, names: dict[str, str], name: str, pointer: str
         reading.fault(f"{pointer}/name", f"the name `{name[:60]}` is used already, in {place}", "tickets say by name what matched; give each its own")
 
 
-def _has_faulty(reading: Reading, pointer: str) -> bool:
-    return any(error.pointer.startswith(f"{pointer}/") for error in reading.errors)
-
-
 def _is_field(field: str) -> bool:
     return field in condition.FIELDS or (field.startswith(condition.ATTRIBUTE) and len(field) > len(condition.ATTRIBUTE))
 
@@ -147,11 +144,17 @@ def _values(reading: Reading, field: str, value: Comparand, pointer: str) -> fro
 def _patterns(reading: Reading, value: Comparand, pointer: str) -> tuple[str, ...]:
     found = []
     for place, entry in shape.entries(value, pointer):
+        if not reading.may_search:
+            break
         try:
-            found.append(condition.pattern(str(entry)))
+            pattern = condition.pattern(str(entry))
         except BadPattern as error:
-            reading.fault(place, f"can't search for `{str(entry)[:60]}`: {error}", "write words, or an RE2 expression between slashes (no look-around, no back-references)")
-    if not found and not _has_faulty(reading, pointer) and not any(error.pointer == pointer for error in reading.errors):
+            reading.spend_search(place, condition.SIZE_LIMIT)
+            reading.fault(place, f"can't search for `{str(entry)[:60]}`: {error}", _PATTERN_REMEDY)
+            continue
+        reading.spend_search(place, pattern.size)
+        found.append(pattern.expression)
+    if value is None or value == []:
         reading.fault(pointer, "no words to search for", "name words or /expressions/, or leave `text` out")
     return tuple(found)
 

@@ -84,7 +84,7 @@ def _promises(reading: Reading, line: TargetLine, pointer: str) -> Mapping[Targe
                 promises[kind] = promise
     if written and line.promise is not None:
         reading.fault(f"{pointer}/promise", "it says `promise: nothing` and promises something", "remove one of the two")
-    if not written and line.promise is None:
+    if not written and line.promise is None and not reading.has_faults_in(pointer):
         kinds = ", ".join(f"`{kind}`" for kind in TargetKind)
         reading.fault(pointer, "it promises nothing", f"add one of {kinds}; if nothing is meant, say `promise: nothing`")
     return promises
@@ -119,14 +119,17 @@ def _pauses(reading: Reading, line: TargetLine, pointer: str) -> Mapping[TargetK
     written = line.pauses_while
     if written is None:
         return pauses
-    by_kind = written if isinstance(written, dict) else dict.fromkeys(_PAUSED_BY_DEFAULT, written)
-    for kind, statuses in by_kind.items():
-        place = f"{pointer}/pauses_while/{kind}" if isinstance(written, dict) else f"{pointer}/pauses_while"
-        for spot, status in shape.entries(statuses, place):
-            if status not in _PAUSE_WORDS:
-                reading.fault(spot, f"`{status}` ends a ticket's clocks, it doesn't pause them", did_you_mean(status, PAUSING, what="pausing statuses"))
-        pauses[kind] = frozenset(status for status in statuses if status is not None)
-    return pauses
+    place = f"{pointer}/pauses_while"
+    if isinstance(written, list):
+        return dict.fromkeys(_PAUSED_BY_DEFAULT, _pausing(reading, written, place))
+    return {**pauses, **{kind: _pausing(reading, statuses, f"{place}/{kind}") for kind, statuses in written.items()}}
+
+
+def _pausing(reading: Reading, statuses: list[Status], pointer: str) -> frozenset[Status]:
+    for place, status in shape.entries(statuses, pointer):
+        if status not in _PAUSE_WORDS:
+            reading.fault(place, f"`{status}` ends a ticket's clocks, it doesn't pause them", did_you_mean(status, PAUSING, what="pausing statuses"))
+    return frozenset(status for _, status in shape.entries(statuses, pointer))
 
 
 def _instant(reading: Reading, valid: ValidLine | None, pointer: str, key: str) -> datetime | None:

@@ -5,7 +5,7 @@ Users' patterns run on RE2: time linear in the text, whatever they wrote (routin
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import re2  # type: ignore[import-untyped]
 
@@ -20,8 +20,10 @@ PATTERN_LIMIT = 500
 TEXT_LIMIT = 20_000
 """Only so many characters of a ticket's text are searched: what comes later is quoted mail."""
 
-_PROGRAM_LIMIT = 20_000
-_PATTERN_MEMORY = 8 << 20
+SIZE_LIMIT = 5_000
+"""Of one compiled word or expression, in RE2 instructions; a word has about fifty."""
+
+_PATTERN_MEMORY = 1 << 20
 _SEARCH_MEMORY = 64 << 20
 _EDGE = r"[\x00-/:-@\[-^`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff0f}]"
 """What may stand beside a whole word: no letter, no digit, no underscore."""
@@ -31,26 +33,37 @@ _NOTHING: frozenset[int] = frozenset()
 Reader: TypeAlias = Callable[[Fields], Any]
 
 
+class Pattern(NamedTuple):
+    """One entry of `text`, ready to be searched for."""
+
+    expression: str
+    size: int
+    """RE2 instructions."""
+
+
 class BadPattern(ValueError):
     """A word or expression can't be searched for; the text says why."""
 
 
-def pattern(entry: str) -> str:
-    """The RE2 expression of one entry of `text`: whole words, or `/an expression/`; raises `BadPattern`.
+def pattern(entry: str) -> Pattern:
+    """One entry of `text`: whole words, or `/an expression/`; raises `BadPattern`.
 
     Words match without regard to case and to how they are spaced. At an edge that has no upper and lower case
     (Chinese, Thai, a sign) no word boundary is asked for.
     """
     if len(entry) > PATTERN_LIMIT:
         raise BadPattern(f"{len(entry)} characters long, the limit is {PATTERN_LIMIT}")
-    if len(entry) > 1 and entry.startswith("/") and entry.endswith("/"):
-        return _checked(entry[1:-1])
-    words = entry.split()
-    if not words:
-        raise BadPattern("empty")
-    before = f"(?:^|{_EDGE})" if _has_boundary(words[0][0]) else ""
-    after = f"(?:$|{_EDGE})" if _has_boundary(words[-1][-1]) else ""
-    return before + r"\s+".join(re2.escape(word) for word in words) + after
+    is_expression = len(entry) > 1 and entry.startswith("/") and entry.endswith("/")
+    expression = entry[1:-1] if is_expression else _whole_words(entry)
+    try:
+        compiled = re2.compile(expression, options(_PATTERN_MEMORY))
+    except re2.error as error:
+        raise BadPattern(_said(error)) from None
+    if compiled.programsize > SIZE_LIMIT:
+        raise BadPattern("too large once its repetitions are unfolded")
+    if compiled.search(b"") is not None:
+        raise BadPattern("found in an empty text too, so in every ticket")
+    return Pattern(expression, compiled.programsize)
 
 
 def options(memory: int = _SEARCH_MEMORY) -> re2.Options:
@@ -148,17 +161,18 @@ class TextSearch:
         return frozenset(self._search.Match(searchable(text)) or ())
 
 
-def _checked(expression: str) -> str:
-    try:
-        compiled = re2.compile(expression, options(_PATTERN_MEMORY))
-    except re2.error as error:
-        detail = error.args[0] if error.args else "not an RE2 expression"
-        raise BadPattern(detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)) from None
-    if compiled.programsize > _PROGRAM_LIMIT:
-        raise BadPattern("too large once its repetitions are unfolded")
-    if compiled.search(b"") is not None:
-        raise BadPattern("found in an empty text too, so in every ticket")
-    return expression
+def _whole_words(entry: str) -> str:
+    words = entry.split()
+    if not words:
+        raise BadPattern("empty")
+    before = f"(?:^|{_EDGE})" if _has_boundary(words[0][0]) else ""
+    after = f"(?:$|{_EDGE})" if _has_boundary(words[-1][-1]) else ""
+    return before + r"\s+".join(re2.escape(word) for word in words) + after
+
+
+def _said(error: re2.error) -> str:
+    detail = error.args[0] if error.args else "not an RE2 expression"
+    return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
 
 
 def _has_boundary(character: str) -> bool:
