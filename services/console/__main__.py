@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
         return Exit.OK
     except BaseExceptionGroup as group:
         return _fail(_first(group))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
         return _fail(error)
 
 
@@ -57,7 +57,9 @@ def _fail(error: BaseException) -> int:
 
 def _say(text: str, where: str, code: int) -> int:
     line = " ".join(text.split()) + where
-    name = click.style("deskclock:", fg="red") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "deskclock:"
+    name = (
+        click.style("deskclock:", fg="red") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "deskclock:"
+    )
     click.echo(f"{name} {line}", err=True, color=None)
     return code
 

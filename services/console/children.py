@@ -88,7 +88,9 @@ class Child:
 
 
 @asynccontextmanager
-async def services(urls: Mapping[str, str], environ: Mapping[str, str], logs: Path, sink: Sink) -> AsyncIterator[Sequence[Child]]:
+async def services(
+    urls: Mapping[str, str], environ: Mapping[str, str], logs: Path, sink: Sink
+) -> AsyncIterator[Sequence[Child]]:
     """Both services, ready to serve; `urls` are theirs by name. If one ends meanwhile, its Failure ends the context."""
     logs.mkdir(parents=True, exist_ok=True)
     with _reaper() as reaper:

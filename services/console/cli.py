@@ -42,7 +42,9 @@ class _Loader(click.Group):
         return command
 
 
-@click.group(cls=_Loader, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Loader, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(version("deskclock"), message="deskclock %(version)s")
 def deskclock() -> None:
     """Keeps the promises made to customers: every promise has a clock, every clock an owner."""

@@ -210,7 +210,7 @@ class Postgres(_Server):
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": ends sessions, keeps data whole
 
-    def __init__(  # noqa: PLR0913, PLR0917 - built in one place only
+    def __init__(
         self,
         programs: Programs,
         account: Account | None,
@@ -309,7 +309,7 @@ class Nats(_Server):
 
     name = "nats-server"
 
-    def __init__(  # noqa: PLR0913, PLR0917 - built in one place only
+    def __init__(
         self, programs: Programs, account: Account | None, folder: Path, data: Path, durable: bool, reaper: IO[str]
     ) -> None:
         super().__init__(account, folder, data, reaper)
@@ -366,7 +366,7 @@ def _account() -> Account | None:
 @contextmanager
 def _temporary_folder(account: Account | None) -> Iterator[Path]:
     """A private folder with a path short enough for a socket."""
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - mkdtemp makes it private
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         if len(parent) + len("/deskclock-12345678/") + len(_SOCKET) <= _LONGEST_SOCKET and os.access(
             parent, os.W_OK | os.X_OK
         ):

@@ -44,12 +44,6 @@ class Refused(Failure):
     code = Exit.REFUSED
 
 
-class Stopped(Failure):
-    """A command that runs until it is ended was ended from outside."""
-
-    code = Exit.INTERRUPTED
-
-
 def explained(error: BaseException) -> tuple[str, Exit]:
     """The line and the exit code of whatever a command ended with."""
     match error:

@@ -62,7 +62,9 @@ def write_line(value: Any) -> None:
 
 def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
     """An empty table in our manner; columns in `right` are numbers."""
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    made = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False
+    )
     numbers = set(right)
     for column in columns:
         made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")

@@ -1,5 +1,6 @@
 """Policy and roster files on their way in: read, compiled, and every fault shown with its line and the way out."""
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,9 @@ def shown_faults(path: Path) -> Iterator[None]:
             subject = f" {fault.pointer}:" if fault.pointer else ""
             click.echo(f"{place}{subject} {fault.problem}; {fault.remedy}", err=True)
         count = len(error.errors)
-        raise Refused(f"{path} has {count} {'fault' if count == 1 else 'faults'}, listed above; nothing was changed") from None
+        raise Refused(
+            f"{path} has {count} {'fault' if count == 1 else 'faults'}, listed above; nothing was changed"
+        ) from None
 
 
 def read_roster(path: Path) -> Roster:
@@ -61,3 +64,11 @@ async def apply_files(pool: Pool, tenant: str, policy_file: Path, roster_file: P
         for path, apply in ((roster_file, policies.apply_roster), (policy_file, policies.apply_policy)):
             with shown_faults(path):
                 await apply(connection, tenant, read_text(path), "deskclock demo", now)
+
+
+def author() -> str:
+    """Who applies a version, as it is kept with it."""
+    try:
+        return f"{getpass.getuser()} (deskclock)"
+    except (KeyError, OSError):
+        return "deskclock"

@@ -49,7 +49,11 @@ async def _lags(connection: Connection, replay: Replay, tenant: str) -> tuple[La
     intake = [(at, taken[event_id]) for event_id, at in sent.at.items() if event_id in taken]
     return (
         Lag(stage="intake", meaning="event sent through NATS → taken in", measured=percentiles(_real(pace, intake))),
-        Lag(stage="answer", meaning="ticket sent over HTTP → stored, matched, answered", measured=percentiles(sent.answers)),
+        Lag(
+            stage="answer",
+            meaning="ticket sent over HTTP → stored, matched, answered",
+            measured=percentiles(sent.answers),
+        ),
         Lag(
             stage="firing",
             meaning="promise due → breach noticed",

@@ -57,7 +57,7 @@ def leave(settings: Settings, stack: Stack) -> Path:
 
 def locate(settings: Settings) -> Stack:
     """Where the servers are; parts that nobody has told are empty."""
-    host = "127.0.0.1" if settings.http_host in {"0.0.0.0", "::"} else settings.http_host  # noqa: S104 - compared, not bound
+    host = "127.0.0.1" if settings.http_host in {"0.0.0.0", "::"} else settings.http_host
     found = running(settings)
     return Stack(
         database_url=settings.database_url or (found.database_url if found else ""),

@@ -21,7 +21,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     database_url: Annotated[
         str,
-        Meta(description="PostgreSQL, as in postgresql://user:password@host:5432/name. Unset: `up` and `demo` start their own."),
+        Meta(
+            description="PostgreSQL, as in postgresql://user:password@host:5432/name. Unset: `up` and `demo` start their own."
+        ),
         SECRET,
     ] = ""
     nats_url: Annotated[
@@ -34,12 +36,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_host: Annotated[str, Meta(description="Address on which the services listen.")] = "127.0.0.1"
     router_port: Annotated[int, Meta(description="Port of the router's HTTP server.", ge=1, le=65535)] = 8080
     escalation_port: Annotated[int, Meta(description="Port of escalation's HTTP server.", ge=1, le=65535)] = 8081
-    home: Annotated[
-        str, Meta(description="Folder in which `up` keeps its data, logs and first API key.")
-    ] = ".deskclock"
-    debug: Annotated[
-        bool, Meta(description="1 shows where in the program an unexpected error came from.")
-    ] = False
+    home: Annotated[str, Meta(description="Folder in which `up` keeps its data, logs and first API key.")] = (
+        ".deskclock"
+    )
+    debug: Annotated[bool, Meta(description="1 shows where in the program an unexpected error came from.")] = False
 
     @property
     def home_path(self) -> Path:

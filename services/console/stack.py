@@ -18,7 +18,7 @@ from shared.postgres import migrate as migrations
 from shared.postgres.pool import Pool
 from shared.runtime import settings as settings_reader
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 @contextmanager
@@ -57,7 +57,10 @@ async def services(
 
     A service that ends by itself ends the context with its last words.
     """
-    ports = {name: url.rpartition(":")[2] for name, url in (("ROUTER", stack.router_url), ("ESCALATION", stack.escalation_url))}
+    ports = {
+        name: url.rpartition(":")[2]
+        for name, url in (("ROUTER", stack.router_url), ("ESCALATION", stack.escalation_url))
+    }
     environ = {
         **os.environ,
         "DESKCLOCK_LOG_FORMAT": os.environ.get("DESKCLOCK_LOG_FORMAT") or "text",
@@ -84,7 +87,9 @@ def check_port(host: str, port: int, setting: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Refused(f"{host}:{port} can't be used ({error.strerror}): end what listens there, or set {setting}") from None
+            raise Refused(
+                f"{host}:{port} can't be used ({error.strerror}): end what listens there, or set {setting}"
+            ) from None
 
 
 def free_ports(host: str) -> tuple[int, int]:
@@ -106,7 +111,11 @@ async def own_key(pool: Pool, file: Path) -> tuple[str, bool]:
             if found is not None and found.secret_sha256 == keys.digest(parsed[1]):
                 return kept, False
         made = await keys.create(connection, "default", [Scope.ADMIN], "made by deskclock up")
+    _keep(file, made.key)
+    return made.key, True
+
+
+def _keep(file: Path, key: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
-        out.write(f"{made.key}\n")
-    return made.key, True
+        out.write(f"{key}\n")

@@ -27,6 +27,8 @@ from shared.postgres.queries import load
 QUERIES = load("services.console.sql")
 
 _Row = TypeVar("_Row", bound=Struct)
+
+
 class Backlog(Struct, frozen=True, kw_only=True):
     """How far the services have come."""
 
@@ -83,7 +85,9 @@ async def load_resolutions(connection: Connection, tenant: str, source: str) -> 
 
 async def load_breach_lags(connection: Connection, tenant: str) -> list[tuple[datetime, datetime]]:
     """When each breach was due, and when it was noticed."""
-    return [(row["due_at"], row["detected_at"]) for row in await connection.fetch(QUERIES["report_breach_lags"], tenant)]
+    return [
+        (row["due_at"], row["detected_at"]) for row in await connection.fetch(QUERIES["report_breach_lags"], tenant)
+    ]
 
 
 async def load_page_lags(connection: Connection, tenant: str) -> list[tuple[datetime, datetime]]:

@@ -3,7 +3,16 @@
 import click
 
 from services.console import dead_letters
-from services.console.output import asynchronous, console, json_option, moment, read_settings, table, tenant_option, write_json
+from services.console.output import (
+    asynchronous,
+    console,
+    json_option,
+    moment,
+    read_settings,
+    table,
+    tenant_option,
+    write_json,
+)
 from services.console.session import locate, nats_at
 
 _SHOWN = 60
@@ -16,7 +25,9 @@ def dead() -> None:
 
 @dead.command(name="list")
 @tenant_option
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, the newest first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, the newest first."
+)
 @json_option
 @asynchronous
 async def list_(tenant: str, limit: int, as_json: bool) -> None:
@@ -28,7 +39,9 @@ async def list_(tenant: str, limit: int, as_json: bool) -> None:
         return
     lines = table("id", "when", "reason", "detail", "sent to", "beginning", right=("id",))
     for letter in letters:
-        lines.add_row(str(letter.id), moment(letter.at), letter.reason, letter.detail, letter.subject, letter.payload[:_SHOWN])
+        lines.add_row(
+            str(letter.id), moment(letter.at), letter.reason, letter.detail, letter.subject, letter.payload[:_SHOWN]
+        )
     console().print(lines if letters else f"tenant {tenant} has no dead letters", markup=False)
 
 

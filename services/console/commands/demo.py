@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
@@ -61,9 +61,19 @@ class _Example(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(min=3), metavar="N", help="Let the replay take this long.")
-@click.option("--rate", type=click.FloatRange(min=1, max=100_000), metavar="N", help=f"Seconds of traffic in one. Default: {RATE:,.0f}.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=1, max=100_000),
+    metavar="N",
+    help=f"Seconds of traffic in one. Default: {RATE:,.0f}.",
+)
 @click.option("--fast", is_flag=True, help="One day only, in some ten seconds.")
-@click.option("--example", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER", help="Folder with policy.yaml, roster.yaml and requests.csv.gz. Default: examples/boston.")
+@click.option(
+    "--example",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Folder with policy.yaml, roster.yaml and requests.csv.gz. Default: examples/boston.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
 def demo(seconds: float | None, rate: float | None, fast: bool, example: Path | None, as_json: bool) -> None:
     """Watch the stack work: a real week of Boston's 311 requests, and the weeks after it, in under two minutes.
@@ -75,20 +85,25 @@ def demo(seconds: float | None, rate: float | None, fast: bool, example: Path | 
         raise click.UsageError("give --seconds or --rate, not both")
     settings = read_settings()
     if settings.is_production:
-        raise Refused("the demo moves the time and is not for production: unset DESKCLOCK_ENVIRONMENT, or set it to development")
+        raise Refused(
+            "the demo moves the time and is not for production: unset DESKCLOCK_ENVIRONMENT, or set it to development"
+        )
     if settings.database_url or settings.nats_url:
         raise Refused("the demo brings its own servers: unset DESKCLOCK_DATABASE_URL and DESKCLOCK_NATS_URL for it")
     signal.signal(signal.SIGTERM, _interrupt)
     files = _read(example or _find_example())
     schedule = _plan(files, seconds=seconds, rate=rate, fast=fast)
     screen = errors() if as_json else console()
-    with TemporaryDirectory(prefix="deskclock-demo-") as folder, errors().status("starting PostgreSQL and NATS") as status:
-        with stack.servers(settings, keep_in=None, durable=True) as (database_url, nats_url):
-            where = stack.addresses(settings, database_url, nats_url, ports=stack.free_ports(settings.http_host))
-            status.update("starting the services")
-            report = asyncio.run(_run(settings, where, files, schedule, screen, Path(folder), started=status.stop))
-            status.update("stopping")
-            status.start()
+    with (
+        TemporaryDirectory(prefix="deskclock-demo-") as folder,
+        errors().status("starting PostgreSQL and NATS") as status,
+        stack.servers(settings, keep_in=None, durable=False) as (database_url, nats_url),
+    ):
+        where = stack.addresses(settings, database_url, nats_url, ports=stack.free_ports(settings.http_host))
+        status.update("starting the services")
+        report = asyncio.run(_run(settings, where, files, schedule, screen, Path(folder), started=status.stop))
+        status.update("stopping")
+        status.start()
     if as_json:
         write_json(report)
     else:
@@ -125,15 +140,27 @@ def _read(folder: Path) -> _Example:
 
 def _plan(files: _Example, *, seconds: float | None, rate: float | None, fast: bool) -> Plan:
     first = files.requests[0].opened_at.astimezone(ZONE)
-    since = first.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(requests.UTC)
+    since = first.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
     if fast:
         since += timedelta(hours=7)  # one day's work, without the night before it
-        return plan(since, days=FAST_DAYS, weeks_after=FAST_WEEKS_AFTER, rate=rate or RATE, seconds=None if rate else seconds or FAST_SECONDS)
+        return plan(
+            since,
+            days=FAST_DAYS,
+            weeks_after=FAST_WEEKS_AFTER,
+            rate=rate or RATE,
+            seconds=None if rate else seconds or FAST_SECONDS,
+        )
     return plan(since, days=DAYS, weeks_after=WEEKS_AFTER, rate=rate or RATE, seconds=seconds)
 
 
 async def _run(
-    settings: Settings, where: Stack, files: _Example, schedule: Plan, screen: Console, folder: Path, started: Callable[[], None]
+    settings: Settings,
+    where: Stack,
+    files: _Example,
+    schedule: Plan,
+    screen: Console,
+    folder: Path,
+    started: Callable[[], None],
 ) -> Report:
     more = {"DESKCLOCK_ACK_KEY": _ACK_KEY, "DESKCLOCK_PUBLIC_URL": where.escalation_url}
     async with AsyncExitStack() as parts:
@@ -204,7 +231,10 @@ async def _watch(pool: Pool, replay: Replay, screen: Console) -> None:
                 else:
                     size = {"height": screen.height, "width": screen.width}
                     note = _note(replay, snapshot.now)
-                    live.update(board.draw(snapshot, title="Deskclock", zone=ZONE, progress=replay.progress, note=note, **size), refresh=True)
+                    live.update(
+                        board.draw(snapshot, title="Deskclock", zone=ZONE, progress=replay.progress, note=note, **size),
+                        refresh=True,
+                    )
                 await asyncio.wait([running], timeout=_LINE_SECONDS if live is None else _FRAME_SECONDS)
     finally:
         running.cancel()

@@ -50,8 +50,17 @@ class Evaluated(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--policy", "policy_file", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The policy to judge by.")
-@click.option("--now", "now_text", metavar="INSTANT", help="Judge as of this instant, with an offset. Default: the present.")
+@click.option(
+    "--policy",
+    "policy_file",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The policy to judge by.",
+)
+@click.option(
+    "--now", "now_text", metavar="INSTANT", help="Judge as of this instant, with an offset. Default: the present."
+)
 @click.argument("events_file", type=click.File("rb"), metavar="EVENTS.ndjson")
 def evaluate(policy_file: Path, now_text: str | None, events_file: BinaryIO) -> None:
     """Judge tickets offline: CloudEvents, one a line, in; one line of JSON a ticket out.

@@ -3,7 +3,16 @@
 import click
 
 from services.console.failures import Failure, Refused
-from services.console.output import asynchronous, console, json_option, moment, read_settings, table, tenant_option, write_json
+from services.console.output import (
+    asynchronous,
+    console,
+    json_option,
+    moment,
+    read_settings,
+    table,
+    tenant_option,
+    write_json,
+)
 from services.console.session import database
 from shared.contract.access import Scope
 from shared.ledger import keys as key_rows

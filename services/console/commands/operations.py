@@ -45,7 +45,13 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--url", "urls", multiple=True, metavar="URL", help="Ask this service only, as in http://127.0.0.1:8080; repeat for several.")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="Ask this service only, as in http://127.0.0.1:8080; repeat for several.",
+)
 @json_option
 @asynchronous
 async def health(urls: tuple[str, ...], as_json: bool) -> None:
@@ -57,7 +63,9 @@ async def health(urls: tuple[str, ...], as_json: bool) -> None:
         write_json(answers)
     else:
         for answer in answers:
-            click.echo(f"{answer.url}  {'ready' if answer.ready else 'NOT READY'}{answer.detail and '  ' + answer.detail}")
+            click.echo(
+                f"{answer.url}  {'ready' if answer.ready else 'NOT READY'}{answer.detail and '  ' + answer.detail}"
+            )
     missing = [answer for answer in answers if not answer.ready]
     if missing:
         names = ", ".join(answer.url for answer in missing)
@@ -74,7 +82,9 @@ async def ask(client: httpx.AsyncClient, url: str) -> Health:
         raise Refused(f"{url!r} is not a URL: write it as http://127.0.0.1:8080") from None
     except httpx.TransportError as error:
         return Health(url=url, ready=False, detail=f"does not answer: {error or type(error).__name__}")
-    return Health(url=url, ready=answer.is_success, detail="" if answer.is_success else " ".join(answer.text.split())[:300])
+    return Health(
+        url=url, ready=answer.is_success, detail="" if answer.is_success else " ".join(answer.text.split())[:300]
+    )
 
 
 @click.command()
@@ -84,7 +94,9 @@ def settings(as_json: bool) -> None:
     environ = {"DESKCLOCK_DATABASE_URL": "unset", **{name: value for name, value in os.environ.items() if value}}
     read = [settings_reader.load(struct, environ) for struct in _all_settings()]
     read[0] = read_settings()
-    described = {line.variable: line for line in chain.from_iterable(settings_reader.describe(one) for one in reversed(read))}
+    described = {
+        line.variable: line for line in chain.from_iterable(settings_reader.describe(one) for one in reversed(read))
+    }
     lines = sorted(described.values(), key=lambda line: line.variable)
     if as_json:
         write_json(lines)

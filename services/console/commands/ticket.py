@@ -54,7 +54,9 @@ async def _find(connection: Connection, tenant: str, name: str, source: str | No
     found = await store.find_tickets(connection, tenant, name, source)
     if not found:
         where = f" of {source}" if source else ""
-        raise Failure(f"tenant {tenant} has no ticket {name!r}{where}: give the helpdesk's id, or ours, and --tenant if it is another's")
+        raise Failure(
+            f"tenant {tenant} has no ticket {name!r}{where}: give the helpdesk's id, or ours, and --tenant if it is another's"
+        )
     if len(found) > 1:
         sources = ", ".join(head.source for head in found)
         raise Failure(f"several tickets are called {name!r}: say which with --source ({sources})")

@@ -38,7 +38,9 @@ async def advance(by: str | None, to: str | None, rate: float | None, as_json: b
     """Move the time of this database in a trial: BY 4h, 90m, 2d. Refused in production."""
     settings = read_settings()
     if settings.is_production:
-        raise Refused("the time is not moved in production: use a trial database, with DESKCLOCK_ENVIRONMENT=development")
+        raise Refused(
+            "the time is not moved in production: use a trial database, with DESKCLOCK_ENVIRONMENT=development"
+        )
     if (by is None) == (to is None) and (by is not None or rate is None):
         raise click.UsageError("say how far (BY), or to which instant (--to), or how fast (--rate)")
     target = _instant(to) if to else None

@@ -17,7 +17,14 @@ from shared.postgres.pool import Connection
 @click.command()
 @tenant_option
 @click.option("--zone", metavar="ZONE", help="Show times in this zone, as in Europe/Berlin. Default: UTC.")
-@click.option("--every", type=click.FloatRange(min=0.1), default=1.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
 @click.option("--once", is_flag=True, help="Show it once and end.")
 @json_option
 @asynchronous
@@ -31,7 +38,11 @@ async def top(tenant: str, zone: str | None, every: float, once: bool, as_json: 
             if as_json:
                 write_json(snapshot)
             else:
-                screen.print(board.draw(snapshot, title=f"Deskclock · {tenant}", zone=place, height=screen.height, width=screen.width))
+                screen.print(
+                    board.draw(
+                        snapshot, title=f"Deskclock · {tenant}", zone=place, height=screen.height, width=screen.width
+                    )
+                )
         elif screen.is_terminal:
             await _watch(connection, screen, tenant, place, every)
         else:
@@ -45,7 +56,9 @@ async def _watch(connection: Connection, screen: Console, tenant: str, zone: Zon
         while True:
             snapshot = await store.load_snapshot(connection, tenant)
             title = f"Deskclock · {tenant}"
-            live.update(board.draw(snapshot, title=title, zone=zone, height=screen.height, width=screen.width), refresh=True)
+            live.update(
+                board.draw(snapshot, title=title, zone=zone, height=screen.height, width=screen.width), refresh=True
+            )
             await timesource.pause(every)
 
 

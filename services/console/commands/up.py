@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from services.console import session, stack
-from services.console.failures import Refused, Stopped
+from services.console.failures import Refused
 from services.console.output import console, errors, read_settings
 from services.console.session import Stack
 from services.console.settings import Settings
@@ -30,22 +31,29 @@ def up(quiet: bool) -> None:
     settings = read_settings()
     found = session.running(settings)
     if found is not None:
-        raise Refused(f"`deskclock up` runs here already (process {found.pid}, {found.router_url}): end it first, or set DESKCLOCK_HOME")
+        raise Refused(
+            f"`deskclock up` runs here already (process {found.pid}, {found.router_url}): end it first, or set DESKCLOCK_HOME"
+        )
     stack.check_port(settings.http_host, settings.router_port, "DESKCLOCK_ROUTER_PORT")
     stack.check_port(settings.http_host, settings.escalation_port, "DESKCLOCK_ESCALATION_PORT")
     signal.signal(signal.SIGTERM, _interrupt)
-    with errors().status("starting PostgreSQL and NATS") as status:
-        with stack.servers(settings, keep_in=settings.home_path / "data", durable=True) as (database_url, nats_url):
-            where = stack.addresses(settings, database_url, nats_url, ports=(settings.router_port, settings.escalation_port))
-            status.update("starting the services")
-            asyncio.run(_serve(settings, where, console(), quiet=quiet, started=status.stop))
+    with (
+        errors().status("starting PostgreSQL and NATS") as status,
+        stack.servers(settings, keep_in=settings.home_path / "data", durable=True) as (database_url, nats_url),
+    ):
+        ports = (settings.router_port, settings.escalation_port)
+        where = stack.addresses(settings, database_url, nats_url, ports=ports)
+        status.update("starting the services")
+        asyncio.run(_serve(settings, where, console(), quiet=quiet, started=status.stop))
 
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-async def _serve(settings: Settings, where: Stack, screen: Console, *, quiet: bool, started: object) -> None:
+async def _serve(
+    settings: Settings, where: Stack, screen: Console, *, quiet: bool, started: Callable[[], None]
+) -> None:
     def show(name: str, line: str) -> None:
         if not quiet:
             screen.print(Text.assemble((f"{name:>10} ", _STYLES.get(name, "default")), line), soft_wrap=True)
@@ -56,14 +64,12 @@ async def _serve(settings: Settings, where: Stack, screen: Console, *, quiet: bo
         async with stack.services(settings, where, logs, show) as pool:
             key, is_new = await stack.own_key(pool, settings.home_path / "api-key")
             left = session.leave(settings, where)
-            if callable(started):
-                started()
+            started()
             _tell(screen, settings, where, key, is_new=is_new)
             await asyncio.Event().wait()
     finally:
         if left is not None:
             left.unlink(missing_ok=True)
-    raise Stopped("stopped")
 
 
 def _tell(screen: Console, settings: Settings, where: Stack, key: str, *, is_new: bool) -> None:
@@ -83,7 +89,12 @@ def _tell(screen: Console, settings: Settings, where: Stack, key: str, *, is_new
         screen.print(Text.assemble((f"{name:>11}  ", FAINT), text), soft_wrap=True)
     screen.print(Text("\nSend a first ticket:", style="bold"))
     screen.print(Text(_curl(where, key)), soft_wrap=True)
-    screen.print(Text("\nIn another terminal here: deskclock top; deskclock ticket explain 1. Ctrl-C ends it all.\n", style=FAINT), soft_wrap=True)
+    screen.print(
+        Text(
+            "\nIn another terminal here: deskclock top; deskclock ticket explain 1. Ctrl-C ends it all.\n", style=FAINT
+        ),
+        soft_wrap=True,
+    )
 
 
 def _curl(where: Stack, key: str) -> str:

@@ -28,7 +28,10 @@ def total(lines: Iterable[Attainment], *, channel: str = "all", target: str) -> 
     """The lines of one target taken together."""
     chosen = [line for line in lines if line.target == target]
     return Attainment(
-        channel=channel, target=target, kept=sum(line.kept for line in chosen), broken=sum(line.broken for line in chosen)
+        channel=channel,
+        target=target,
+        kept=sum(line.kept for line in chosen),
+        broken=sum(line.broken for line in chosen),
     )
 
 

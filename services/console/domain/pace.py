@@ -64,7 +64,11 @@ def percentiles(seconds: Iterable[float]) -> Percentiles | None:
     if not ordered:
         return None
     return Percentiles(
-        count=len(ordered), p50=_mark(ordered, 0.50), p95=_mark(ordered, 0.95), p99=_mark(ordered, 0.99), worst=ordered[-1]
+        count=len(ordered),
+        p50=_mark(ordered, 0.50),
+        p95=_mark(ordered, 0.95),
+        p99=_mark(ordered, 0.99),
+        worst=ordered[-1],
     )
 
 
@@ -112,4 +116,6 @@ def plan(since: datetime, *, days: float, weeks_after: float, rate: float, secon
     if seconds is not None:
         rate = traffic.total_seconds() / (seconds * 2 / 3)
     late_rate = max(after.total_seconds() / (traffic.total_seconds() / rate / 2), rate)
-    return Plan(since=since, traffic_until=since + traffic, until=since + traffic + after, rate=rate, late_rate=late_rate)
+    return Plan(
+        since=since, traffic_until=since + traffic, until=since + traffic + after, rate=rate, late_rate=late_rate
+    )

@@ -21,8 +21,6 @@ from shared.contract.tickets import Status, TargetKind
 
 WEB = "Self Service"
 """Requests from the city's web form come in over HTTP; all others through NATS."""
-_HAND_ON = timedelta(minutes=2)
-"""After the first answer the desk keeps the request so long, then a crew has it."""
 _SOON_DONE = timedelta(minutes=20)
 """What is closed so soon after the answer stays with who answered."""
 
@@ -53,7 +51,13 @@ class Script:
     """The acts of one replay, in the order of their instants."""
 
     def __init__(
-        self, chosen: Iterable[Request], plan: Plan, *, shifts: Mapping[str, Shift], crews: frozenset[str], aliases: Mapping[str, str]
+        self,
+        chosen: Iterable[Request],
+        plan: Plan,
+        *,
+        shifts: Mapping[str, Shift],
+        crews: frozenset[str],
+        aliases: Mapping[str, str],
     ) -> None:
         self._plan = plan
         self._shifts = shifts
@@ -105,10 +109,12 @@ class Script:
             return
         self._owners[number] = agent
         if number in self._answered:
-            self._at(at + _HAND_ON, self._handing(request))
+            self._at(at, self._handing(request))
             return
         channel = self._aliases.get(request.channel.casefold(), "other")
-        begins = staff.working(self._shifts[agent], at) if agent in self._shifts and at < self._plan.traffic_until else at
+        begins = (
+            staff.working(self._shifts[agent], at) if agent in self._shifts and at < self._plan.traffic_until else at
+        )
         self._at(begins + staff.answer_after(number, channel), self._answering(request, agent))
 
     def heard_warning(self, number: str, target: str, at: datetime) -> None:
@@ -148,8 +154,7 @@ class Script:
             if request.number in self._answered:
                 return []
             self._answered[request.number] = at
-            self._at(at + _HAND_ON, self._handing(request))
-            return [Send(wire=requests.replied(request, agent, at))]
+            return [Send(wire=requests.replied(request, agent, at)), *self._handing(request)(at)]
 
         return act
 

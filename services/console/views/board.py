@@ -22,7 +22,14 @@ _TWO_COLUMNS = 112
 
 
 def draw(
-    snapshot: Snapshot, *, title: str, zone: ZoneInfo | None, height: int, width: int, progress: float | None = None, note: str = ""
+    snapshot: Snapshot,
+    *,
+    title: str,
+    zone: ZoneInfo | None,
+    height: int,
+    width: int,
+    progress: float | None = None,
+    note: str = "",
 ) -> RenderableType:
     """The whole board, for a terminal of this size."""
     layout = Layout()
@@ -88,7 +95,13 @@ def _head(snapshot: Snapshot, title: str, zone: ZoneInfo | None, note: str) -> P
     counts = Text(f"{snapshot.total:,} tickets", style="bold")
     counts.append(f" · {snapshot.open:,} open · {snapshot.waiting:,} waiting", style="default")
     grid.add_row(Text(note or title, style=palette.ACCENT), when, counts)
-    return Panel(grid, box=box.ROUNDED, border_style=palette.ACCENT, title=f"[bold]{title}[/]" if note else None, title_align="left")
+    return Panel(
+        grid,
+        box=box.ROUNDED,
+        border_style=palette.ACCENT,
+        title=f"[bold]{title}[/]" if note else None,
+        title_align="left",
+    )
 
 
 def _channel_rows(snapshot: Snapshot) -> list[str]:
@@ -97,7 +110,9 @@ def _channel_rows(snapshot: Snapshot) -> list[str]:
 
 
 def _table(*, header: bool = True) -> Table:
-    return Table(box=None, expand=True, show_header=header, header_style=palette.FAINT, padding=(0, 1, 0, 0), pad_edge=False)
+    return Table(
+        box=None, expand=True, show_header=header, header_style=palette.FAINT, padding=(0, 1, 0, 0), pad_edge=False
+    )
 
 
 def _panel(content: RenderableType, title: str, subtitle: str = "") -> Panel:
@@ -128,7 +143,11 @@ def _tickets(snapshot: Snapshot, channels: Sequence[str]) -> Panel:
         totals = [total + value for total, value in zip(totals, [*by_urgency, *sums], strict=True)]
         table.add_row(palette.channel(channel), *_urgency_cells(by_urgency), *_work_cells(sums))
     table.add_row(
-        Text("all", style="bold"), *_urgency_cells(totals[:-3]), *_work_cells(totals[-3:]), style="bold", end_section=True
+        Text("all", style="bold"),
+        *_urgency_cells(totals[:-3]),
+        *_work_cells(totals[-3:]),
+        style="bold",
+        end_section=True,
     )
     oldest = snapshot.oldest_wait
     reasons = ", ".join(f"{line.tickets:,} {line.reason}" for line in snapshot.queue)
@@ -145,13 +164,22 @@ def _urgency_cells(counts: Sequence[int]) -> list[Text]:
 
 def _work_cells(counts: Sequence[int]) -> list[Text]:
     styles = ("bold", palette.FAIR, palette.GOOD)
-    return [Text(palette.number(count), style=style if count else palette.FAINT) for count, style in zip(counts, styles, strict=True)]
+    return [
+        Text(palette.number(count), style=style if count else palette.FAINT)
+        for count, style in zip(counts, styles, strict=True)
+    ]
 
 
 def _promises(snapshot: Snapshot) -> Panel:
     table = _table()
     table.add_column("promise", no_wrap=True)
-    for name, style in (("running", ""), ("risk", palette.FAIR), ("late", palette.BAD), ("kept", palette.GOOD), ("broken", palette.BAD)):
+    for name, style in (
+        ("running", ""),
+        ("risk", palette.FAIR),
+        ("late", palette.BAD),
+        ("kept", palette.GOOD),
+        ("broken", palette.BAD),
+    ):
         table.add_column(Text(name, style=style), justify="right", no_wrap=True)
     table.add_column("in time", justify="right", no_wrap=True)
     for count in snapshot.clocks:
@@ -182,7 +210,10 @@ def _due(snapshot: Snapshot, rows: int) -> Panel:
     for clock in snapshot.due[:rows]:
         left = clock.due_at - snapshot.now
         table.add_row(
-            Text(("▲ " if clock.is_warned else "  ") + clock.external_id, style=palette.URGENCY_STYLE.get(clock.urgency, "default")),
+            Text(
+                ("▲ " if clock.is_warned else "  ") + clock.external_id,
+                style=palette.URGENCY_STYLE.get(clock.urgency, "default"),
+            ),
             palette.channel(clock.channel),
             palette.target(clock.target),
             Text(palette.span(left), style=palette.FAIR if clock.is_warned else "default"),
@@ -214,7 +245,9 @@ def _agents(agents: Sequence[AgentLoad], rows: int) -> Panel:
     if len(shown) < len(ordered):
         table.add_row("", Text(f"and {len(ordered) - len(shown)} more", style=palette.FAINT))
     empty = Text("no roster yet: deskclock roster apply FILE", style=palette.FAINT)
-    return _panel(table if agents else empty, "Owners", f"[{palette.FAINT}]{_online(agents)} of {len(agents)} at work[/]")
+    return _panel(
+        table if agents else empty, "Owners", f"[{palette.FAINT}]{_online(agents)} of {len(agents)} at work[/]"
+    )
 
 
 def _tickets_of(count: int) -> str:
@@ -261,7 +294,11 @@ def _why(page: PageLine) -> str:
 
 def _outcome(page: PageLine) -> tuple[str, str, str]:
     if page.acknowledged_at is not None:
-        return "✓", palette.GOOD, f"taken after {palette.span(page.acknowledged_at - (page.accepted_at or page.due_at))}"
+        return (
+            "✓",
+            palette.GOOD,
+            f"taken after {palette.span(page.acknowledged_at - (page.accepted_at or page.due_at))}",
+        )
     if page.kind == "warning":
         return "▲", palette.FAIR, "told" if page.accepted_at else page.state
     match page.state:

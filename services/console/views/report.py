@@ -31,7 +31,10 @@ def _opening(report: Report, zone: ZoneInfo) -> Text:
     days = (report.traffic_until - report.since).total_seconds() / 86_400
     after = (report.until - report.traffic_until).total_seconds() / 86_400
     text = Text("\n")
-    text.append(f"{report.requests:,} requests of {days:.3g} days, and what became of them in the {after:.0f} days after", style="bold")
+    text.append(
+        f"{report.requests:,} requests of {days:.3g} days, and what became of them in the {after:.0f} days after",
+        style="bold",
+    )
     text.append(
         f"\n{palette.clock(report.since, zone)} to {palette.clock(report.until, zone)} in {report.real_seconds:.0f} seconds:"
         f" {report.events:,} events, {report.over_http:,} of them over HTTP.\n"
@@ -57,7 +60,9 @@ def _attainment(lines: Sequence[Attainment]) -> Table:
 def _share(line: Attainment | None) -> Text:
     if line is None or line.share is None:
         return Text("–", style=palette.FAINT)
-    return Text.assemble((palette.percent(line.share), palette.share_style(line.share)), (f" of {line.judged:,}", palette.FAINT))
+    return Text.assemble(
+        (palette.percent(line.share), palette.share_style(line.share)), (f" of {line.judged:,}", palette.FAINT)
+    )
 
 
 def _types(report: Report) -> Table:
@@ -98,7 +103,7 @@ def _pages(report: Report) -> Text:
 
 
 def _lags(report: Report) -> Table:
-    made = table("", "measured", "p50", "p95", "p99", "worst", title="Our own lag, in real milliseconds", right=("measured", "p50", "p95", "p99", "worst"))  # fmt: skip
+    made = table("", "measured", "p50", "p95", "p99", "worst", title="Our own lag, in real milliseconds (temporary data, not flushed to disk)", right=("measured", "p50", "p95", "p99", "worst"))  # fmt: skip
     for lag in report.lags:
         if lag.measured is None:
             made.add_row(lag.meaning, "·", "", "", "", "")
@@ -112,14 +117,21 @@ def _verdicts(report: Report) -> RenderableType:
     made = table("our verdict beside the city's", "requests", right=("requests",))
     for line in report.verdicts:
         comparison = line.comparison
-        style = palette.GOOD if comparison.is_agreement else palette.BAD if comparison.is_disagreement else palette.FAINT
+        style = (
+            palette.GOOD if comparison.is_agreement else palette.BAD if comparison.is_disagreement else palette.FAINT
+        )
         made.add_row(Text(comparison, style=style), f"{line.requests:,}")
     text = Text()
     if report.compared:
         share = report.agreements / report.compared
-        text.append(f"We agree with the city on {report.agreements:,} of the {report.compared:,} requests that both have judged", style="bold")
+        text.append(
+            f"We agree with the city on {report.agreements:,} of the {report.compared:,} requests that both have judged",
+            style="bold",
+        )
         text.append(f" ({palette.percent(share)})", style=palette.share_style(share))
     else:
         text.append("No request has been judged by both yet", style="bold")
-    text.append(f"; of {report.both_promised:,} due dates that both promised, {report.same_promise:,} are the same to the minute.\n")
+    text.append(
+        f"; of {report.both_promised:,} due dates that both promised, {report.same_promise:,} are the same to the minute.\n"
+    )
     return Group(made, text)

@@ -26,7 +26,10 @@ def explain(story: TicketStory) -> RenderableType:
     reasons = Table.grid(padding=(0, 2))
     reasons.add_row(Text("rules that hit", style="bold"), ", ".join(head.rules) or "none")
     reasons.add_row(Text("target line", style="bold"), head.matched or "none: no promise holds for this ticket")
-    reasons.add_row(Text("policy", style="bold"), f"version {head.policy_version}" if head.policy_version else "the built-in default")
+    reasons.add_row(
+        Text("policy", style="bold"),
+        f"version {head.policy_version}" if head.policy_version else "the built-in default",
+    )
     reasons.add_row(Text("skills needed", style="bold"), _skills(head))
     return Group(_head(story), reasons, _clocks(story), _log(story))
 
@@ -39,7 +42,10 @@ def _head(story: TicketStory) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_row(Text("status", style="bold"), f"{head.status}{_since(head)}")
     facts.add_row(Text("channel", style="bold"), palette.channel(head.channel or "–"))
-    facts.add_row(Text("urgency", style="bold"), Text(head.urgency or "–", style=palette.URGENCY_STYLE.get(head.urgency or "", "")))
+    facts.add_row(
+        Text("urgency", style="bold"),
+        Text(head.urgency or "–", style=palette.URGENCY_STYLE.get(head.urgency or "", "")),
+    )
     facts.add_row(Text("theme", style="bold"), head.theme or "–")
     facts.add_row(Text("owner", style="bold"), _owner(head, story.now))
     facts.add_row(Text("our id", style="bold"), str(head.id))
@@ -152,4 +158,6 @@ def _event(event: EventLine) -> str:
         case kind:
             text = str(kind)
     late = event.received_at - event.occurred_at
-    return text + (f", known {palette.span(late)} later" if late >= timedelta(minutes=1) else "") + f"  [{event.event_id}]"
+    return (
+        text + (f", known {palette.span(late)} later" if late >= timedelta(minutes=1) else "") + f"  [{event.event_id}]"
+    )
