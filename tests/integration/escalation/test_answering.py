@@ -1,0 +1,215 @@
+"""Taking responsibility: by the link of a page, by API key; the first answer counts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from services.escalation.api.app import build_escalation_app
+from services.escalation.api.dependencies import Dependencies
+from shared.contract.access import Scope
+from shared.ledger import keys
+from shared.web.keyring import KeyRing
+
+START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
+DUE = START + timedelta(hours=1)
+HTML = {"accept": "text/html"}
+
+
+@pytest.fixture
+async def client(world) -> AsyncIterator[httpx.AsyncClient]:
+    """The HTTP surface, without a key."""
+    app = build_escalation_app(
+        Dependencies(pool=world.pool, shelf=world.shelf, answering=world.answering, keyring=KeyRing(world.pool)),
+        registry=world.registry,
+        checks={},
+        version="0",
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://desk.test") as made:
+        yield made
+
+
+async def key_of(world, *scopes: Scope, tenant: str = "default") -> dict[str, str]:
+    """The header of a new key."""
+    async with world.pool.acquire() as connection:
+        created = await keys.create(connection, tenant=tenant, scopes=scopes, label="test")
+    return {"authorization": f"Bearer {created.key}"}
+
+
+async def paged(world, clock_control) -> str:
+    """A broken promise of which Ana was told; the path of her link."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=1))
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    [page] = world.provider.sent
+    assert page.link.startswith("http://desk.test/v1/ack/")
+    return page.link.removeprefix("http://desk.test")
+
+
+async def test_r11_looking_at_the_link_acknowledges_nothing(world, clock_control, client):
+    """Link scanners and chat previews follow links: a GET shows a form, and changes nothing."""
+    link = await paged(world, clock_control)
+    shown = await client.get(link, headers=HTML)
+    assert 200 == shown.status_code
+    assert "<form method='post'>" in shown.text
+    assert "<script" not in shown.text
+    assert "default-src 'none'" in shown.headers["content-security-policy"]
+    assert ["open"] == [one["state"] for one in await world.escalations()]
+
+
+async def test_r9_the_button_stops_the_ladder_in_the_name_of_whoever_got_the_page(world, clock_control, client):
+    """After it nobody else is paged."""
+    link = await paged(world, clock_control)
+    done = await client.post(link, headers=HTML)
+    assert (200, True) == (done.status_code, "It is yours now" in done.text)
+    [escalation] = await world.escalations()
+    assert ("acknowledged", "ana", None) == (
+        escalation["state"],
+        escalation["acknowledged_by"],
+        escalation["next_step_at"],
+    )
+    await clock_control.advance(hours=1)
+    await world.drain()
+    assert 1 == len(await world.pages())
+    [told] = world.relay.data("escalation.acknowledged")
+    assert ("ana", "881") == (told["by"], told["ticket"])
+    [page] = await world.pages()
+    assert DUE + timedelta(seconds=1) == page["acknowledged_at"]
+
+
+async def test_r10_a_second_answer_learns_who_was_first(world, clock_control, client):
+    """200, Ana's name and time; nothing changes."""
+    link = await paged(world, clock_control)
+    first = (await client.post(link)).json()
+    await clock_control.advance(minutes=1)
+    second = await client.post(link)
+    assert (200, "acknowledged_before") == (second.status_code, second.json()["standing"])
+    assert ("ana", first["acknowledged_at"]) == (second.json()["acknowledged_by"], second.json()["acknowledged_at"])
+    assert 1 == world.relay.kinds().count("escalation.acknowledged")
+
+
+async def test_r10_answering_a_resolved_one_changes_nothing(world, clock_control, client):
+    """It stays resolved; the person is told that nothing is left to do."""
+    link = await paged(world, clock_control)
+    await world.pool.execute(
+        "UPDATE escalation SET state = 'resolved', resolved_at = $1, resolution = 'met', next_step_at = NULL", DUE
+    )
+    done = await client.post(link)
+    assert (200, "resolved") == (done.status_code, done.json()["standing"])
+    assert ["resolved"] == [one["state"] for one in await world.escalations()]
+    assert "nothing left to do" in (await client.get(link, headers=HTML)).text
+
+
+async def test_an_exhausted_escalation_can_still_be_acknowledged(world, clock_control, client):
+    """Late is better than never."""
+    link = await paged(world, clock_control)
+    await clock_control.advance(minutes=10)
+    await world.drain()
+    await clock_control.advance(minutes=10)
+    await world.drain()
+    assert ["exhausted"] == [one["state"] for one in await world.escalations()]
+    assert "acknowledged" == (await client.post(link)).json()["standing"]
+
+
+async def test_an_unknown_link_says_so(client):
+    """404, as a page for people and as a problem for programs."""
+    for_people = await client.get("/v1/ack/nonsense", headers=HTML)
+    assert (404, True) == (for_people.status_code, "not known" in for_people.text)
+    for_programs = await client.post("/v1/ack/nonsense")
+    assert (404, "application/problem+json") == (for_programs.status_code, for_programs.headers["content-type"])
+
+
+async def test_the_token_is_kept_as_a_hash_only(world, clock_control):
+    """Whoever reads the database can't acknowledge."""
+    token = (await paged(world, clock_control)).rpartition("/")[2]
+    [row] = await world.pool.fetch("SELECT page::text AS all_of_it FROM page")
+    assert token not in row["all_of_it"]
+
+
+async def test_a_key_with_the_scope_acknowledges_in_somebodys_name(world, clock_control, client):
+    """Without the scope: 403; of another tenant: 404, as if it did not exist."""
+    await paged(world, clock_control)
+    [escalation] = await world.escalations()
+    path = f"/v1/escalations/{escalation['id']}/acknowledge"
+    assert 401 == (await client.post(path, json={"by": "ben"})).status_code
+    reader = await key_of(world, Scope.TICKETS_READ)
+    assert 403 == (await client.post(path, json={"by": "ben"}, headers=reader)).status_code
+    stranger = await key_of(world, Scope.PAGES_ACK, tenant="other")
+    assert 404 == (await client.post(path, json={"by": "ben"}, headers=stranger)).status_code
+    acker = await key_of(world, Scope.PAGES_ACK)
+    assert 422 == (await client.post(path, json={"by": ""}, headers=acker)).status_code
+    done = await client.post(path, json={"by": "ben"}, headers=acker)
+    assert (200, "ben") == (done.status_code, done.json()["acknowledged_by"])
+
+
+async def test_escalations_and_pages_can_be_looked_up_a_page_at_a_time(world, clock_control, client):
+    """Newest first, by opaque cursors; each with its pages and attempts."""
+    await world.people("ana", "ben", "head")
+    for number in range(3):
+        await world.ticket(str(number), due_in=timedelta(minutes=1))
+    await clock_control.advance(minutes=2)
+    await world.drain()
+    reader = await key_of(world, Scope.TICKETS_READ)
+    for path, name in (("/v1/escalations", "escalations"), ("/v1/pages", "pages")):
+        seen: list[str] = []
+        cursor = None
+        while True:
+            query = {"limit": "2", **({"cursor": cursor} if cursor else {})}
+            answer = (await client.get(path, params=query, headers=reader)).json()
+            seen += [one["id"] for one in answer[name]]
+            cursor = answer["next_cursor"]
+            if cursor is None:
+                break
+        assert 3 == len(set(seen)) == len(seen)
+    found = (await client.get("/v1/escalations", params={"ticket": "1", "state": "open"}, headers=reader)).json()
+    [escalation] = found["escalations"]
+    story = (await client.get(f"/v1/escalations/{escalation['id']}", headers=reader)).json()
+    assert ["accepted"] == [one["outcome"] for page in story["pages"] for one in page["attempts"]]
+    assert 404 == (await client.get(f"/v1/escalations/{escalation['ticket_id']}", headers=reader)).status_code
+    wrong = await client.get("/v1/pages", params={"cursor": "x", "limit": "0"}, headers=reader)
+    assert 422 == wrong.status_code
+
+
+async def test_another_tenant_sees_none_of_it(world, clock_control, client):
+    """Lists are empty, single ones are not found."""
+    await paged(world, clock_control)
+    stranger = await key_of(world, Scope.ADMIN, tenant="other")
+    assert [] == (await client.get("/v1/escalations", headers=stranger)).json()["escalations"]
+    assert [] == (await client.get("/v1/pages", headers=stranger)).json()["pages"]
+    [escalation] = await world.escalations()
+    assert 404 == (await client.get(f"/v1/escalations/{escalation['id']}", headers=stranger)).status_code
+
+
+async def test_on_call_tells_the_present_shift_and_the_next(world, client):
+    """Ana, until Monday nine o'clock in Berlin; who is not on the roster has no name."""
+    reader = await key_of(world, Scope.TICKETS_READ)
+    found = (await client.get("/v1/on-call/support", headers=reader)).json()
+    assert {"person": "ana", "name": None, "starts_at": "2026-06-01T07:00:00Z", "ends_at": "2026-06-08T07:00:00Z"} == found["now"]
+    await world.people("ana")
+    [listed] = (await client.get("/v1/on-call", params={"at": "2026-06-08T09:00:00+02:00"}, headers=reader)).json()["rotations"]
+    assert ("2026-06-08T07:00:00Z", "Ana") == (listed["now"]["starts_at"], listed["now"]["name"])
+    assert 404 == (await client.get("/v1/on-call/nobody", headers=reader)).status_code
+    assert 422 == (await client.get("/v1/on-call/support", params={"at": "2026-06-08T09:00:00"}, headers=reader)).status_code
+
+
+async def test_r9_an_acknowledgement_races_with_delivery_and_no_attempt_starts_after_it(world, clock_control):
+    """Forty pages, each claimed and acknowledged at once: what was claimed first was sent, the rest never is."""
+    await world.people("ana", "ben", "head")
+    for number in range(40):
+        await world.ticket(str(number), due_in=timedelta(minutes=1))
+    await clock_control.advance(minutes=2)
+    await world.firing.run_once()
+    await world.stepping.run_once()
+    escalations = await world.escalations()
+    await asyncio.gather(
+        world.delivery.run_once(),
+        *(world.answering.by_key("default", one["id"], "ben") for one in escalations),
+    )
+    sent = {page.id for page in world.provider.sent}
+    states = {page["id"]: page["state"] for page in await world.pages()}
+    assert {page_id: "accepted" if page_id in sent else "cancelled" for page_id in states} == states
+    assert 0 == await world.delivery.run_once()
+    assert sent == {page.id for page in world.provider.sent}
