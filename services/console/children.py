@@ -155,9 +155,7 @@ async def _is_ready(client: httpx.AsyncClient, child: Child) -> tuple[bool, str]
 
 def _foremost(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """What to tell: a child's death before anything that follows from it."""
-    leaves: list[BaseException] = []
-    for error in errors.exceptions:
-        leaves.append(_foremost(error) if isinstance(error, BaseExceptionGroup) else error)
+    leaves = [_foremost(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
     return next((error for error in leaves if isinstance(error, Failure)), leaves[0])
 
 

@@ -46,27 +46,29 @@ class Refused(Failure):
 
 def explained(error: BaseException) -> tuple[str, Exit]:
     """The line and the exit code of whatever a command ended with."""
+    text = str(error)
     match error:
         case Failure():
-            return str(error), error.code
+            code = error.code
         case SettingsError():
-            return str(error), Exit.REFUSED
+            code = Exit.REFUSED
         case EmbeddedError():
-            return str(error), Exit.NO_SERVER
+            code = Exit.NO_SERVER
         case MigrationError():
-            return str(error), Exit.FAILED
+            code = Exit.FAILED
         case asyncpg.UndefinedTableError() | asyncpg.UndefinedFunctionError() | asyncpg.UndefinedColumnError():
-            return f"the database has no schema of this version ({error}): run `deskclock migrate`", Exit.FAILED
+            code, text = Exit.FAILED, f"the database has no schema of this version ({text}): run `deskclock migrate`"
         case asyncpg.PostgresConnectionError() | asyncpg.InterfaceError() | asyncpg.OperatorInterventionError():
-            return f"PostgreSQL went away: {error}; try again when it is back", Exit.NO_SERVER
+            code, text = Exit.NO_SERVER, f"PostgreSQL went away: {text}; try again when it is back"
         case httpx.TransportError():
-            return f"{_url_of(error)} does not answer: {error or type(error).__name__}", Exit.NO_SERVER
+            code, text = Exit.NO_SERVER, f"{_url_of(error)} does not answer: {text or type(error).__name__}"
         case OSError() if error.filename:
-            return f"{error.filename}: {error.strerror}", Exit.FAILED
+            code, text = Exit.FAILED, f"{error.filename}: {error.strerror}"
         case TimeoutError():
-            return "a server did not answer in time; try again, or look at its log", Exit.NO_SERVER
+            code, text = Exit.NO_SERVER, "a server did not answer in time; try again, or look at its log"
         case _:
-            return f"unexpected {type(error).__name__}: {error}; DESKCLOCK_DEBUG=1 shows where", Exit.FAILED
+            code, text = Exit.FAILED, f"unexpected {type(error).__name__}: {text}; DESKCLOCK_DEBUG=1 shows where"
+    return text, code
 
 
 def _url_of(error: httpx.TransportError) -> str:

@@ -73,4 +73,4 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 
 def moment(at: datetime | None) -> str:
     """An instant for a person, to the second, with its offset; a dash for none."""
-    return "–" if at is None else at.isoformat(sep=" ", timespec="seconds")
+    return "-" if at is None else at.isoformat(sep=" ", timespec="seconds")

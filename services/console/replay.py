@@ -30,6 +30,7 @@ from shared.postgres.pool import Pool
 
 _TICK_SECONDS = 0.01
 _HTTP_AT_ONCE = 8
+_ATTEMPTS = 3
 _SETTLE_SECONDS = 20.0
 _SETTLE_POLL_SECONDS = 0.05
 _PUBLISH_SECONDS = 10.0
@@ -175,7 +176,7 @@ class Replay:
         """Real seconds that the answer took; None where the service refused."""
         async with self._http_slots:
             started = timesource.monotonic()
-            answer = await service.request(method, path, content=body, headers=_JSON if body else None)
+            answer = await _insist(service, method, path, body)
             took = timesource.monotonic() - started
         if answer.is_success:
             return took
@@ -216,3 +217,14 @@ class Replay:
 
 
 _JSON = {"content-type": "application/json"}
+
+
+async def _insist(service: httpx.AsyncClient, method: str, path: str, body: bytes | None) -> httpx.Response:
+    """All calls of the replay may be made twice, so a connection that closes under one is no matter."""
+    headers = _JSON if body else None
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await service.request(method, path, content=body, headers=headers)
+        except httpx.TransportError:
+            continue
+    return await service.request(method, path, content=body, headers=headers)

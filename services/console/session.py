@@ -36,12 +36,19 @@ def running(settings: Settings) -> Stack | None:
     """The stack that `deskclock up` runs from this folder at present."""
     try:
         stack = msgspec.json.decode((settings.home_path / _RUNNING).read_bytes(), type=Stack)
-        os.kill(stack.pid, 0)
-    except PermissionError:
-        return stack
     except (OSError, msgspec.DecodeError):
         return None
-    return stack
+    return stack if _is_alive(stack.pid) else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # another account's
+    except OSError:
+        return False
+    return True
 
 
 def leave(settings: Settings, stack: Stack) -> Path:
@@ -49,7 +56,7 @@ def leave(settings: Settings, stack: Stack) -> Path:
     path = settings.home_path / _RUNNING
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(msgspec.json.encode(stack))
     draft.replace(path)
     return path

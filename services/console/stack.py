@@ -117,5 +117,5 @@ async def own_key(pool: Pool, file: Path) -> tuple[str, bool]:
 
 def _keep(file: Path, key: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
         out.write(f"{key}\n")

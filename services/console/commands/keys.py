@@ -63,7 +63,7 @@ async def list_(tenant: str, as_json: bool) -> None:
         return
     lines = table("id", "label", "may", "made", "revoked")
     for key in found:
-        lines.add_row(key.id, key.label or "–", ", ".join(key.scopes), moment(key.created_at), moment(key.revoked_at))
+        lines.add_row(key.id, key.label or "-", ", ".join(key.scopes), moment(key.created_at), moment(key.revoked_at))
     console().print(lines if found else f"tenant {tenant} has no key yet: deskclock keys create")
 
 

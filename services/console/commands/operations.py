@@ -81,7 +81,7 @@ async def ask(client: httpx.AsyncClient, url: str) -> Health:
     except httpx.UnsupportedProtocol:
         raise Refused(f"{url!r} is not a URL: write it as http://127.0.0.1:8080") from None
     except httpx.TransportError as error:
-        return Health(url=url, ready=False, detail=f"does not answer: {error or type(error).__name__}")
+        return Health(url=url, ready=False, detail=f"does not answer: {str(error) or type(error).__name__}")
     return Health(
         url=url, ready=answer.is_success, detail="" if answer.is_success else " ".join(answer.text.split())[:300]
     )
@@ -104,7 +104,7 @@ def settings(as_json: bool) -> None:
     listing = table("setting", "value", "meaning")
     for line in lines:
         default = "" if line.value == line.default else f" Default: {line.default}." if line.default else ""
-        listing.add_row(line.variable, line.value or "–", line.doc + default)
+        listing.add_row(line.variable, line.value or "-", line.doc + default)
     console().print(listing)
 
 

@@ -18,6 +18,7 @@ from services.console.output import (
 from services.console.policies import author, read_policy, read_text, shown_faults
 from services.console.session import database
 from services.router import policies
+from services.router.policy_store import Version
 from shared.policy import builtin
 from shared.postgres import time as database_time
 
@@ -110,26 +111,26 @@ async def show(tenant: str, version: int | None, history: bool, as_json: bool) -
     """Print the policy in force, as its file was given."""
     async with database(read_settings()) as connection:
         if history:
-            versions = await policies.policy_versions(connection, tenant)
-        else:
-            stored = None if version == builtin.VERSION else await policies.show_policy(connection, tenant, version)
-    if history:
-        if as_json:
-            write_json(versions)
+            _tell_history(await policies.policy_versions(connection, tenant), tenant, as_json=as_json)
             return
-        lines = table("version", "applied", "by", "bytes", right=("version", "bytes"))
-        for line in versions:
-            lines.add_row(str(line.version), moment(line.applied_at), line.applied_by, f"{line.size:,}")
-        console().print(lines if versions else f"tenant {tenant} has applied none: the built-in policy is in force")
-        return
+        stored = None if version == builtin.VERSION else await policies.show_policy(connection, tenant, version)
     if stored is None and version not in {None, builtin.VERSION}:
         raise Failure(f"tenant {tenant} has no policy version {version}: `deskclock policy show --history` lists them")
     source = builtin.source() if stored is None else stored.source
     if as_json:
-        write_json(
-            {"tenant": tenant, "version": builtin.VERSION if stored is None else stored.version, "source": source}
-        )
+        number = builtin.VERSION if stored is None else stored.version
+        write_json({"tenant": tenant, "version": number, "source": source})
         return
     click.echo(source, nl=not source.endswith("\n"))
     if stored is None:
         click.echo("(the built-in policy: apply a file of your own with `deskclock policy apply FILE`)", err=True)
+
+
+def _tell_history(versions: list[Version], tenant: str, *, as_json: bool) -> None:
+    if as_json:
+        write_json(versions)
+        return
+    lines = table("version", "applied", "by", "bytes", right=("version", "bytes"))
+    for line in versions:
+        lines.add_row(str(line.version), moment(line.applied_at), line.applied_by, f"{line.size:,}")
+    console().print(lines if versions else f"tenant {tenant} has applied none: the built-in policy is in force")

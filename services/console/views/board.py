@@ -91,7 +91,7 @@ def _head(snapshot: Snapshot, title: str, zone: ZoneInfo | None, note: str) -> P
     when = Text(palette.clock(snapshot.now, zone, seconds=snapshot.rate == 1), style="bold")
     when.append(f"  {snapshot.now.astimezone(zone).tzname()}" if zone else "  UTC", style=palette.FAINT)
     if snapshot.rate != 1:
-        when.append(f"  ×{snapshot.rate:,.0f}", style=palette.ACCENT)
+        when.append(f"  x{snapshot.rate:,.0f}", style=palette.ACCENT)
     counts = Text(f"{snapshot.total:,} tickets", style="bold")
     counts.append(f" · {snapshot.open:,} open · {snapshot.waiting:,} waiting", style="default")
     grid.add_row(Text(note or title, style=palette.ACCENT), when, counts)
@@ -307,7 +307,7 @@ def _outcome(page: PageLine) -> tuple[str, str, str]:
         case "failed":
             return "✗", "bold " + palette.BAD, "failed"
         case "cancelled":
-            return "–", palette.FAINT, "moot"
+            return "-", palette.FAINT, "moot"
         case state:
             return "…", palette.FAINT, state
 

@@ -50,7 +50,7 @@ def share_style(share: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """`93.4 %`, or a dash where nothing has been judged."""
-    return "–" if share is None else f"{share * 100:.1f} %"
+    return "-" if share is None else f"{share * 100:.1f} %"
 
 
 def number(count: int) -> str:

@@ -59,14 +59,15 @@ def _attainment(lines: Sequence[Attainment]) -> Table:
 
 def _share(line: Attainment | None) -> Text:
     if line is None or line.share is None:
-        return Text("–", style=palette.FAINT)
+        return Text("-", style=palette.FAINT)
     return Text.assemble(
         (palette.percent(line.share), palette.share_style(line.share)), (f" of {line.judged:,}", palette.FAINT)
     )
 
 
 def _types(report: Report) -> Table:
-    made = table("type of request", "requests", "kept", "broken", "ours", "the city's own", title="Resolution, by type", right=("requests", "kept", "broken", "ours", "the city's own"))  # fmt: skip
+    numbers = ("requests", "kept", "broken", "ours", "the city's own")
+    made = table("type of request", *numbers, title="Resolution, by type", right=numbers)
     for line in report.types[:_TYPES]:
         made.add_row(
             line.type,
@@ -103,7 +104,9 @@ def _pages(report: Report) -> Text:
 
 
 def _lags(report: Report) -> Table:
-    made = table("", "measured", "p50", "p95", "p99", "worst", title="Our own lag, in real milliseconds (temporary data, not flushed to disk)", right=("measured", "p50", "p95", "p99", "worst"))  # fmt: skip
+    numbers = ("measured", "p50", "p95", "p99", "worst")
+    title = "Our own lag, in real milliseconds (temporary data, not flushed to disk)"
+    made = table("", *numbers, title=title, right=numbers)
     for lag in report.lags:
         if lag.measured is None:
             made.add_row(lag.meaning, "·", "", "", "", "")

@@ -41,12 +41,12 @@ def _head(story: TicketStory) -> RenderableType:
         title.append(f"  {head.subject}", style="default")
     facts = Table.grid(padding=(0, 2))
     facts.add_row(Text("status", style="bold"), f"{head.status}{_since(head)}")
-    facts.add_row(Text("channel", style="bold"), palette.channel(head.channel or "–"))
+    facts.add_row(Text("channel", style="bold"), palette.channel(head.channel or "-"))
     facts.add_row(
         Text("urgency", style="bold"),
-        Text(head.urgency or "–", style=palette.URGENCY_STYLE.get(head.urgency or "", "")),
+        Text(head.urgency or "-", style=palette.URGENCY_STYLE.get(head.urgency or "", "")),
     )
-    facts.add_row(Text("theme", style="bold"), head.theme or "–")
+    facts.add_row(Text("theme", style="bold"), head.theme or "-")
     facts.add_row(Text("owner", style="bold"), _owner(head, story.now))
     facts.add_row(Text("our id", style="bold"), str(head.id))
     return Group(title, facts)
