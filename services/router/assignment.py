@@ -169,25 +169,31 @@ class Assignment:
     ) -> _Round | None:
         """One transaction, again after a deadlock; None where another process holds the pool."""
         started = timesource.monotonic()
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempt = 1
+        while True:
             try:
                 async with connection.transaction():
                     done = await _transact(connection, tenant, pool, depth, at_once, refresh=refresh)
-                break
             except _RACES:
                 if attempt == _ATTEMPTS:
                     raise
                 self._metrics.retries.inc()
                 await timesource.pause(attempt * _RETRY_SECONDS)
+                attempt += 1
+            else:
+                break
         if done is not None:
-            self._relay.post(done.batch)
-            self._metrics.know_pool(pool)
-            for because, n in done.outcomes.items():
-                self._metrics.assignments.labels(pool, because).inc(n)
-            if done.unroutable:
-                self._metrics.assignments.labels(pool, UNROUTABLE).inc(done.unroutable)
-            self._metrics.run_seconds.observe(timesource.monotonic() - started)
+            self._tell(pool, done, timesource.monotonic() - started)
         return done
+
+    def _tell(self, pool: str, done: _Round, seconds: float) -> None:
+        self._relay.post(done.batch)
+        self._metrics.know_pool(pool)
+        for because, n in done.outcomes.items():
+            self._metrics.assignments.labels(pool, because).inc(n)
+        if done.unroutable:
+            self._metrics.assignments.labels(pool, UNROUTABLE).inc(done.unroutable)
+        self._metrics.run_seconds.observe(seconds)
 
     async def _channels_at_once(self, connection: Connection, tenant: str) -> Collection[Channel]:
         policy = await self._shelf.current(connection, tenant)
@@ -208,8 +214,9 @@ async def _transact(
         return None
     if not opening.has_waiting:
         return _Round(dirty=opening.dirty)
-    if opening.has_timers:
-        await pool_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS)
+    if opening.has_timers and await pool_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS):
+        # in a transaction of its own: it locks queue rows, and whoever waits for one may hold an agent we need
+        return _Round(dirty=opening.dirty, goes_on=True)
     heads, ends, onlookers = await _read_queue(
         connection, tenant, pool, opening, depth, is_at_once=bool(at_once), refresh=refresh
     )

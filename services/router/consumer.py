@@ -64,9 +64,7 @@ class Consumer:
                         done.append(message)
                     else:
                         refused.append((message, receipt.rejected))
-            for message, rejected in refused:
-                if await self._bury(message, rejected):
-                    done.append(message)
+            done += [message for message, reason in refused if await self._bury(message, reason)]
             await ack(done)
         except IntakeUnavailable:
             await _give_back(messages)
@@ -81,7 +79,9 @@ class Consumer:
             try:
                 return await self._intake.process(arrived)
             except IntakeUnavailable as error:
-                _log.warning("intake_held", f"{len(arrived)} events wait for the database", error=error.__cause__ or error)
+                _log.warning(
+                    "intake_held", f"{len(arrived)} events wait for the database", error=error.__cause__ or error
+                )
                 if await timesource.pause(_AGAIN_SECONDS, unless=stop):
                     raise
                 await _keep(messages)

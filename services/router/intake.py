@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 import asyncpg
 from msgspec import Struct
-from shared.jetstream.relay import Relay
-from shared.ledger.policies import PolicyShelf
 
 from services.router import recording
 from services.router.assignment import Assignment
@@ -19,6 +17,8 @@ from services.router.metrics import RouterMetrics
 from services.router.recording import Receipt, Recorded
 from shared import timesource
 from shared.contract.events import Rejected, TicketEvent
+from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 
 BATCH = 500

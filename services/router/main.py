@@ -8,8 +8,8 @@ from functools import partial
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
+from services.router.agents import Agents
 from services.router.api import agents as agents_api
-from services.router.api.agents import Agents
 from services.router.api.app import build_router_app
 from services.router.api.dependencies import Dependencies
 from services.router.assignment import Assignment

@@ -1,10 +1,13 @@
 """What the router tells Prometheus; names and labels are those of the interface, closed sets only."""
 
 from collections import Counter as Tally
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.router.recording import Recorded
+from services.router.saving import Touched
+from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency
 from shared.sla.clock import Change
 
@@ -24,9 +27,7 @@ class RouterMetrics:
         self.rejected = Counter(
             "sla_tickets_rejected_total", "Events that could not be used, by reason.", ["reason"], registry=registry
         )
-        self.duplicates = Counter(
-            "sla_events_duplicate_total", "Events that were known already.", registry=registry
-        )
+        self.duplicates = Counter("sla_events_duplicate_total", "Events that were known already.", registry=registry)
         self.classified = Counter(
             "sla_tickets_classified_total",
             "Tickets opened, once for each rule that hit (`none` where none did).",
@@ -46,7 +47,9 @@ class RouterMetrics:
             buckets=RESPONSE_BUCKETS,
             registry=registry,
         )
-        self.no_target = Counter("sla_tickets_without_target_total", "Tickets to which nothing was promised.", registry=registry)
+        self.no_target = Counter(
+            "sla_tickets_without_target_total", "Tickets to which nothing was promised.", registry=registry
+        )
         self.handling = Histogram(
             "sla_event_handling_seconds",
             "How long a batch of events took us, by stage.",
@@ -55,7 +58,9 @@ class RouterMetrics:
             registry=registry,
         )
         self.matching_put_off = Counter(
-            "sla_matching_put_off_total", "Matching runs left to the sweep because the database was away.", registry=registry
+            "sla_matching_put_off_total",
+            "Matching runs left to the sweep because the database was away.",
+            registry=registry,
         )
         self._sources: set[str] = set()
         for reason in ("unparseable", "invalid", "unknown_type", "future", "unstorable"):
@@ -72,29 +77,45 @@ class RouterMetrics:
                 self.rejected.labels(receipt.rejected.reason).inc()
             elif receipt.is_duplicate:
                 self.duplicates.inc()
-        received: Tally[tuple[str, str]] = Tally()
-        classified: Tally[tuple[str, str, str]] = Tally()
-        outcomes: Tally[tuple[str, str, str, str]] = Tally()
+        self._count_opened([item.standing.ticket for item in recorded.touched if _is_opened_now(item)])
+        outcomes: Tally[tuple[str, ...]] = Tally()
         for item in recorded.touched:
-            ticket = item.standing.ticket
-            channel, urgency = ticket.channel or Channel.OTHER, ticket.urgency or Urgency.NORMAL
-            if ticket.opened_at is not None and (item.before is None or item.before.opened_at is None):
-                received[self._source(ticket.source), channel] += 1
-                for rule in ticket.rules or ("none",):
-                    classified[channel, urgency, rule] += 1
-                if ticket.matched is None:
-                    self.no_target.inc()
+            channel, urgency = _labels(item.standing.ticket)
             for change, clock in item.standing.changes:
                 if change is Change.MET:
                     self.response.labels(clock.target, channel, urgency).observe(clock.open_used.total_seconds())
                 if change is Change.BREACHED or (change is Change.MET and clock.state is ClockState.MET):
                     outcomes[clock.target, channel, urgency, change] += 1
-        for counter, tally in ((self.received, received), (self.classified, classified), (self.outcomes, outcomes)):
-            for labels, n in tally.items():
-                counter.labels(*labels).inc(n)
+        _add(self.outcomes, outcomes)
+
+    def _count_opened(self, tickets: Sequence[Ticket]) -> None:
+        received: Tally[tuple[str, ...]] = Tally()
+        classified: Tally[tuple[str, ...]] = Tally()
+        for ticket in tickets:
+            channel, urgency = _labels(ticket)
+            received[self._source(ticket.source), channel] += 1
+            for rule in ticket.rules or ("none",):
+                classified[channel, urgency, rule] += 1
+            if ticket.matched is None:
+                self.no_target.inc()
+        _add(self.received, received)
+        _add(self.classified, classified)
 
     def _source(self, source: str) -> str:
         if source not in self._sources and len(self._sources) >= _SOURCES:
             return "other"
         self._sources.add(source)
         return source
+
+
+def _is_opened_now(item: Touched) -> bool:
+    return item.standing.ticket.opened_at is not None and (item.before is None or item.before.opened_at is None)
+
+
+def _labels(ticket: Ticket) -> tuple[str, str]:
+    return ticket.channel or Channel.OTHER, ticket.urgency or Urgency.NORMAL
+
+
+def _add(counter: Counter, tally: Mapping[tuple[str, ...], int]) -> None:
+    for labels, n in tally.items():
+        counter.labels(*labels).inc(n)

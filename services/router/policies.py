@@ -71,7 +71,9 @@ async def show_policy(connection: Connection, tenant: str, version: int | None =
     return await policy_store.load_policy(connection, tenant, version)
 
 
-async def policy_versions(connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100) -> list[Version]:
+async def policy_versions(
+    connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100
+) -> list[Version]:
     """The history of a tenant's policy, newest first."""
     return await policy_store.list_policy_versions(connection, tenant, before, limit)
 
@@ -101,7 +103,9 @@ async def show_roster(connection: Connection, tenant: str) -> StoredRoster | Non
     return await policy_store.newest_roster(connection, tenant)
 
 
-async def roster_versions(connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100) -> list[Version]:
+async def roster_versions(
+    connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100
+) -> list[Version]:
     """The history of a tenant's roster, newest first."""
     return await policy_store.list_roster_versions(connection, tenant, before, limit)
 
@@ -115,7 +119,9 @@ async def _checked_policy(connection: Connection, tenant: str, text: str, versio
             remedy = roster.whom_did_you_mean(person, reachable)
             errors.append(read.located.error(pointer, f"nobody on the roster has the key `{person[:60]}`", remedy))
         elif not reachable[person]:
-            errors.append(read.located.error(pointer, f"`{person[:60]}` can't be reached", "give them `contacts` in the roster"))
+            errors.append(
+                read.located.error(pointer, f"`{person[:60]}` can't be reached", "give them `contacts` in the roster")
+            )
     if errors:
         raise PolicyErrors(errors)
     return read

@@ -80,7 +80,13 @@ async def list_roster_versions(connection: Connection, tenant: str, before: int,
 async def insert_policy(connection: Connection, tenant: str, stored: StoredPolicy) -> None:
     """Keep a new version of the policy."""
     await connection.execute(
-        QUERIES["insert_policy"], tenant, stored.version, stored.source, stored.document, stored.applied_at, stored.applied_by
+        QUERIES["insert_policy"],
+        tenant,
+        stored.version,
+        stored.source,
+        stored.document,
+        stored.applied_at,
+        stored.applied_by,
     )
 
 

@@ -20,6 +20,9 @@ from shared import ids
 from shared.contract.tickets import Channel
 from shared.postgres.pool import Connection, Record
 
+_ASSIGNMENT = (
+    "id", "tenant", "ticket_id", "agent", "pool", "channel", "units", "interruptible", "assigned_at",
+)  # fmt: skip
 _STAMP_STEP = timedelta(microseconds=1)
 _decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
 _decode_skills = msgspec.json.Decoder(dict[str, int]).decode
@@ -79,8 +82,7 @@ class Verdict(Struct, frozen=True):
 
 async def open_run(connection: Connection, tenant: str, pool: str) -> Opening:
     """Try to take the pool's lock for this transaction, and look whether there is work."""
-    row = await connection.fetchrow(QUERIES["open_run"], tenant, pool, _lock_id(tenant, pool))
-    assert row is not None
+    [row] = await connection.fetch(QUERIES["open_run"], tenant, pool, _lock_id(tenant, pool))
     return msgspec.convert(row, Opening, from_attributes=True)
 
 
@@ -101,9 +103,9 @@ async def load_dirty(connection: Connection, tenant: str, pool: str) -> int:
     return dirty
 
 
-async def advance_bands(connection: Connection, tenant: str, pool: str, now: datetime, limit: int) -> None:
-    """Move on tickets that became late, or lost enough to be rescued; up to `limit` of each."""
-    await connection.execute(QUERIES["advance_bands"], tenant, pool, now, limit)
+async def advance_bands(connection: Connection, tenant: str, pool: str, now: datetime, limit: int) -> int:
+    """Move on tickets that became late, or lost enough to be rescued; up to `limit` of each. Returns how many moved."""
+    return len(await connection.fetch(QUERIES["advance_bands"], tenant, pool, now, limit))
 
 
 async def load_heads(
@@ -197,27 +199,57 @@ async def assign(
 
     Agents' `last_assigned_at` keeps the order within the run, so that the next run goes on with whose turn it is.
     """
-    first = max([now, *(agent.last_assigned_at for agent in agents if agent.last_assigned_at is not None)])
     tickets = [choice.ticket for choice in chosen]
     rows = await connection.fetch(
-        QUERIES["assign"],
+        QUERIES["take"],
         tenant,
         pool,
-        [ids.uuid7(now) for _ in chosen],
         [ticket.ticket_id for ticket in tickets],
         [choice.agent for choice in chosen],
         [ticket.signature for ticket in tickets],
         [ticket.units for ticket in tickets],
         [ticket.interruptible for ticket in tickets],
-        [first + n * _STAMP_STEP for n in range(1, len(chosen) + 1)],
-        now,
     )
-    names = {row["ticket_id"]: row for row in rows}
-    return [
-        Given(choice, names[choice.ticket.ticket_id]["source"], names[choice.ticket.ticket_id]["external_id"])
-        for choice in chosen
-        if choice.ticket.ticket_id in names
-    ]
+    names = {ticket_id: (source, external_id) for ticket_id, source, external_id in rows}
+    given = [Given(choice, *names[choice.ticket.ticket_id]) for choice in chosen if choice.ticket.ticket_id in names]
+    if given:
+        await _insert(connection, tenant, pool, [one.choice for one in given], now)
+        first = max([now, *(agent.last_assigned_at for agent in agents if agent.last_assigned_at is not None)])
+        await _add_loads(connection, tenant, [one.choice for one in given], first)
+    return given
+
+
+async def _insert(connection: Connection, tenant: str, pool: str, given: Sequence[Choice], now: datetime) -> None:
+    await connection.copy_records_to_table(
+        "assignment",
+        records=[
+            (
+                ids.uuid7(now), tenant, choice.ticket.ticket_id, choice.agent, pool, choice.ticket.channel,
+                choice.ticket.units, choice.ticket.interruptible, now,
+            )
+            for choice in given
+        ],
+        columns=_ASSIGNMENT,
+    )  # fmt: skip
+
+
+async def _add_loads(connection: Connection, tenant: str, given: Sequence[Choice], first: datetime) -> None:
+    loads: dict[str, list[int]] = {}
+    stamps: dict[str, datetime] = {}
+    for turn, choice in enumerate(given, start=1):
+        load = loads.setdefault(choice.agent, [0, 0, 0])
+        load[1 if choice.ticket.interruptible else 0] += choice.ticket.units
+        load[2] += choice.ticket.channel is Channel.PHONE
+        stamps[choice.agent] = first + turn * _STAMP_STEP
+    await connection.execute(
+        QUERIES["add_loads"],
+        tenant,
+        list(loads),
+        [load[0] for load in loads.values()],
+        [load[1] for load in loads.values()],
+        [load[2] for load in loads.values()],
+        [stamps[agent] for agent in loads],
+    )
 
 
 async def save_reasons(connection: Connection, judged: Sequence[tuple[Waiting, Reason]]) -> list[Unroutable]:

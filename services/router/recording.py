@@ -10,7 +10,6 @@ from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
-from shared.ledger.policies import PolicyShelf
 
 from services.router import saving
 from services.router.domain.classify import classify
@@ -21,6 +20,7 @@ from shared.contract.events import Rejected, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
+from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Policy
 from shared.postgres import time as database_time
 from shared.postgres.pool import Connection

@@ -53,7 +53,9 @@ async def save(connection: Connection, touched: Sequence[Touched], now: datetime
 
 async def _save_tickets(connection: Connection, touched: Sequence[Touched], now: datetime) -> None:
     new = [item.standing.ticket for item in touched if item.before is None]
-    changed = [item.standing.ticket for item in touched if item.before is not None and item.before != item.standing.ticket]
+    changed = [
+        item.standing.ticket for item in touched if item.before is not None and item.before != item.standing.ticket
+    ]
     if new:
         await ticket_rows.insert(connection, new)
     if changed:
@@ -86,7 +88,9 @@ async def _save_clocks(connection: Connection, touched: Sequence[Touched], outbo
     await clock_rows.insert(connection, written)
     if moot:
         by_id = {item.standing.ticket.id: item.standing.ticket for item in touched}
-        for ended in await clock_rows.resolve_escalations(connection, moot, [_resolution(row.clock) for row in moot], now):
+        for ended in await clock_rows.resolve_escalations(
+            connection, moot, [_resolution(row.clock) for row in moot], now
+        ):
             ticket = by_id[ended.ticket_id]
             outbox.add(ticket.tenant, "escalation.resolved", ticket.external_id, ended)
 
@@ -205,9 +209,7 @@ async def _move_old(
     return pools | {(entry.tenant, entry.pool) for entry in entries}
 
 
-async def _release(
-    connection: Connection, leaving: Sequence[Touched], outbox: Outbox, now: datetime
-) -> list[Touched]:
+async def _release(connection: Connection, leaving: Sequence[Touched], outbox: Outbox, now: datetime) -> list[Touched]:
     """End assignments of tickets that are over or were taken back; returns those that somebody had."""
     groups: dict[tuple[str, str], dict[UUID, Touched]] = {}
     for item in leaving:

@@ -163,7 +163,9 @@ def decode_binary(tenant: str, headers: Mapping[str, str], body: bytes) -> Ticke
     try:
         envelope = msgspec.convert({**attributes, "data": msgspec.Raw(body or b"{}")}, Envelope)
     except msgspec.ValidationError as error:
-        raise Rejected("invalid", f"not a CloudEvent: {error}; binary mode takes ce-id, ce-source and ce-type headers") from None
+        raise Rejected(
+            "invalid", f"not a CloudEvent: {error}; binary mode takes ce-id, ce-source and ce-type headers"
+        ) from None
     return from_envelope(tenant, envelope)
 
 

@@ -27,7 +27,8 @@ def dead(tenant: str) -> str:
 
 def tenant_of(subject: str) -> str | None:
     """The tenant of `tickets.<tenant>.<kind>`, or None where the subject has another shape."""
-    parts = subject.split(".", 2)
-    if len(parts) != 3 or parts[0] != "tickets" or not TENANT.fullmatch(parts[1]):
-        return None
-    return parts[1]
+    match subject.split(".", 2):
+        case ["tickets", tenant, _] if TENANT.fullmatch(tenant):
+            return tenant
+        case _:
+            return None

@@ -37,8 +37,12 @@ class _Rules:
         self._patterns: list[Condition] = []
         self.aliases = policy.aliases
         self.themes = tuple((rule.name, rule.when, self._numbered(rule.when)) for rule in policy.themes)
-        self.urgency = tuple((rule.name, rule.urgency.rank, rule.when, self._numbered(rule.when)) for rule in policy.urgency)
-        self.skills = tuple((rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule)) for rule in policy.skills)
+        self.urgency = tuple(
+            (rule.name, rule.urgency.rank, rule.when, self._numbered(rule.when)) for rule in policy.urgency
+        )
+        self.skills = tuple(
+            (rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule)) for rule in policy.skills
+        )
         self._search = TextSearch(self._patterns)
 
     def _numbered(self, when: Condition | None) -> int | None:
@@ -96,7 +100,9 @@ def classify(policy: Policy, facts: Facts) -> Classification:
     )
 
 
-def _skills_for(rules: _Rules, fields: Fields, found: frozenset[int]) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+def _skills_for(
+    rules: _Rules, fields: Fields, found: frozenset[int]
+) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
     needs: dict[str, int] = {}
     prefers: dict[str, None] = {}
     for when, number, needed, preferred in rules.skills:
@@ -131,7 +137,9 @@ def _skill(template: str) -> _Skill:
     before = parts[0].casefold()
     if len(parts) == 1:
         return before
-    places = [(condition.reader(place.strip()), rest.casefold()) for place, rest in zip(parts[1::2], parts[2::2], strict=True)]
+    places = [
+        (condition.reader(place.strip()), rest.casefold()) for place, rest in zip(parts[1::2], parts[2::2], strict=True)
+    ]
 
     def filled(fields: Fields) -> str | None:
         name = before

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _SECTIONS = ("calendars", "channels", "urgency", "themes", "skills", "targets", "escalations", "on_call", "follow_up")
+_SINGLE = frozenset({"follow_up"})
+"""Sections that are one thing, not several with names."""
 _LONGEST = 60
 
 
@@ -12,10 +14,10 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     return tuple(line for section in _SECTIONS for line in _section(section, before.get(section), after.get(section)))
 
 
-def _section(section: str, before: Any, after: Any) -> Iterator[str]:  # noqa: ANN401 - parts of a file
+def _section(section: str, before: Any, after: Any) -> Iterator[str]:
     if before == after:
         return
-    if not isinstance(before or [], list) and not isinstance(after or [], list) and section == "follow_up":
+    if section in _SINGLE:
         yield from _fields(section, before or {}, after or {})
         return
     old, new = _entries(before), _entries(after)
@@ -34,7 +36,7 @@ def _section(section: str, before: Any, after: Any) -> Iterator[str]:  # noqa: A
             yield f"{section}: in another order"
 
 
-def _entries(value: Any) -> dict[str, Any]:  # noqa: ANN401
+def _entries(value: Any) -> dict[str, Any]:
     """A section's entries by name; those of a list without names (or with one used twice) by what they say."""
     if not isinstance(value, list):
         return dict(value or {})
@@ -48,7 +50,7 @@ def _entries(value: Any) -> dict[str, Any]:  # noqa: ANN401
     return entries
 
 
-def _fields(subject: str, before: Any, after: Any) -> Iterator[str]:  # noqa: ANN401
+def _fields(subject: str, before: Any, after: Any) -> Iterator[str]:
     if not isinstance(before, dict) or not isinstance(after, dict):
         yield f"{subject} {_short(before)} -> {_short(after)}"
         return
@@ -57,7 +59,7 @@ def _fields(subject: str, before: Any, after: Any) -> Iterator[str]:  # noqa: AN
             yield f"{subject} {key} {_short(before.get(key))} -> {_short(after.get(key))}"
 
 
-def _short(value: Any) -> str:  # noqa: ANN401
+def _short(value: Any) -> str:
     match value:
         case None:
             return "none"

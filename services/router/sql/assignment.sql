@@ -41,7 +41,8 @@ SET band = CASE WHEN q.rescue_at < $3 THEN 0 ELSE 2 END,
     order_rank = CASE WHEN q.rescue_at < $3 THEN 0 ELSE q.urgency_rank END,
     order_at = q.due_at
 FROM (SELECT ticket_id FROM late UNION ALL SELECT ticket_id FROM lost) due
-WHERE q.ticket_id = due.ticket_id;
+WHERE q.ticket_id = due.ticket_id
+RETURNING 1;
 
 -- name: load_heads
 -- The first tickets of each signature: up to `$3` of real-time work, `$4` of interruptible work, and about `$5` in all.
@@ -94,38 +95,32 @@ SELECT a.key, a.skills, a.channels, a.capacity, held.key IS NOT NULL AS is_held,
 FROM agent a LEFT JOIN held ON held.key = a.key
 WHERE a.tenant = $1 AND a.active AND a.channels <> '{}';
 
--- name: assign
--- Give waiting tickets to agents: out of the queue, into assignments, onto the loads; returns the tickets it was done for.
--- A ticket that somebody else is changing, or that isn't what it was when it was read, is passed over.
+-- name: take
+-- Take chosen tickets out of the queue; returns those that are to be given. A ticket that somebody else is changing, or
+-- that isn't what it was when it was read, is passed over; one that has an owner already is only taken out.
 WITH chosen AS (
-    SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::integer[], $8::boolean[], $9::timestamptz[])
-         AS c (id, ticket_id, agent, signature, units, interruptible, stamp)
+    SELECT * FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::integer[], $7::boolean[])
+         AS c (ticket_id, agent, signature, units, interruptible)
 ), free AS (
-    SELECT q.ticket_id FROM queued q JOIN chosen c ON c.ticket_id = q.ticket_id
+    SELECT q.ticket_id,
+           EXISTS (SELECT FROM assignment a WHERE a.ticket_id = q.ticket_id AND a.ended_at IS NULL) AS has_owner
+    FROM queued q JOIN chosen c ON c.ticket_id = q.ticket_id
     WHERE q.signature = c.signature AND q.units = c.units AND q.interruptible = c.interruptible
       AND q.tenant = $1 AND q.pool = $2 AND NOT c.agent = ANY (q.excluded)
     FOR UPDATE OF q SKIP LOCKED
 ), taken AS (
-    DELETE FROM queued q USING free WHERE q.ticket_id = free.ticket_id RETURNING q.ticket_id, q.channel
-), made AS (
-    INSERT INTO assignment (id, tenant, ticket_id, agent, pool, channel, units, interruptible, assigned_at)
-    SELECT c.id, $1, c.ticket_id, c.agent, $2, t.channel, c.units, c.interruptible, $10
-    FROM chosen c JOIN taken t ON t.ticket_id = c.ticket_id
-    ON CONFLICT (ticket_id) WHERE ended_at IS NULL DO NOTHING
-    RETURNING ticket_id, agent, channel, units, interruptible
-), load AS (
-    SELECT m.agent, coalesce(sum(m.units) FILTER (WHERE NOT m.interruptible), 0) AS primary_units,
-           coalesce(sum(m.units) FILTER (WHERE m.interruptible), 0) AS interruptible_units,
-           count(*) FILTER (WHERE m.channel = 'phone') AS calls, max(c.stamp) AS stamp
-    FROM made m JOIN chosen c ON c.ticket_id = m.ticket_id GROUP BY m.agent
-), loaded AS (
-    UPDATE agent a
-    SET primary_used = a.primary_used + l.primary_units,
-        interruptible_used = a.interruptible_used + l.interruptible_units,
-        calls = a.calls + l.calls, last_assigned_at = l.stamp
-    FROM load l WHERE a.tenant = $1 AND a.key = l.agent
+    DELETE FROM queued q USING free WHERE q.ticket_id = free.ticket_id
 )
-SELECT m.ticket_id, t.source, t.external_id FROM made m JOIN ticket t ON t.id = m.ticket_id;
+SELECT t.id, t.source, t.external_id FROM free JOIN ticket t ON t.id = free.ticket_id WHERE NOT free.has_owner;
+
+-- name: add_loads
+-- Add what agents were given to their loads; `last_assigned_at` keeps whose turn it was last.
+UPDATE agent a
+SET primary_used = a.primary_used + n.primary_units, interruptible_used = a.interruptible_used + n.interruptible_units,
+    calls = a.calls + n.calls, last_assigned_at = n.stamp
+FROM unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $6::timestamptz[])
+     AS n (key, primary_units, interruptible_units, calls, stamp)
+WHERE a.tenant = $1 AND a.key = n.key;
 
 -- name: save_reasons
 -- Why tickets still wait, where that changed; returns those that nobody on the roster can take.
