@@ -1,0 +1,165 @@
+"""Steps, their instants and what is skipped."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from services.escalation.domain.ladder import (
+    LAST_RESORT,
+    MIN_ACK_WINDOW,
+    Climb,
+    Kind,
+    Position,
+    Reason,
+    SkipReason,
+    Standing,
+    climb,
+    planned_at,
+    recipients_of,
+)
+from shared.policy.document import Ladder, Step
+
+ANCHOR = datetime(2026, 6, 1, 9, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class Somebody(Struct, frozen=True):
+    """A reached recipient."""
+
+    who: str
+
+
+def everybody(recipients: Sequence[str]) -> tuple[Somebody, ...]:
+    """Every recipient can be paged."""
+    return tuple(Somebody(name) for name in dict.fromkeys(recipients))
+
+
+def nobody(recipients: Sequence[str]) -> tuple[Somebody, ...]:
+    """Nobody but the console can be paged."""
+    return tuple(Somebody(name) for name in recipients if name == LAST_RESORT)
+
+
+def ladder(*minutes: float, repeat: int = 1, otherwise: tuple[str, ...] = ("head",)) -> Ladder:
+    """Steps after so many minutes each, paging s0, s1, ..."""
+    steps = tuple(Step(after=after * MINUTE, page=(f"s{number}",)) for number, after in enumerate(minutes))
+    return Ladder(name="l", steps=steps, repeat=repeat, otherwise=otherwise)
+
+
+def take(
+    one: Ladder, at: float, position: Position = Position(0, 0), reach=everybody, before: frozenset[str] = frozenset()
+) -> Climb[Somebody]:
+    """Take the step that is due so many minutes after the anchor."""
+    standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=position)
+    return climb(one, standing, ANCHOR + at * MINUTE, reach, before)
+
+
+def whom(done: Climb[Somebody]) -> list[str]:
+    """Who is paged."""
+    return [one.who for one in done.reached]
+
+
+def test_r2_each_step_is_planned_from_the_anchor():
+    """0, 10 and 25 minutes after it; the second loop after one more wait as long as the last."""
+    one = ladder(0, 10, 15, repeat=2)
+    planned = [planned_at(one, ANCHOR, Position(loop, step)) for loop in range(2) for step in range(3)]
+    assert [ANCHOR + minutes * MINUTE for minutes in (0, 10, 25, 40, 50, 65)] == planned
+    assert ANCHOR + 80 * MINUTE == planned_at(one, ANCHOR, Position(2, 0))
+
+
+def test_the_first_step_pages_and_the_next_is_due_as_planned():
+    """A stall of four minutes does not move it (R2)."""
+    done = take(ladder(0, 10), 4)
+    assert (["s0"], Position(0, 1), ANCHOR + 10 * MINUTE) == (whom(done), done.next, done.next_step_at)
+
+
+def test_r4_steps_that_were_missed_are_late_and_the_current_one_pages():
+    """Three hours late in a ladder of a day."""
+    done = take(ladder(0, 60, 60, 600), 180)
+    assert ["s2"] == whom(done)
+    assert [SkipReason.LATE] * 2 == [skip.reason for skip in done.skipped]
+
+
+def test_r4_after_the_whole_ladder_was_missed_its_last_step_pages_before_the_end():
+    """Somebody is paged who can do something; the end follows after an answer window."""
+    done = take(ladder(0, 10, repeat=2), 1_000)
+    assert (["s1"], Position(1, 1), False) == (whom(done), done.taken, done.is_exhausted)
+    assert ANCHOR + 1_000 * MINUTE + MIN_ACK_WINDOW == done.next_step_at
+
+
+def test_r6_steps_without_time_between_them_go_together():
+    """Neither is late for the other's sake."""
+    done = take(ladder(0, 0, 10), 1)
+    assert (["s0", "s1"], Position(0, 2)) == (whom(done), done.next)
+
+
+def test_r7_past_the_last_loop_it_is_exhausted_and_the_catch_all_paged():
+    """No step follows."""
+    done = take(ladder(0), 5, Position(1, 0))
+    assert (["head"], True, None) == (whom(done), done.is_exhausted, done.next_step_at)
+
+
+def test_r7_without_a_catch_all_the_console_is_paged():
+    """Never silence."""
+    assert [LAST_RESORT] == whom(take(ladder(0, otherwise=()), 5, Position(1, 0)))
+
+
+def test_r22_gaps_are_skipped_at_once_through_all_loops_to_the_console():
+    """Nobody anywhere: the console, now."""
+    done = take(ladder(0, 10, repeat=2), 0, reach=nobody)
+    assert ([LAST_RESORT], True) == (whom(done), done.is_exhausted)
+    assert [SkipReason.GAP] * 4 == [skip.reason for skip in done.skipped]
+
+
+def test_r22_the_same_people_are_not_paged_twice_in_a_row():
+    """The step after theirs is taken instead."""
+    done = take(ladder(0, 10, 10), 10, Position(0, 1), before=frozenset({"s1"}))
+    assert (["s2"], SkipReason.SAME_PEOPLE) == (whom(done), done.skipped[0].reason)
+
+
+def test_r22_a_new_loop_pages_the_same_people_again():
+    """That is what a loop is for."""
+    done = take(ladder(0, repeat=2), 5, Position(1, 0), before=frozenset())
+    assert (["s0"], 1) == (whom(done), done.taken.loop)
+
+
+def test_a_warning_pages_its_own_recipients_and_nothing_follows():
+    """`on_warning`, else the first step, else the console."""
+    standing = Standing(reason=Reason.WARNED, anchor_at=ANCHOR, position=Position(0, 1))
+    one = ladder(0, 10)
+    assert ["owner"] == whom(climb(one, standing, ANCHOR, everybody, frozenset()))
+    unowned = climb(one, standing, ANCHOR, lambda names: everybody([n for n in names if n != "owner"]), frozenset())
+    assert (["s0"], Kind.WARNING, None) == (whom(unowned), unowned.kind, unowned.next_step_at)
+    assert [LAST_RESORT] == whom(climb(one, standing, ANCHOR, nobody, frozenset()))
+
+
+def test_recipients_of_a_step_and_of_the_end():
+    """As a page names who is next."""
+    one = ladder(0, 0, 10)
+    assert ("s0", "s1") == recipients_of(one, Position(0, 0))
+    assert ("head",) == recipients_of(one, Position(1, 0))
+    assert (LAST_RESORT,) == recipients_of(ladder(0, otherwise=()), Position(1, 0))
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=0, max_size=5),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 200), max_size=30),
+)
+def test_every_escalation_ends_and_somebody_hears_of_every_step(minutes, repeat, lateness):
+    """However late each step is taken: positions only grow, each climb pages somebody, the end comes."""
+    one = ladder(*minutes, repeat=repeat)
+    position, at, late = Position(0, 0), ANCHOR, iter(lateness)
+    for _ in range(repeat * max(len(minutes), 1) + 1):
+        standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=position)
+        now = at + next(late, 0) * MINUTE
+        done = climb(one, standing, now, everybody, frozenset())
+        assert done.reached
+        if done.is_exhausted:
+            return
+        assert done.next > position
+        assert done.next_step_at > now
+        position, at = done.next, done.next_step_at
+    raise AssertionError("it does not end")

@@ -1,0 +1,74 @@
+"""The text of a page."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from services.escalation.domain.ladder import Kind
+from services.escalation.domain.notice import Facts, headline, text
+from services.escalation.domain.recipient import Evidence
+
+DUE = datetime(2026, 6, 1, 9, tzinfo=UTC)
+FACTS = Facts(
+    source="zendesk",
+    ticket="881",
+    channel="email",
+    urgency="high",
+    target="first_response",
+    due_at=DUE,
+    reason="breached",
+    at=DUE + timedelta(minutes=4),
+    recipient="owner",
+)
+EVIDENCE = Evidence(policy_version=1, generation=1)
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        (timedelta(seconds=5), "5 s ago"),
+        (timedelta(minutes=59), "59 min ago"),
+        (timedelta(hours=3, minutes=5), "3 h 5 min ago"),
+        (timedelta(days=2, hours=1), "2 d 1 h ago"),
+        (timedelta(minutes=-15), "in 15 min"),
+    ],
+)
+def test_how_late_is_said_as_people_say_it(late, said):
+    """The first line tells what broke and how late it is."""
+    assert said in headline(replace(FACTS, at=DUE + late))
+
+
+def test_a_promise_without_a_due_time_is_named_by_the_reason():
+    """A clock that was paused meanwhile has none."""
+    assert headline(replace(FACTS, due_at=None)).startswith("BREACHED: first response of ticket 881")
+
+
+def test_a_warning_says_that_it_is_one():
+    """Nothing follows but the breach."""
+    assert "this is a warning" in text(FACTS, EVIDENCE, Kind.WARNING, "link")
+
+
+def test_the_last_page_says_that_nobody_follows():
+    """Whoever reads it is the last."""
+    assert "nobody else is paged" in text(FACTS, EVIDENCE, Kind.PAGE, "link")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "why"),
+    [
+        ("owner", "you own the ticket"),
+        ("lead", "you lead its owner"),
+        ("person/ana", "the policy names you"),
+        ("on-call/support", "you are on call for support"),
+        ("channel/console", "pages go that nobody else gets"),
+    ],
+)
+def test_everybody_learns_why_they_are_paged(recipient, why):
+    """Rotation, name, ownership or last resort."""
+    assert why in text(replace(FACTS, recipient=recipient), EVIDENCE, Kind.PAGE, "link")
+
+
+def test_a_fallback_names_what_did_not_get_through():
+    """So that the contact can be mended."""
+    assert "(webhook did not get through)" in text(replace(FACTS, fallback_of="webhook"), EVIDENCE, Kind.PAGE, "link")
