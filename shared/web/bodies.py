@@ -95,7 +95,10 @@ def decode(raw: bytes, expected: type[T], at: str = "#") -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explained(raw, expected, error, at) from None
     if b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > DEEPEST:
-        generic = _any_json.decode(raw)
+        try:
+            generic = _any_json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # in a field that is ignored
+            raise _explained(raw, expected, error, at) from None
         _refuse_too_deep(generic)
         if nul := fields.nul_characters(generic, at):
             raise invalid(nul)

@@ -102,6 +102,7 @@ def test_depth_counts_levels_up_to_a_bound(value: object, expected: int) -> None
         (b'{"sender": {"name": "a"}, "anything": {"x": ' + b"9" * 5000 + b"}}", "invalid", 422),
         (b'{"sender": {"name": "a"}, "anything": {"x": ' + b"[" * 100 + b"]" * 100 + b"}}", "invalid", 422),
         (b"[" * 100_000, "invalid", 422),
+        (b'{"sender": {"name": "a"}, "ignored": "\\u0000\xed\xa0\x80"}', "malformed-body", 400),
         (b'{"sender": {"name": "a"}, "notes": {"x": 123456789012345678901234567890.5}}', "invalid", 422),
     ],
 )
