@@ -170,6 +170,7 @@ class Assignment:
         """One transaction, again after a deadlock; None where another process holds the pool."""
         started = timesource.monotonic()
         attempt = 1
+        done: _Round | None = None
         while True:
             try:
                 async with connection.transaction():

@@ -88,8 +88,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (list_agents, get_agent, set_presence)
 
 
 def _agents(call: Call) -> Agents:
-    found = call.app.state[STATE]
-    assert isinstance(found, Agents)
+    found: Agents = call.app.state[STATE]
     return found
 
 

@@ -196,10 +196,7 @@ class _Line:
         heappush(self._heap, self._rank(desk))
 
     def _by_fitness(self, desk: _Desk) -> int:
-        if self.is_call:
-            packing = desk.interruptible
-        else:
-            packing = 0 if desk.primary else 1
+        packing = desk.interruptible if self.is_call else 0 if desk.primary else 1
         misses = 1 if self.prefers and not desk.profile.likes(self.prefers) else 0
         return ((desk.flex << 16 | packing) << 1 | misses) << _IDLE_BITS | desk.idle
 
