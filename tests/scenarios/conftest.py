@@ -1,0 +1,249 @@
+"""A whole desk in one process, on a real database and a real NATS: tickets go in, time passes, pages come out.
+
+Time stands still until `advance` moves it; on the way it stops at every instant at which something is due, as it would
+for services that live through it.
+"""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from prometheus_client import CollectorRegistry
+
+from services.escalation.answering import Answer, Answering
+from services.escalation.channels.console import Console
+from services.escalation.delivery import Delivery
+from services.escalation.firing import Firing
+from services.escalation.metrics import EscalationMetrics
+from services.escalation.stepping import Stepping
+from services.escalation.tidying import Tidying
+from services.escalation.tokens import Tokens
+from services.router import policies
+from services.router.assignment import Assignment
+from services.router.assignment_metrics import AssignmentMetrics
+from services.router.intake import Intake
+from services.router.metrics import RouterMetrics
+from services.router.recording import Receipt
+from shared.contract.events import Opened, Replied, StatusChanged, TicketEvent
+from shared.contract.tickets import Author, Status
+from shared.jetstream.publish import open_publisher
+from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
+from shared.postgres import time as database_time
+from shared.postgres.pool import Pool
+
+TENANT = "acme"
+MOMENT = timedelta(microseconds=1)
+
+POLICY = """
+calendars:
+  office: {timezone: Europe/Berlin, hours: {mon-fri: "09:00-17:00"}}
+  always: {hours: always}
+channels:
+  email: {units: 6, interruptible: true}
+urgency:
+  - {name: outage, urgency: urgent, when: {text: ["is down"]}}
+skills:
+  - {need: [billing], when: {text: [invoice]}}
+targets:
+  - name: urgent
+    when: {urgency: urgent}
+    calendar: always
+    first_response: 30m
+    resolution: 4h
+    warn: [50%]
+    escalate: wake the lead
+  - {name: everything else, calendar: office, first_response: 4h, next_response: 2h, resolution: 2bd, warn: [75%], escalate: tell the team}
+escalations:
+  wake the lead:
+    steps: [{after: 0m, page: [on-call/support]}, {after: 10m, page: [person/chi]}]
+    repeat: 2
+    otherwise: [person/head]
+  tell the team:
+    steps: [{after: 0m, page: [owner]}]
+    otherwise: [person/head]
+on_call:
+  support: {timezone: Europe/Berlin, rotation: weekly, handoff: "mon 09:00", people: [ana]}
+"""
+
+ROSTER = """
+people:
+  ana: {name: Ana, skills: {billing: 4}, channels: [email, live_chat], capacity: 12}
+  ben: {name: Ben, channels: [email, live_chat], capacity: 12}
+  chi: {name: Chi}
+  head: {name: Head}
+"""
+
+
+class Desk:
+    """What a scenario talks to."""
+
+    def __init__(self, pool: Pool, relay: Relay) -> None:
+        self.pool = pool
+        self.registry = CollectorRegistry()
+        self._relay = relay
+        shelf = PolicyShelf()
+        links = Tokens(b"scenarios", "http://desk.test")
+        self.screen = io.StringIO()
+        console = Console(self.screen)
+        metrics = EscalationMetrics(self.registry, (console.name,))
+        router_registry = CollectorRegistry()
+        self._assignment = Assignment(pool, shelf, AssignmentMetrics(router_registry), relay)
+        self._intake = Intake(pool, shelf, self._assignment, relay, RouterMetrics(router_registry))
+        self._firing = Firing(pool, relay, metrics)
+        self._stepping = Stepping(pool, shelf, relay, metrics, links, frozenset({console.name}))
+        self._delivery = Delivery(pool, relay, metrics, links, {console.name: console})
+        self._tidying = Tidying(pool, self._delivery, metrics)
+        self._answering = Answering(pool, relay, metrics)
+        self._links = links
+        self._serial = 0
+
+    async def set_up(self, at: datetime) -> None:
+        """The policy and the roster of this file, at this instant."""
+        async with self.pool.acquire() as connection:
+            await database_time.warp(connection, to=at, rate=0)
+            async with connection.transaction():
+                await policies.apply_roster(connection, TENANT, ROSTER, "scenario", at)
+                await policies.apply_policy(connection, TENANT, POLICY, "scenario", at)
+
+    async def opens(self, ticket: str, *, channel: str = "email", subject: str = "", **fields: Any) -> Receipt:
+        """A customer writes."""
+        return await self._send(ticket, Opened(channel=channel, subject=subject, **fields))
+
+    async def replies(self, ticket: str, by: Author = Author.AGENT, *, public: bool = True) -> Receipt:
+        """Somebody answers."""
+        return await self._send(ticket, Replied(by=by, public=public))
+
+    async def becomes(self, ticket: str, status: Status, *, at: datetime | None = None) -> Receipt:
+        """The helpdesk moves the ticket."""
+        return await self._send(ticket, StatusChanged(status=status), at=at)
+
+    async def comes(self, agent: str, status: str = "online") -> None:
+        """An agent is there, or not any more."""
+        await self.pool.execute("UPDATE agent SET status = $3 WHERE tenant = $1 AND key = $2", TENANT, agent, status)
+        await self._assignment.sweep()
+
+    async def advance(self, **span: float) -> datetime:
+        """Let time pass, stopping wherever something is due."""
+        end = await self.now() + timedelta(**span)
+        await self._settle()
+        while (due := await self._next_due()) is not None and due < end:
+            await self._move_to(max(due + MOMENT, await self.now()))
+            await self._settle()
+        await self._move_to(end)
+        await self._settle()
+        return end
+
+    async def now(self) -> datetime:
+        """The time that decides."""
+        async with self.pool.acquire() as connection:
+            return await database_time.now(connection)
+
+    async def clock(self, ticket: str, target: str, cycle: int = 1) -> dict[str, Any]:
+        """One clock of a ticket, running or finished."""
+        for table in ("clock", "clock_finished"):
+            row = await self.pool.fetchrow(
+                f"SELECT c.* FROM {table} c JOIN ticket t ON t.id = c.ticket_id"  # noqa: S608 - two fixed names
+                " WHERE t.external_id = $1 AND c.target = $2 AND c.cycle = $3",
+                ticket,
+                target,
+                cycle,
+            )
+            if row is not None:
+                return dict(row)
+        raise LookupError(f"{ticket} has no {target} clock of cycle {cycle}")
+
+    async def owner(self, ticket: str) -> str | None:
+        """Who has the ticket."""
+        owner: str | None = await self.pool.fetchval(
+            "SELECT a.agent FROM assignment a JOIN ticket t ON t.id = a.ticket_id"
+            " WHERE t.external_id = $1 AND a.ended_at IS NULL",
+            ticket,
+        )
+        return owner
+
+    async def waits_because(self, ticket: str) -> str | None:
+        """Why nobody has the ticket."""
+        reason: str | None = await self.pool.fetchval(
+            "SELECT q.reason FROM queued q JOIN ticket t ON t.id = q.ticket_id WHERE t.external_id = $1", ticket
+        )
+        return reason
+
+    async def paged(self) -> list[tuple[str, str]]:
+        """Who was paged, in order, and for what kind of news."""
+        rows = await self.pool.fetch(
+            "SELECT person, recipient, kind FROM page WHERE accepted_at IS NOT NULL ORDER BY due_at, committed_at, id"
+        )
+        return [(row["person"] or row["recipient"], row["kind"]) for row in rows]
+
+    async def acknowledges(self, person: str) -> Answer | None:
+        """Somebody follows the link of the newest page they got."""
+        page = await self.pool.fetchval(
+            "SELECT id FROM page WHERE person = $1 AND kind <> 'resolve' ORDER BY committed_at DESC LIMIT 1", person
+        )
+        return await self._answering.by_token(self._links.token(page))
+
+    async def escalation(self) -> str | None:
+        """The state of the newest escalation."""
+        state: str | None = await self.pool.fetchval("SELECT state FROM escalation ORDER BY opened_at DESC LIMIT 1")
+        return state
+
+    async def said(self) -> list[str]:
+        """The kinds of all our events, in the order in which they were said."""
+        rows = await self.pool.fetch("SELECT payloads FROM outbox ORDER BY id")
+        return [
+            msgspec.json.decode(payload)["type"].removeprefix("sla.") for row in rows for payload in row["payloads"]
+        ]
+
+    async def _send(self, ticket: str, data: Any, *, at: datetime | None = None) -> Receipt:
+        self._serial += 1
+        event = TicketEvent(
+            tenant=TENANT,
+            id=f"event-{self._serial}",
+            source="helpdesk",
+            ticket=ticket,
+            occurred_at=at or await self.now(),
+            data=data,
+        )
+        (receipt,) = await self._intake.process([event])
+        return receipt
+
+    async def _settle(self) -> None:
+        """Let every loop do what there is to do."""
+        await self._assignment.sweep()
+        while (
+            await self._firing.run_once()
+            + await self._stepping.run_once()
+            + await self._delivery.run_once()
+            + await self._tidying.run_once()
+        ):
+            pass
+
+    async def _next_due(self) -> datetime | None:
+        due: datetime | None = await self.pool.fetchval(
+            """
+            SELECT least((SELECT min(next_fire_at) FROM clock), (SELECT min(next_step_at) FROM escalation),
+                         (SELECT min(next_attempt_at) FROM page))
+            """
+        )
+        return due
+
+    async def _move_to(self, instant: datetime) -> None:
+        async with self.pool.acquire() as connection:
+            await database_time.warp(connection, to=instant)
+
+
+MONDAY_TEN = datetime(2026, 6, 1, 8, tzinfo=UTC)
+"""10:00 in Berlin, a Monday."""
+
+
+@pytest.fixture
+async def desk(pool: Pool, nats_client: Client, jetstream: JetStreamContext) -> Desk:
+    """A desk on Monday, 1 June 2026, 10:00 in Berlin; its agents are not there yet."""
+    desk = Desk(pool, Relay(await open_publisher(nats_client), pool))
+    await desk.set_up(MONDAY_TEN)
+    return desk
