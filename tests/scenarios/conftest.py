@@ -147,7 +147,7 @@ class Desk:
         """One clock of a ticket, running or finished."""
         for table in ("clock", "clock_finished"):
             row = await self.pool.fetchrow(
-                f"SELECT c.* FROM {table} c JOIN ticket t ON t.id = c.ticket_id"  # noqa: S608 - two fixed names
+                f"SELECT c.* FROM {table} c JOIN ticket t ON t.id = c.ticket_id"
                 " WHERE t.external_id = $1 AND c.target = $2 AND c.cycle = $3",
                 ticket,
                 target,
@@ -187,9 +187,11 @@ class Desk:
         )
         return await self._answering.by_token(self._links.token(page))
 
-    async def escalation(self) -> str | None:
-        """The state of the newest escalation."""
-        state: str | None = await self.pool.fetchval("SELECT state FROM escalation ORDER BY opened_at DESC LIMIT 1")
+    async def escalation(self, target: str = "first_response") -> str | None:
+        """The state of the newest escalation of a target."""
+        state: str | None = await self.pool.fetchval(
+            "SELECT state FROM escalation WHERE target = $1 ORDER BY opened_at DESC LIMIT 1", target
+        )
         return state
 
     async def said(self) -> list[str]:

@@ -48,9 +48,8 @@ async def test_an_urgent_ticket_wakes_the_lead_who_acknowledges_and_then_it_is_q
     assert ("ana", "page") == (await desk.paged())[-1]
     answer = await desk.acknowledges("ana")
     assert "ana" == answer.acknowledged_by
-    before = await desk.paged()
-    await desk.advance(hours=2)
-    assert before == await desk.paged()
+    await desk.advance(hours=1)
+    assert 1 == [kind for _, kind in await desk.paged()].count("page")
     assert "acknowledged" == await desk.escalation()
 
 
