@@ -35,8 +35,12 @@ def read(reading: Reading, lines: dict[str, CalendarLine], today: date | None) -
             continue
         calendar = Calendar(spec)
         if not _opens(calendar, today):
-            problem = "this calendar never opens" if today is None else f"this calendar doesn't open within {HORIZON.days} days"
-            reading.fault(pointer, problem, "give it `hours`, as in {mon-fri: \"09:00-17:00\"}, or `hours: always`")
+            problem = (
+                "this calendar never opens"
+                if today is None
+                else f"this calendar doesn't open within {HORIZON.days} days"
+            )
+            reading.fault(pointer, problem, 'give it `hours`, as in {mon-fri: "09:00-17:00"}, or `hours: always`')
             continue
         compiled[name] = calendar
     return compiled
@@ -50,7 +54,7 @@ def zone(reading: Reading, pointer: str, name: str) -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
-def with_dates(value: Any) -> Any:  # noqa: ANN401 - a document as plain values
+def with_dates(value: Any) -> Any:
     """A sound document with every country's holidays written out as dates."""
     calendars = value.get("calendars")
     if not calendars:
@@ -58,11 +62,14 @@ def with_dates(value: Any) -> Any:  # noqa: ANN401 - a document as plain values
     return {**value, "calendars": {name: _dated(line) for name, line in calendars.items()}}
 
 
-def _dated(line: Any) -> Any:  # noqa: ANN401
+def _dated(line: Any) -> Any:
     if not line or not line.get("holidays"):
         return line
     written = line["holidays"] if isinstance(line["holidays"], list) else [line["holidays"]]
-    return {**line, "holidays": [{**entry, "dates": [day.isoformat() for day in _dates_of(entry)]} for entry in written]}
+    return {
+        **line,
+        "holidays": [{**entry, "dates": [day.isoformat() for day in _dates_of(entry)]} for entry in written],
+    }
 
 
 def _dates_of(entry: dict[str, Any]) -> list[date]:
@@ -82,7 +89,11 @@ def _spec(reading: Reading, name: str, line: CalendarLine, pointer: str) -> Cale
     if line.hours == "always":
         for key, value in (("holidays", line.holidays), ("closed", line.closed), ("open", line.open)):
             if value:
-                reading.fault(f"{pointer}/{key}", "a calendar that is always open has none", "remove it, or write hours as {mon-sun: \"00:00-24:00\"}")
+                reading.fault(
+                    f"{pointer}/{key}",
+                    "a calendar that is always open has none",
+                    'remove it, or write hours as {mon-sun: "00:00-24:00"}',
+                )
         return CalendarSpec(name=name, zone=local, always=True)
     closed = _exceptional(reading, line.closed, f"{pointer}/closed")
     opened = _exceptional(reading, line.open, f"{pointer}/open")
@@ -109,7 +120,11 @@ def _weekly(reading: Reading, lines: dict[str, Texts], pointer: str) -> tuple[tu
         spans = _spans(reading, texts, place)
         for number in dict.fromkeys(numbers):
             if number in said_by:
-                reading.fault(place, f"`{hours.WEEKDAYS[number]}` has hours already, under `{said_by[number]}`", "give each day once; several spans stand with commas between")
+                reading.fault(
+                    place,
+                    f"`{hours.WEEKDAYS[number]}` has hours already, under `{said_by[number]}`",
+                    "give each day once; several spans stand with commas between",
+                )
             said_by[number] = days
             weekly[number] = spans
     return tuple(weekly.get(number, ()) for number in range(7))
@@ -152,7 +167,9 @@ def _holidays(reading: Reading, lines: HolidaysLine | list[HolidaysLine], pointe
             if name.strip().casefold() in names:
                 dropped.append(name)
             else:
-                reading.fault(spot, f"there is no holiday `{name[:60]}`", did_you_mean(name.casefold(), names, what="holidays"))
+                reading.fault(
+                    spot, f"there is no holiday `{name[:60]}`", did_you_mean(name.casefold(), names, what="holidays")
+                )
         days.update(_without(line.country, line.subdivision, dropped))
     return days
 

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from fractions import Fraction
 
+from shared.policy.errors import short
 from shared.policy.reading import Unreadable
 from shared.sla.policy import BusinessDays, Promise, WarnAt
 
@@ -11,6 +12,7 @@ LONGEST = timedelta(days=3660)
 MOST_BUSINESS_DAYS = 2500
 
 _PART = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([^\W\d_]*)\s*")
+_ALL = 100
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DAYS = frozenset({"d", "day", "days"})
 _WORDS = {
@@ -28,7 +30,9 @@ def promise(text: str) -> Promise:
         return BusinessDays(_business_days(cleaned, text))
     value = elapsed(text)
     if not value:
-        raise Unreadable(f"`{text}` is no time at all, so the promise is broken at once", "give it at least `1s`, or leave it out")
+        raise Unreadable(
+            f"`{text}` is no time at all, so the promise is broken at once", "give it at least `1s`, or leave it out"
+        )
     return value
 
 
@@ -42,13 +46,13 @@ def elapsed(text: str) -> timedelta:
     while position < len(cleaned):
         found = _PART.match(cleaned, position)
         if found is None:
-            raise Unreadable(f"`{_short(text)}` is not a duration", _EXAMPLES + ", or `2bd` for business days")
+            raise Unreadable(f"`{short(text)}` is not a duration", _EXAMPLES + ", or `2bd` for business days")
         seconds += Fraction(found[1]) * _unit(found[1], found[2], text)
         position = found.end()
     if not cleaned:
         raise Unreadable("an empty duration", _EXAMPLES)
     if seconds > LONGEST.total_seconds():
-        raise Unreadable(f"`{_short(text)}` is over ten years", "shorten it")
+        raise Unreadable(f"`{short(text)}` is over ten years", "shorten it")
     return timedelta(microseconds=round(seconds * 1_000_000))
 
 
@@ -57,21 +61,27 @@ def warn_point(text: str) -> WarnAt:
     cleaned = text.strip()
     if not cleaned.endswith("%"):
         if cleaned.lower().endswith("bd"):
-            raise Unreadable(f"`{_short(text)}`: business days can't be counted back", "write a share as in `75%`, or open time left as in `4h`")
+            raise Unreadable(
+                f"`{short(text)}`: business days can't be counted back",
+                "write a share as in `75%`, or open time left as in `4h`",
+            )
         left = elapsed(cleaned)
         if not left:
             raise Unreadable(f"`{text}` before the due time is the due time", "leave it out, or write as in `30m`")
         return WarnAt(left=left)
     number = cleaned[:-1].strip()
-    if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,6})?", number) or not 0 < Fraction(number) < 100:
-        raise Unreadable(f"`{_short(text)}` is no share of a promise", "write one between 0% and 100%, as in `75%`")
-    return WarnAt(share=float(Fraction(number) / 100))
+    if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,6})?", number) or not 0 < Fraction(number) < _ALL:
+        raise Unreadable(f"`{short(text)}` is no share of a promise", "write one between 0% and 100%, as in `75%`")
+    return WarnAt(share=float(Fraction(number) / _ALL))
 
 
 def _business_days(cleaned: str, text: str) -> int:
     number = cleaned.removesuffix("bd").strip()
     if not re.fullmatch(r"[0-9]{1,9}", number) or not 0 < int(number) <= MOST_BUSINESS_DAYS:
-        raise Unreadable(f"`{_short(text)}` is no number of business days", f"write a whole number from 1 to {MOST_BUSINESS_DAYS}, as in `2bd`")
+        raise Unreadable(
+            f"`{short(text)}` is no number of business days",
+            f"write a whole number from 1 to {MOST_BUSINESS_DAYS}, as in `2bd`",
+        )
     return int(number)
 
 
@@ -80,20 +90,21 @@ def _unit(number: str, unit: str, text: str) -> int:
         hours = Fraction(number) * 24
         shown = f"{float(hours):g}"
         raise Unreadable(
-            f"`{_short(text)}` can be read in two ways",
+            f"`{short(text)}` can be read in two ways",
             f"write `{shown}h` for {shown} hours of open time, or `{number}bd` for business days, up to the same time of day",
         )
     if unit == "bd":
-        raise Unreadable(f"`{_short(text)}` mixes business days with other units", "write `2bd` alone, or hours and minutes alone")
+        raise Unreadable(
+            f"`{short(text)}` mixes business days with other units", "write `2bd` alone, or hours and minutes alone"
+        )
     if not unit:
-        raise Unreadable(f"`{_short(text)}` has no unit", f"write `{number}s`, `{number}m`, `{number}h` or `{number}bd`")
+        raise Unreadable(f"`{short(text)}` has no unit", f"write `{number}s`, `{number}m`, `{number}h` or `{number}bd`")
     if unit in {"w", "week", "weeks"}:
-        raise Unreadable(f"`{_short(text)}`: weeks are not counted", "write business days as in `5bd`, or hours of open time as in `40h`")
+        raise Unreadable(
+            f"`{short(text)}`: weeks are not counted",
+            "write business days as in `5bd`, or hours of open time as in `40h`",
+        )
     seconds = _SECONDS.get(_WORDS.get(unit, unit))
     if seconds is None:
-        raise Unreadable(f"`{_short(text)}`: there is no unit `{_short(unit)}`", "units are s, m, h and bd")
+        raise Unreadable(f"`{short(text)}`: there is no unit `{short(unit)}`", "units are s, m, h and bd")
     return seconds
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."

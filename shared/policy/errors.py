@@ -5,6 +5,14 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
+SHOWN = 60
+"""Characters of an author's text that a message repeats."""
+COMPARED = 100
+"""Characters of a name that are compared to find the nearest one."""
+CANDIDATES = 1_000
+LISTED = 12
+"""Names that a message lists."""
+
 
 class LocatedError(Struct, frozen=True, kw_only=True):
     """One fault of a file."""
@@ -31,13 +39,18 @@ class PolicyErrors(ValueError):
         super().__init__("\n".join(str(error) for error in self.errors))
 
 
+def short(text: str, limit: int = SHOWN) -> str:
+    """A text as messages show it."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def did_you_mean(word: str, known: Iterable[str], *, what: str = "known") -> str:
     """The remedy for a name that doesn't exist: the nearest one, or the list."""
     names = sorted(known)
-    near = get_close_matches(word[:100], names, n=1, cutoff=0.6)
+    near = get_close_matches(word[:COMPARED], (name[:COMPARED] for name in names[:CANDIDATES]), n=1, cutoff=0.6)
     if near:
         return f"did you mean `{near[0]}`?"
     if not names:
         return "there are none yet; define it first"
-    listed = ", ".join(f"`{name}`" for name in names[:12])
-    return f"{what} are {listed}" + (", ..." if len(names) > 12 else "")
+    listed = ", ".join(f"`{name}`" for name in names[:LISTED])
+    return f"{what} are {listed}" + (", ..." if len(names) > LISTED else "")

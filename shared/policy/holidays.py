@@ -32,11 +32,18 @@ def named_dates(country: str, subdivision: str | None) -> tuple[tuple[date, froz
         raise UnknownPlace("country", f"no holidays are known for the country `{country[:40]}`", _codes(code, known))
     place = subdivision.strip().upper() if subdivision else None
     if place is not None and place not in known[code]:
-        raise UnknownPlace("subdivision", f"`{code}` has no subdivision `{(subdivision or '')[:40]}`", did_you_mean(place, known[code], what="they"))
+        raise UnknownPlace(
+            "subdivision",
+            f"`{code}` has no subdivision `{(subdivision or '')[:40]}`",
+            did_you_mean(place, known[code], what="they"),
+        )
     entity = getattr(holidays, code)
     years = [year for year in YEARS if entity.start_year <= year <= entity.end_year]
     names: dict[date, set[str]] = {}
-    for language in {entity.default_language, "en_US" if "en_US" in entity.supported_languages else entity.default_language}:
+    for language in {
+        entity.default_language,
+        "en_US" if "en_US" in entity.supported_languages else entity.default_language,
+    }:
         for day, name in holidays.country_holidays(code, subdiv=place, years=years, language=language).items():
             names.setdefault(day, set()).update(_plain(part) for part in name.split("; "))
     return tuple((day, frozenset(names[day])) for day in sorted(names))
@@ -49,4 +56,8 @@ def _plain(name: str) -> str:
 
 def _codes(code: str, known: dict[str, list[str]]) -> str:
     near = did_you_mean(code, known)
-    return near if near.startswith("did") else "write its ISO 3166 code, as in `US` or `DE`, or give the dates under `closed`"
+    return (
+        near
+        if near.startswith("did")
+        else "write its ISO 3166 code, as in `US` or `DE`, or give the dates under `closed`"
+    )

@@ -8,8 +8,8 @@ from shared.sla.hours import DAY, Dates, Days, Exceptional, Hours, Yearly
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_RANGE = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*[-\u2013]\s*([0-9]{1,2}):([0-9]{2})")
-_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
+_RANGE = re.compile(r"([0-9]{1,2}):([0-5][0-9])\s*[-\u2013]\s*([0-9]{1,2}):([0-5][0-9])")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _YEARLY = re.compile(r"([0-9]{2})-([0-9]{2})")
 _FORMS = "write `2026-12-24`, `2026-08-03..2026-08-14` or, for every year, `12-24..01-02`, each with or without times"
@@ -42,7 +42,7 @@ def weekday(text: str) -> int:
     """`mon` or `monday` as 0, up to 6; raises `Unreadable`."""
     name = text.strip().lower()
     for number, short in enumerate(WEEKDAYS):
-        if name == short or (len(name) > 3 and _LONG[number].startswith(name)):
+        if name.startswith(short) and _LONG[number].startswith(name):
             return number
     raise Unreadable(f"`{text[:40]}` is no day of the week", "days are mon, tue, wed, thu, fri, sat, sun")
 
@@ -58,7 +58,7 @@ def exceptional(text: str) -> Exceptional:
 def clock_time(text: str) -> time:
     """`09:00`; raises `Unreadable`."""
     found = _CLOCK.fullmatch(text.strip())
-    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
+    if found is None:
         raise Unreadable(f"`{text[:40]}` is no time of day", "write it as `09:00`")
     return time(int(found[1]), int(found[2]))
 
@@ -69,7 +69,9 @@ _LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 def _span(text: str) -> Hours:
     found = _RANGE.fullmatch(text)
     if found is None:
-        raise Unreadable(f"`{text[:40]}` is not opening hours", "write them as `09:00-17:00`, several with commas between")
+        raise Unreadable(
+            f"`{text[:40]}` is not opening hours", "write them as `09:00-17:00`, several with commas between"
+        )
     opens, closes = _seconds(found[1], found[2], text), _seconds(found[3], found[4], text)
     if opens == DAY:
         raise Unreadable(f"`{text}` opens at the end of the day", "write `00:00` of the next day instead")
@@ -80,7 +82,7 @@ def _span(text: str) -> Hours:
 
 def _seconds(hours: str, minutes: str, text: str) -> int:
     seconds = int(hours) * 3600 + int(minutes) * 60
-    if int(minutes) > 59 or seconds > DAY:
+    if seconds > DAY:
         raise Unreadable(f"`{text}` holds a time that no day has", "times go from 00:00 to 24:00")
     return seconds
 

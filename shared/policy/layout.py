@@ -30,8 +30,8 @@ Recipient: TypeAlias = Annotated[
         examples=["on-call/support", "person/ana", "owner"],
     ),
 ]
-Texts: TypeAlias = str | list[str]
-Comparand: TypeAlias = str | int | float | bool | None | list[str | int | float | bool | None]
+Texts: TypeAlias = str | Annotated[list[str], Meta(max_length=2_000)]
+Comparand: TypeAlias = str | int | float | bool | list[str | int | float | bool | None] | None
 When: TypeAlias = Annotated[
     dict[str, Comparand],
     Meta(
@@ -55,7 +55,9 @@ class HolidaysLine(Line, frozen=True, kw_only=True):
     country: Annotated[str, Meta(description="ISO 3166 code, as in `US`.", examples=["US", "DE"])]
     subdivision: Annotated[str, Meta(description="State or province, as in `MA`.")] | None = None
     without: Annotated[Texts, Meta(description="Names of holidays that are worked.")] = []
-    dates: Annotated[list[str], Meta(description="What they came to when this version was applied; written by us.")] | None = None
+    dates: (
+        Annotated[list[str], Meta(description="What they came to when this version was applied; written by us.")] | None
+    ) = None
 
 
 class CalendarLine(Line, frozen=True, kw_only=True):
@@ -64,9 +66,9 @@ class CalendarLine(Line, frozen=True, kw_only=True):
     timezone: Annotated[str, Meta(description="IANA name.", examples=["America/New_York"])] = "UTC"
     hours: Annotated[
         Literal["always"] | dict[str, Texts],
-        Meta(description="`always`, or days and ranges of days with times: {mon-fri: \"09:00-12:30, 13:00-17:00\"}."),
+        Meta(description='`always`, or days and ranges of days with times: {mon-fri: "09:00-12:30, 13:00-17:00"}.'),
     ] = {}
-    holidays: HolidaysLine | list[HolidaysLine] = []
+    holidays: HolidaysLine | Annotated[list[HolidaysLine], Meta(max_length=20)] = []
     closed: Annotated[
         Texts, Meta(description="Closures: `2026-12-24 12:00-24:00`, `2026-08-03..2026-08-14`, yearly `12-24..01-02`.")
     ] = []
@@ -80,7 +82,9 @@ class ChannelLine(Line, frozen=True, kw_only=True):
     units: Annotated[int, Meta(ge=1, le=1000, description="Of an agent's capacity (12).")] | None = None
     interruptible: bool | None = None
     bind: Bind | None = None
-    offer: Annotated[str, Meta(description="How long an offer waits for an answer; `none` assigns without asking.")] | None = None
+    offer: (
+        Annotated[str, Meta(description="How long an offer waits for an answer; `none` assigns without asking.")] | None
+    ) = None
 
 
 class UrgencyLine(Line, frozen=True, kw_only=True):
@@ -103,7 +107,10 @@ class SkillLine(Line, frozen=True, kw_only=True):
 
     need: Annotated[
         str | list[str | dict[str, Annotated[int, Meta(ge=1, le=5)]]],
-        Meta(description="Skills the owner must have: names, or `{name: least level 1-5}`.", examples=[["billing", {"sql": 3}]]),
+        Meta(
+            description="Skills the owner must have: names, or `{name: least level 1-5}`.",
+            examples=[["billing", {"sql": 3}]],
+        ),
     ] = []
     prefer: Annotated[Texts, Meta(description="Skills that are good to have.")] = []
     when: When | None = None
@@ -128,19 +135,31 @@ class TargetLine(Line, frozen=True, kw_only=True):
     resolution: Duration | None = None
     ownership: Duration | None = None
     follow_up: Duration | None = None
-    promise: Annotated[Literal["nothing"], Meta(description="Says that a line without targets is meant so.")] | None = None
+    promise: Annotated[Literal["nothing"], Meta(description="Says that a line without targets is meant so.")] | None = (
+        None
+    )
     warn: Annotated[WarnPoint | list[WarnPoint], Meta(description="Each fires once per cycle.")] = []
     escalate: Annotated[str, Meta(description="Name of the escalation to start when it warns or breaks.")] | None = None
     valid: ValidLine | None = None
-    pauses_while: Annotated[
-        list[Status] | dict[TargetKind, list[Status]],
-        Meta(description="Statuses that stop resolution and update, or statuses by target; default [pending_customer, on_hold]."),
-    ] | None = None
+    pauses_while: (
+        Annotated[
+            list[Status] | dict[TargetKind, list[Status]],
+            Meta(
+                description="Statuses that stop resolution and update, or statuses by target; default [pending_customer, on_hold]."
+            ),
+        ]
+        | None
+    ) = None
     on_reopen: Reopen | None = None
-    on_change: Annotated[
-        Literal["retroactive"],
-        Meta(description="What a changed urgency does to a running clock: the new target counts from the original start."),
-    ] | None = None
+    on_change: (
+        Annotated[
+            Literal["retroactive"],
+            Meta(
+                description="What a changed urgency does to a running clock: the new target counts from the original start."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class StepLine(Line, frozen=True, kw_only=True):
@@ -156,7 +175,9 @@ class EscalationLine(Line, frozen=True, kw_only=True):
     steps: Annotated[list[StepLine], Meta(min_length=1)]
     repeat: Annotated[int, Meta(ge=1, le=20, description="How often the steps are walked before `otherwise`.")] = 1
     otherwise: Recipient | list[Recipient] = []
-    on_warning: Annotated[Recipient | list[Recipient], Meta(description="Who is told of a warning; default: the owner.")] = "owner"
+    on_warning: Annotated[
+        Recipient | list[Recipient], Meta(description="Who is told of a warning; default: the owner.")
+    ] = "owner"
 
 
 class RotationLine(Line, frozen=True, kw_only=True):
@@ -178,14 +199,14 @@ class FollowUpLine(Line, frozen=True, kw_only=True):
 class PolicyFile(Line, frozen=True, kw_only=True):
     """What we promise, to whom, and who is woken when we fail."""
 
-    calendars: dict[str, CalendarLine] = {}
+    calendars: Annotated[dict[str, CalendarLine], Meta(max_length=200)] = {}
     channels: dict[Channel, ChannelLine] = {}
-    urgency: list[UrgencyLine] = []
-    themes: list[ThemeLine] = []
-    skills: list[SkillLine] = []
-    targets: list[TargetLine] = []
-    escalations: dict[str, EscalationLine] = {}
-    on_call: dict[str, RotationLine] = {}
+    urgency: Annotated[list[UrgencyLine], Meta(max_length=2_000)] = []
+    themes: Annotated[list[ThemeLine], Meta(max_length=2_000)] = []
+    skills: Annotated[list[SkillLine], Meta(max_length=2_000)] = []
+    targets: Annotated[list[TargetLine], Meta(max_length=5_000)] = []
+    escalations: Annotated[dict[str, EscalationLine], Meta(max_length=1_000)] = {}
+    on_call: Annotated[dict[str, RotationLine], Meta(max_length=1_000)] = {}
     follow_up: FollowUpLine | None = None
 
 
@@ -200,14 +221,14 @@ class PersonLine(Line, frozen=True, kw_only=True):
     lead: Annotated[str, Meta(description="Key of the person who leads them.")] | None = None
     contacts: Annotated[
         str | list[str | dict[str, str]],
-        Meta(description="Ways to page them: `console`, {webhook: \"https://...\", secret: \"env:NAME\"}."),
+        Meta(description='Ways to page them: `console`, {webhook: "https://...", secret: "env:NAME"}.'),
     ] = "console"
 
 
 class RosterFile(Line, frozen=True, kw_only=True):
     """Who there is."""
 
-    people: dict[str, PersonLine]
+    people: Annotated[dict[str, PersonLine], Meta(max_length=20_000)]
 
 
 def policy_schema() -> dict[str, Any]:

@@ -99,7 +99,9 @@ def _refuse_unreadable(text: str) -> None:
     if found:
         line = text.count("\n", 0, found.start()) + 1
         column = found.start() - text.rfind("\n", 0, found.start())
-        raise _refusal(Mark(line, column), f"a control character (U+{ord(found[0]):04X})", "remove it; save the file as UTF-8 text")
+        raise _refusal(
+            Mark(line, column), f"a control character (U+{ord(found[0]):04X})", "remove it; save the file as UTF-8 text"
+        )
 
 
 def _json_as_yaml(text: str) -> str:
@@ -117,51 +119,69 @@ def _json_as_yaml(text: str) -> str:
 
 
 def _compose(text: str) -> _Node:
-    stack: list[_Open] = []
-    anchors: dict[str, _Node] = {}
-    root: _Node | None = None
+    composer = _Composer()
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            mark = _mark(event.start_mark)
-            match event:
-                case yaml.DocumentStartEvent() if root is not None:
-                    raise _refusal(mark, "a second document begins here", "remove the `---` and what follows")
-                case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                    kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"
-                    if len(stack) >= DEPTH_LIMIT:
-                        raise _refusal(mark, f"nested over {DEPTH_LIMIT} deep", "no part of a policy is nested so deep; check the brackets")
-                    stack.append(_Open(kind, mark, event.anchor))
-                    continue
-                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                    node = _closed(stack[-1])
-                    anchor = stack.pop().anchor
-                case yaml.ScalarEvent():
-                    node = _Node(mark, _scalar(event, mark), "scalar", 1, 0)
-                    anchor = event.anchor
-                case yaml.AliasEvent():
-                    if event.anchor not in anchors:
-                        raise _refusal(mark, f"unknown alias `*{event.anchor}`", f"write `&{event.anchor}` before what it stands for, above this line")
-                    node, anchor = anchors[event.anchor], None
-                case _:
-                    continue
-            if node.size > NODE_LIMIT or node.depth > DEPTH_LIMIT:
-                raise _refusal(mark, f"over {NODE_LIMIT:,} values, or {DEPTH_LIMIT} levels, once aliases are unfolded", "use fewer aliases")
-            if anchor:
-                anchors[anchor] = node
-            if stack:
-                stack[-1].nodes.append(node)
-            else:
-                root = node
+            composer.take(event, _mark(event.start_mark))
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error) from None
+    except PolicyErrors:
+        raise
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        if isinstance(error, PolicyErrors):
-            raise
         raise _refusal(Mark(1, 1), f"not YAML: {error}", "save the file as UTF-8 text in YAML or JSON") from None
-    return root if root is not None else _Node(Mark(1, 1), None, "scalar", 1, 0)
+    return composer.root or _Node(Mark(1, 1), None, "scalar", 1, 0)
 
 
-def _mark(mark: Any) -> Mark:  # noqa: ANN401 - the pure and the C parser have each their own class
+class _Composer:
+    """Makes nodes of the parser's events, within the limits."""
+
+    def __init__(self) -> None:
+        self.root: _Node | None = None
+        self._open: list[_Open] = []
+        self._anchors: dict[str, _Node] = {}
+
+    def take(self, event: yaml.Event, mark: Mark) -> None:
+        match event:
+            case yaml.DocumentStartEvent() if self.root is not None:
+                raise _refusal(mark, "a second document begins here", "remove the `---` and what follows")
+            case yaml.CollectionStartEvent():
+                self._begin(event, mark)
+            case yaml.CollectionEndEvent():
+                opened = self._open.pop()
+                self._add(_closed(opened), opened.anchor, mark)
+            case yaml.ScalarEvent():
+                self._add(_Node(mark, _scalar(event, mark), "scalar", 1, 0), event.anchor, mark)
+            case yaml.AliasEvent():
+                self._add(self._named(event.anchor, mark), None, mark)
+            case _:
+                pass
+
+    def _begin(self, event: yaml.CollectionStartEvent, mark: Mark) -> None:
+        if len(self._open) >= DEPTH_LIMIT:
+            remedy = "no part of a policy is nested so deep; check the brackets"
+            raise _refusal(mark, f"nested over {DEPTH_LIMIT} deep", remedy)
+        self._open.append(_Open("mapping" if isinstance(event, yaml.MappingStartEvent) else "list", mark, event.anchor))
+
+    def _named(self, anchor: str | None, mark: Mark) -> _Node:
+        node = self._anchors.get(anchor or "")
+        if node is None:
+            remedy = f"write `&{anchor}` before what it stands for, above this line"
+            raise _refusal(mark, f"unknown alias `*{anchor}`", remedy)
+        return node
+
+    def _add(self, node: _Node, anchor: str | None, mark: Mark) -> None:
+        if node.size > NODE_LIMIT or node.depth > DEPTH_LIMIT:
+            problem = f"over {NODE_LIMIT:,} values, or {DEPTH_LIMIT} levels, once aliases are unfolded"
+            raise _refusal(mark, problem, "use fewer aliases")
+        if anchor:
+            self._anchors[anchor] = node
+        if self._open:
+            self._open[-1].nodes.append(node)
+        else:
+            self.root = node
+
+
+def _mark(mark: Any) -> Mark:
     return Mark(1, 1) if mark is None else Mark(mark.line + 1, mark.column + 1)
 
 
@@ -196,7 +216,7 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> PolicyErrors:
     return _refusal(place, f"not YAML: {said}", remedy)
 
 
-def _plain(node: _Node, pointer: str, marks: dict[str, Mark], errors: list[LocatedError]) -> Any:  # noqa: ANN401 - a whole document
+def _plain(node: _Node, pointer: str, marks: dict[str, Mark], errors: list[LocatedError]) -> Any:
     marks.setdefault(pointer, node.mark)
     if node.kind == "scalar":
         return node.value

@@ -4,7 +4,7 @@ from datetime import time, timedelta
 
 from shared.policy import calendars, durations, hours, shape
 from shared.policy.document import Cadence, Ladder, Rotation, Step
-from shared.policy.errors import did_you_mean
+from shared.policy.errors import did_you_mean, short
 from shared.policy.layout import EscalationLine, RotationLine
 from shared.policy.located import escape
 from shared.policy.reading import Reading, Unreadable
@@ -82,15 +82,17 @@ def _after(reading: Reading, text: str, pointer: str) -> timedelta:
 
 
 def _handoff(reading: Reading, line: RotationLine, pointer: str) -> tuple[int, time]:
-    words = line.handoff.split()
+    day, _, at = line.handoff.strip().partition(" ")
+    is_weekly = line.rotation is Cadence.WEEKLY
     try:
-        if line.rotation is Cadence.WEEKLY:
-            if len(words) != 2:
-                raise Unreadable(f"`{line.handoff[:40]}` is no weekly hand-off", "write day and time, as in `mon 09:00`")
-            return hours.weekday(words[0]), hours.clock_time(words[1])
-        if len(words) != 1:
-            raise Unreadable(f"`{line.handoff[:40]}` is no daily hand-off", "write the time alone, as in `09:00`")
-        return 0, hours.clock_time(words[0])
+        if is_weekly != bool(at):
+            kind, remedy = (
+                ("weekly", "day and time, as in `mon 09:00`")
+                if is_weekly
+                else ("daily", "the time alone, as in `09:00`")
+            )
+            raise Unreadable(f"`{short(line.handoff)}` is no {kind} hand-off", f"write {remedy}")
+        return (hours.weekday(day), hours.clock_time(at)) if is_weekly else (0, hours.clock_time(day))
     except Unreadable as error:
         reading.unreadable(pointer, error)
         return 0, time()

@@ -18,7 +18,6 @@ from shared.policy.reading import Reading
 from shared.policy.roster import parse_roster
 from shared.sla.policy import SlaPolicy
 
-
 __all__ = ["ReadPolicy", "parse_policy", "parse_roster", "read_policy", "stored_policy"]
 
 
@@ -52,9 +51,11 @@ def stored_policy(document: bytes, *, version: int) -> Policy:
 def _compile(document: Document, version: int, today: date | None) -> Policy:
     reading = Reading(document)
     if document.value is None:
-        reading.fault("", "the file is empty", "begin with `targets:`, or start from the file that `deskclock policy show` prints")
+        reading.fault(
+            "", "the file is empty", "begin with `targets:`, or start from the file that `deskclock policy show` prints"
+        )
         raise PolicyErrors(reading.errors)
-    file = shape.build(document, PolicyFile, reading.errors)
+    file = shape.build(reading, PolicyFile)
     if file is None:
         raise PolicyErrors(reading.errors)
     policy = _policy(reading, file, version, today)

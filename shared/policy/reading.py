@@ -1,8 +1,8 @@
 """One file being read: its parts with their pointers in, faults collected on the way."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from shared.policy.errors import LocatedError, did_you_mean
+from shared.policy.errors import LocatedError, PolicyErrors, did_you_mean, short
 from shared.policy.located import Document
 
 
@@ -19,6 +19,10 @@ SEARCH_LIMIT = 100_000
 """RE2 instructions of all words and expressions of a policy together: about two thousand words."""
 
 
+FAULT_LIMIT = 500
+"""After so many faults the rest of a file is not read."""
+
+
 class Reading:
     """Collects what is wrong with a document."""
 
@@ -28,8 +32,11 @@ class Reading:
         self._search_left = SEARCH_LIMIT
 
     def fault(self, pointer: str, problem: str, remedy: str) -> None:
-        """Note a fault at this place."""
+        """Note a fault at this place; raises `PolicyErrors` where there are too many to go on."""
         self.errors.append(self.document.error(pointer, problem, remedy))
+        if len(self.errors) >= FAULT_LIMIT:
+            more = f"{FAULT_LIMIT} faults are named here, there may be more"
+            raise PolicyErrors([*self.errors, self.document.error("", more, "correct these first")])
 
     def unreadable(self, pointer: str, error: Unreadable) -> None:
         """Note a text that couldn't be read."""
@@ -51,7 +58,9 @@ class Reading:
     def spend_search(self, pointer: str, size: int) -> None:
         """Take the size of a word or expression from what a policy may have; notes a fault when nothing is left."""
         if self._search_left >= 0 > self._search_left - size:
-            self.fault(pointer, "all words and expressions up to here are too large together", "use fewer or shorter ones")
+            self.fault(
+                pointer, "all words and expressions up to here are too large together", "use fewer or shorter ones"
+            )
         self._search_left -= size
 
     @property
@@ -59,10 +68,9 @@ class Reading:
         """Whether more words and expressions are read at all."""
         return self._search_left >= 0
 
-    def refer(self, pointer: str, name: str, known: Iterable[str], what: str) -> bool:
+    def refer(self, pointer: str, name: str, known: Collection[str], what: str) -> bool:
         """Check a reference; notes a fault and answers False where nothing of that name is known."""
-        names = set(known)
-        if name in names:
+        if name in known:
             return True
-        self.fault(pointer, f"there is no {what} `{name}`", did_you_mean(name, names, what=f"{what}s"))
+        self.fault(pointer, f"there is no {what} `{short(name)}`", did_you_mean(name, known, what=f"{what}s"))
         return False

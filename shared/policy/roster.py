@@ -24,7 +24,7 @@ def parse_roster(text: str) -> Roster:
     """Compile a roster file (YAML or JSON); raises `PolicyErrors` with all that is wrong with it."""
     document = located.read(text)
     reading = Reading(document)
-    file = shape.build(document, RosterFile, reading.errors)
+    file = shape.build(reading, RosterFile)
     people = {} if file is None else _people(reading, file.people)
     if reading.errors:
         raise PolicyErrors(reading.errors)
@@ -60,7 +60,11 @@ def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]
     for key, line in lines.items():
         pointer = f"/people/{escape(key)}"
         if len(key) > _KEY_LIMIT or key != key.strip():
-            reading.fault(pointer, f"`{key[:60]}` can't be a key", f"use a short name without spaces around it, at most {_KEY_LIMIT} characters")
+            reading.fault(
+                pointer,
+                f"`{key[:60]}` can't be a key",
+                f"use a short name without spaces around it, at most {_KEY_LIMIT} characters",
+            )
         if line.lead is not None:
             _check_lead(reading, key, line.lead, f"{pointer}/lead", everybody)
         people[key] = Person(
@@ -80,16 +84,22 @@ def _check_lead(reading: Reading, key: str, lead: str, pointer: str, everybody: 
     if lead == key:
         reading.fault(pointer, f"`{key}` can't lead themselves", "name somebody else, or leave `lead` out")
     elif lead not in everybody:
-        reading.fault(pointer, f"there is nobody `{lead[:60]}` on the roster", did_you_mean(lead, everybody, what="people"))
+        reading.fault(
+            pointer, f"there is nobody `{lead[:60]}` on the roster", did_you_mean(lead, everybody, what="people")
+        )
 
 
 def _skills(reading: Reading, line: PersonLine, pointer: str) -> dict[str, int]:
-    written = line.skills if isinstance(line.skills, dict) else dict.fromkeys((skill for skill in line.skills if skill), 1)
+    written = (
+        line.skills if isinstance(line.skills, dict) else dict.fromkeys((skill for skill in line.skills if skill), 1)
+    )
     skills: dict[str, int] = {}
     for skill, level in written.items():
         name = skill.strip().casefold()
         if name in skills:
-            reading.fault(f"{pointer}/skills", f"the skill `{name[:60]}` is there twice (skills have no case)", "keep one")
+            reading.fault(
+                f"{pointer}/skills", f"the skill `{name[:60]}` is there twice (skills have no case)", "keep one"
+            )
         skills[name] = level
     return skills
 
@@ -110,15 +120,29 @@ def _contacts(reading: Reading, line: PersonLine, pointer: str) -> tuple[Contact
 def _contact(reading: Reading, entry: dict[str, str], pointer: str) -> Contact:
     secret = entry.pop("secret", "")
     if secret and not _SECRET.fullmatch(secret):
-        reading.fault(f"{pointer}/secret", "secrets don't stand in this file", "write where it is: `env:NAME` or `file:/path`")
+        reading.fault(
+            f"{pointer}/secret", "secrets don't stand in this file", "write where it is: `env:NAME` or `file:/path`"
+        )
     if len(entry) != 1:
-        reading.fault(pointer, "one contact is one method with its address", 'write {webhook: "https://...", secret: "env:NAME"}, or `console`')
+        reading.fault(
+            pointer,
+            "one contact is one method with its address",
+            'write {webhook: "https://...", secret: "env:NAME"}, or `console`',
+        )
         return Contact(method="")
     [(method, address)] = entry.items()
     if not address and method not in _WITHOUT_ADDRESS:
-        reading.fault(pointer, f"`{method[:60]}` has no address", 'write it as in {webhook: "https://..."}; only `console` needs none')
+        reading.fault(
+            pointer,
+            f"`{method[:60]}` has no address",
+            'write it as in {webhook: "https://..."}; only `console` needs none',
+        )
     if method in _URL_METHODS and address and not _is_url(address):
-        reading.fault(f"{pointer}/{escape(method)}", f"`{address[:60]}` is no web address", "write it as in `https://hooks.example.org/deskclock`")
+        reading.fault(
+            f"{pointer}/{escape(method)}",
+            f"`{address[:60]}` is no web address",
+            "write it as in `https://hooks.example.org/deskclock`",
+        )
     return Contact(method=method, address=address, secret=secret)
 
 

@@ -28,7 +28,12 @@ CHANNEL_DEFAULTS: dict[Channel, ChannelRule] = {
 _OWN_NAMES = {
     spelled: channel
     for channel in Channel
-    for spelled in (channel.value, channel.value.replace("_", " "), channel.value.replace("_", "-"), channel.value.replace("_", ""))
+    for spelled in (
+        channel.value,
+        channel.value.replace("_", " "),
+        channel.value.replace("_", "-"),
+        channel.value.replace("_", ""),
+    )
 }
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _MOST_VALUES = 2_000
@@ -41,7 +46,9 @@ def when(reading: Reading, written: When | None, pointer: str, *, unknown_yet: I
     if written is None:
         return None
     if not written and not reading.has_faults_in(pointer):
-        reading.fault(pointer, "this `when` asks for nothing", "name a field, as in {channel: email}, or leave `when` out")
+        reading.fault(
+            pointer, "this `when` asks for nothing", "name a field, as in {channel: email}, or leave `when` out"
+        )
     comparisons: dict[str, frozenset[str]] = {}
     patterns: tuple[str, ...] = ()
     for field, value in written.items():
@@ -49,7 +56,11 @@ def when(reading: Reading, written: When | None, pointer: str, *, unknown_yet: I
         if field == "text":
             patterns = _patterns(reading, value, place)
         elif field in unknown_yet:
-            reading.fault(place, f"`{field}` is not known yet when this rule is read", "channel and theme are found first, then urgency, then skills")
+            reading.fault(
+                place,
+                f"`{field}` is not known yet when this rule is read",
+                "channel and theme are found first, then urgency, then skills",
+            )
         elif _is_field(field):
             comparisons[field] = _values(reading, field, value, place)
         else:
@@ -59,7 +70,9 @@ def when(reading: Reading, written: When | None, pointer: str, *, unknown_yet: I
     return Condition(comparisons, patterns)
 
 
-def channels(reading: Reading, lines: dict[Channel, ChannelLine]) -> tuple[dict[Channel, ChannelRule], dict[str, Channel]]:
+def channels(
+    reading: Reading, lines: dict[Channel, ChannelLine]
+) -> tuple[dict[Channel, ChannelRule], dict[str, Channel]]:
     """What each channel costs, and under which names it is known."""
     rules = dict(CHANNEL_DEFAULTS)
     aliases = dict(_OWN_NAMES)
@@ -75,7 +88,11 @@ def channels(reading: Reading, lines: dict[Channel, ChannelLine]) -> tuple[dict[
         for place, alias in shape.entries(line.aliases, f"{pointer}/aliases"):
             taken = aliases.setdefault(alias.strip().casefold(), channel)
             if taken is not channel:
-                reading.fault(place, f"`{alias[:60]}` is a name of `{taken}` already", "a name leads to one channel; remove it from one of them")
+                reading.fault(
+                    place,
+                    f"`{alias[:60]}` is a name of `{taken}` already",
+                    "a name leads to one channel; remove it from one of them",
+                )
     return rules, aliases
 
 
@@ -107,7 +124,9 @@ def skills(reading: Reading, lines: list[SkillLine]) -> tuple[SkillRule, ...]:
         for place, entry in shape.entries(line.need, f"{pointer}/need"):
             for skill, level in {entry: 1}.items() if isinstance(entry, str) else entry.items():
                 need.append((_skill(reading, skill, place), level))
-        prefer = tuple(_skill(reading, entry, place) for place, entry in shape.entries(line.prefer, f"{pointer}/prefer"))
+        prefer = tuple(
+            _skill(reading, entry, place) for place, entry in shape.entries(line.prefer, f"{pointer}/prefer")
+        )
         if not need and not prefer and not (reading.holds(f"{pointer}/need") or reading.holds(f"{pointer}/prefer")):
             reading.fault(pointer, "this rule asks for no skill", "add `need: [...]` or `prefer: [...]`")
         rules.append(SkillRule(need=tuple(need), prefer=prefer, when=when(reading, line.when, f"{pointer}/when")))
@@ -120,11 +139,17 @@ def unique_name(reading: Reading, names: dict[str, str], name: str, pointer: str
     if first != pointer:
         line = reading.document.marks.get(first)
         place = f"line {line.line}" if line else first
-        reading.fault(f"{pointer}/name", f"the name `{name[:60]}` is used already, in {place}", "tickets say by name what matched; give each its own")
+        reading.fault(
+            f"{pointer}/name",
+            f"the name `{name[:60]}` is used already, in {place}",
+            "tickets say by name what matched; give each its own",
+        )
 
 
 def _is_field(field: str) -> bool:
-    return field in condition.FIELDS or (field.startswith(condition.ATTRIBUTE) and len(field) > len(condition.ATTRIBUTE))
+    return field in condition.FIELDS or (
+        field.startswith(condition.ATTRIBUTE) and len(field) > len(condition.ATTRIBUTE)
+    )
 
 
 def _values(reading: Reading, field: str, value: Comparand, pointer: str) -> frozenset[str]:
@@ -132,12 +157,16 @@ def _values(reading: Reading, field: str, value: Comparand, pointer: str) -> fro
     if not values:
         reading.fault(pointer, "an empty list, which no ticket matches", "name a value, or leave the field out")
     if len(values) > _MOST_VALUES:
-        reading.fault(pointer, f"{len(values)} values, the limit is {_MOST_VALUES}", "compare with a field that groups them")
+        reading.fault(
+            pointer, f"{len(values)} values, the limit is {_MOST_VALUES}", "compare with a field that groups them"
+        )
     known = _CLOSED_SETS.get(field)
     if known is not None:
         for place, word in shape.entries(value, pointer):
             if condition.canonical(word) not in known:
-                reading.fault(place, f"there is no {field} `{str(word)[:60]}`", did_you_mean(str(word), known, what=f"{field}s"))
+                reading.fault(
+                    place, f"there is no {field} `{str(word)[:60]}`", did_you_mean(str(word), known, what=f"{field}s")
+                )
     return frozenset(condition.canonical(word) for word in values)
 
 
@@ -168,14 +197,24 @@ def _offer(reading: Reading, text: str, pointer: str) -> timedelta | None:
         reading.unreadable(pointer, error)
         return None
     if not offer:
-        reading.fault(pointer, "an offer of no length lapses at once", "write how long it waits, as in `30s`, or `none` to assign without asking")
+        reading.fault(
+            pointer,
+            "an offer of no length lapses at once",
+            "write how long it waits, as in `30s`, or `none` to assign without asking",
+        )
     return offer
 
 
 def _skill(reading: Reading, name: str, pointer: str) -> str:
     for place in _PLACE.findall(name):
         if not _is_field(place.strip()):
-            reading.fault(pointer, f"`{{{place[:40]}}}` is no field of a ticket", did_you_mean(place, condition.FIELDS, what="fields") + "; or {attributes.<name>}")
+            reading.fault(
+                pointer,
+                f"`{{{place[:40]}}}` is no field of a ticket",
+                did_you_mean(place, condition.FIELDS, what="fields") + "; or {attributes.<name>}",
+            )
     if "{" in _PLACE.sub("", name) or "}" in _PLACE.sub("", name):
-        reading.fault(pointer, f"`{name[:60]}` has a brace without its other half", "write fields as in `lang:{language}`")
+        reading.fault(
+            pointer, f"`{name[:60]}` has a brace without its other half", "write fields as in `lang:{language}`"
+        )
     return name.strip()

@@ -6,13 +6,15 @@ of meaning can go on and name its own faults in the same go.
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from functools import cache
 from typing import Any, Final, TypeVar, overload
 
 from msgspec import inspect
 
-from shared.policy.errors import LocatedError, did_you_mean
+from shared.policy.errors import did_you_mean, short
 from shared.policy.layout import OWN_KEY, Line
-from shared.policy.located import Document, escape
+from shared.policy.located import escape
+from shared.policy.reading import Reading
 
 File = TypeVar("File", bound=Line)
 Entry = TypeVar("Entry")
@@ -30,9 +32,9 @@ class _Faulty(Enum):
 _FAULTY: Final = _Faulty.FAULTY
 
 
-def build(document: Document, file: type[File], errors: list[LocatedError]) -> File | None:
+def build(reading: Reading, file: type[File]) -> File | None:
     """The file as its struct, less what is faulty; None where nothing of it can be used."""
-    built = _Builder(document, errors).value(document.value, inspect.type_info(file), "")
+    built = _Builder(reading).value(reading.document.value, _type_info(file), "")
     return built if isinstance(built, file) else None
 
 
@@ -49,11 +51,10 @@ def entries(value: Entry | list[Entry], pointer: str) -> Iterator[tuple[str, Ent
 
 
 class _Builder:
-    def __init__(self, document: Document, errors: list[LocatedError]) -> None:
-        self._document = document
-        self._errors = errors
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
 
-    def value(self, value: Any, kind: inspect.Type, pointer: str) -> Any:  # noqa: ANN401 - any part of the file
+    def value(self, value: Any, kind: inspect.Type, pointer: str) -> Any:
         options = _options(kind)
         match value:
             case str():
@@ -67,50 +68,44 @@ class _Builder:
                     return None
                 return self._fault(pointer, "nothing stands here", f"write {_expected(options)}")
 
-    def _scalar(self, text: str, options: Sequence[inspect.Type], pointer: str) -> Any:  # noqa: ANN401
+    def _scalar(self, text: str, options: Sequence[inspect.Type], pointer: str) -> Any:
         if len(text) > _TEXT_LIMIT:
             return self._fault(pointer, f"a text of {len(text)} characters", f"the limit is {_TEXT_LIMIT}")
         takes_text = any(isinstance(option, inspect.StrType) for option in options)
         for option in options:
-            match option:
-                case inspect.LiteralType(values=values) if text in values:
-                    return text
-                case inspect.EnumType(cls=cls) if text in {member.value for member in cls}:
-                    return cls(text)
-                case inspect.StrType() if text.strip():
-                    return text
-                case inspect.BoolType() if not takes_text and text.casefold() in _TRUE | _FALSE:
-                    return text.casefold() in _TRUE
-                case inspect.IntType() if not takes_text and _is_integer(text):
-                    return self._integer(int(text), option, pointer)
-                case _:
-                    continue
+            read = _read(text, option, takes_text=takes_text)
+            if read is not _FAULTY:
+                return self._integer(read, option, pointer) if isinstance(option, inspect.IntType) else read
         words = [] if takes_text else list(_words(options))
         if words:
-            return self._fault(pointer, f"`{_short(text)}` is none of its words", did_you_mean(text, words, what="they"))
-        said = f"`{_short(text)}`" if text.strip() else "an empty text"
+            return self._fault(pointer, f"`{short(text)}` is none of its words", did_you_mean(text, words, what="they"))
+        said = f"`{short(text)}`" if text.strip() else "an empty text"
         return self._fault(pointer, f"{said} stands here", f"write {_expected(options)}")
 
-    def _integer(self, number: int, kind: inspect.IntType, pointer: str) -> Any:  # noqa: ANN401
+    def _integer(self, number: int, kind: inspect.IntType, pointer: str) -> Any:
         least, most = kind.ge, kind.le
         if (least is not None and number < least) or (most is not None and number > most):
             return self._fault(pointer, f"{number} is out of range", f"write a whole number from {least} to {most}")
         return number
 
-    def _list(self, items: list[Any], options: Sequence[inspect.Type], pointer: str) -> Any:  # noqa: ANN401
+    def _list(self, items: list[Any], options: Sequence[inspect.Type], pointer: str) -> Any:
         for option in options:
             if isinstance(option, inspect.ListType):
                 if option.min_length and len(items) < option.min_length:
                     return self._fault(pointer, "an empty list", "it needs at least one entry")
+                if option.max_length is not None and len(items) > option.max_length:
+                    return self._fault(pointer, f"{len(items)} entries", f"the limit is {option.max_length}")
                 built = (self.value(item, option.item_type, f"{pointer}/{index}") for index, item in enumerate(items))
                 return [None if item is _FAULTY else item for item in built]
         return self._fault(pointer, "a list stands here", f"write {_expected(options)}")
 
-    def _mapping(self, values: dict[str, Any], options: Sequence[inspect.Type], pointer: str) -> Any:  # noqa: ANN401
+    def _mapping(self, values: dict[str, Any], options: Sequence[inspect.Type], pointer: str) -> Any:
         for option in options:
             if isinstance(option, inspect.StructType):
                 return self._struct(values, option, pointer)
             if isinstance(option, inspect.DictType):
+                if option.max_length is not None and len(values) > option.max_length:
+                    return self._fault(pointer, f"{len(values)} entries", f"the limit is {option.max_length}")
                 return self._dict(values, option, pointer)
         return self._fault(pointer, "a mapping stands here", f"write {_expected(options)}")
 
@@ -125,7 +120,7 @@ class _Builder:
                     built[name] = result
         return built
 
-    def _struct(self, values: dict[str, Any], kind: inspect.StructType, pointer: str) -> Any:  # noqa: ANN401
+    def _struct(self, values: dict[str, Any], kind: inspect.StructType, pointer: str) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
         built: dict[str, Any] = {}
         is_faulty = False
@@ -134,7 +129,7 @@ class _Builder:
             field = fields.get(key)
             if field is None:
                 if pointer or not key.startswith(OWN_KEY):
-                    self._fault(place, f"unknown key `{_short(key)}`", did_you_mean(key, fields, what="keys"))
+                    self._fault(place, f"unknown key `{short(key)}`", did_you_mean(key, fields, what="keys"))
             elif value is not None or field.required:
                 result = self.value(value, field.type, place)
                 if result is not _FAULTY:
@@ -148,8 +143,11 @@ class _Builder:
         return _FAULTY if is_faulty else kind.cls(**built)
 
     def _fault(self, pointer: str, problem: str, remedy: str) -> _Faulty:
-        self._errors.append(self._document.error(pointer, problem, remedy))
+        self._reading.fault(pointer, problem, remedy)
         return _FAULTY
+
+
+_type_info = cache(inspect.type_info)
 
 
 def _options(kind: inspect.Type) -> tuple[inspect.Type, ...]:
@@ -173,33 +171,52 @@ def _words(options: Sequence[inspect.Type]) -> Iterator[str]:
 
 def _expected(options: Sequence[inspect.Type]) -> str:
     takes_text = any(isinstance(option, inspect.StrType) for option in options)
-    hidden = (inspect.NoneType, inspect.IntType, inspect.FloatType, inspect.BoolType) if takes_text else (inspect.NoneType,)
+    hidden = (
+        (inspect.NoneType, inspect.IntType, inspect.FloatType, inspect.BoolType) if takes_text else (inspect.NoneType,)
+    )
     return " or ".join(dict.fromkeys(_say(option) for option in options if not isinstance(option, hidden)))
 
 
+def _read(text: str, kind: inspect.Type, *, takes_text: bool) -> Any:
+    """The scalar as this kind, or FAULTY; where texts are taken too, nothing is taken for a number."""
+    read: Any = _FAULTY
+    match kind:
+        case inspect.LiteralType(values=values) if text in values:
+            read = text
+        case inspect.EnumType(cls=cls) if text in {member.value for member in cls}:
+            read = cls(text)
+        case inspect.StrType() if text.strip():
+            read = text
+        case inspect.BoolType() if not takes_text and text.casefold() in _TRUE | _FALSE:
+            read = text.casefold() in _TRUE
+        case inspect.IntType() if not takes_text and _is_integer(text):
+            read = int(text)
+        case _:
+            pass
+    return read
+
+
 def _say(kind: inspect.Type) -> str:
+    said = "a mapping"
     match kind:
         case inspect.StrType():
-            return "a text"
+            said = "a text"
         case inspect.IntType(ge=least, le=most):
-            return "a whole number" if least is None else f"a whole number from {least} to {most}"
+            said = "a whole number" if least is None else f"a whole number from {least} to {most}"
         case inspect.BoolType():
-            return "`true` or `false`"
+            said = "`true` or `false`"
         case inspect.LiteralType() | inspect.EnumType():
-            return " or ".join(f"`{word}`" for word in _words([kind]))
+            said = " or ".join(f"`{word}`" for word in _words([kind]))
         case inspect.ListType(item_type=item):
-            return f"a list ({_expected(_options(item))} each)"
+            said = f"a list ({_expected(_options(item))} each)"
         case inspect.StructType(fields=fields):
-            needed = [field.encode_name for field in fields if field.required]
-            return f"a mapping with {', '.join(needed)}" if needed else "a mapping"
+            needed = ", ".join(field.encode_name for field in fields if field.required)
+            said = f"a mapping with {needed}" if needed else said
         case _:
-            return "a mapping"
+            pass
+    return said
 
 
 def _is_integer(text: str) -> bool:
     digits = text[1:] if text[:1] in {"-", "+"} else text
     return digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_LIMIT
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -29,7 +29,11 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
     for pointer, line in shape.entries(lines, "/targets"):
         rules.unique_name(reading, names, line.name, pointer)
         if taker is not None:
-            reading.fault(pointer, f"`{line.name[:60]}` is never reached: `{taker.name[:60]}` above it takes every ticket", "put the line without `when` last")
+            reading.fault(
+                pointer,
+                f"`{line.name[:60]}` is never reached: `{taker.name[:60]}` above it takes every ticket",
+                "put the line without `when` last",
+            )
         if line.escalate is not None:
             reading.refer(f"{pointer}/escalate", line.escalate, known_ladders, "escalation")
         target = Target(
@@ -45,7 +49,11 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
             valid_to=_instant(reading, line.valid, pointer, "to"),
         )
         if target.valid_from is not None and target.valid_to is not None and target.valid_from >= target.valid_to:
-            reading.fault(f"{pointer}/valid", "it ends before it begins, so no ticket falls into it", "put the earlier instant under `from`")
+            reading.fault(
+                f"{pointer}/valid",
+                "it ends before it begins, so no ticket falls into it",
+                "put the earlier instant under `from`",
+            )
         if taker is None and not _has_condition(reading, line, pointer):
             taker = line
         targets.append(target)
@@ -83,10 +91,14 @@ def _promises(reading: Reading, line: TargetLine, pointer: str) -> Mapping[Targe
             if promise is not None:
                 promises[kind] = promise
     if written and line.promise is not None:
-        reading.fault(f"{pointer}/promise", "it says `promise: nothing` and promises something", "remove one of the two")
+        reading.fault(
+            f"{pointer}/promise", "it says `promise: nothing` and promises something", "remove one of the two"
+        )
     if not written and line.promise is None and not reading.has_faults_in(pointer):
         kinds = ", ".join(f"`{kind}`" for kind in TargetKind)
-        reading.fault(pointer, "it promises nothing", f"add one of {kinds}; if nothing is meant, say `promise: nothing`")
+        reading.fault(
+            pointer, "it promises nothing", f"add one of {kinds}; if nothing is meant, say `promise: nothing`"
+        )
     return promises
 
 
@@ -110,7 +122,11 @@ def _warn(reading: Reading, line: TargetLine, pointer: str) -> tuple[WarnAt, ...
             reading.fault(place, f"`{text}` is there twice", "each warning fires once; remove one")
         points[point] = None
     if len(points) > _MOST_WARNINGS:
-        reading.fault(f"{pointer}/warn", f"{len(points)} warnings, the limit is {_MOST_WARNINGS}", "keep the ones somebody acts on")
+        reading.fault(
+            f"{pointer}/warn",
+            f"{len(points)} warnings, the limit is {_MOST_WARNINGS}",
+            "keep the ones somebody acts on",
+        )
     return tuple(points)
 
 
@@ -128,7 +144,11 @@ def _pauses(reading: Reading, line: TargetLine, pointer: str) -> Mapping[TargetK
 def _pausing(reading: Reading, statuses: list[Status], pointer: str) -> frozenset[Status]:
     for place, status in shape.entries(statuses, pointer):
         if status not in _PAUSE_WORDS:
-            reading.fault(place, f"`{status}` ends a ticket's clocks, it doesn't pause them", did_you_mean(status, PAUSING, what="pausing statuses"))
+            reading.fault(
+                place,
+                f"`{status}` ends a ticket's clocks, it doesn't pause them",
+                did_you_mean(status, PAUSING, what="pausing statuses"),
+            )
     return frozenset(status for _, status in shape.entries(statuses, pointer))
 
 
@@ -142,10 +162,19 @@ def _instant(reading: Reading, valid: ValidLine | None, pointer: str, key: str) 
             return instant.astimezone(UTC)
     except (ValueError, OverflowError):
         instant = None
-    problem = f"`{text[:60]}` is no instant" if instant is None else f"`{text[:60]}` has no offset, so it means another instant in each zone"
+    problem = (
+        f"`{text[:60]}` is no instant"
+        if instant is None
+        else f"`{text[:60]}` has no offset, so it means another instant in each zone"
+    )
     reading.fault(f"{pointer}/valid/{key}", problem, "write it as `2026-02-16T13:00:00-05:00`, or with `Z` for UTC")
     return None
 
 
 def _has_condition(reading: Reading, line: TargetLine, pointer: str) -> bool:
-    return bool(line.when) or line.valid is not None or reading.holds(f"{pointer}/when") or reading.holds(f"{pointer}/valid")
+    return (
+        bool(line.when)
+        or line.valid is not None
+        or reading.holds(f"{pointer}/when")
+        or reading.holds(f"{pointer}/valid")
+    )

@@ -28,7 +28,9 @@ def test_spans_of_a_day(text: str, expected: tuple[Hours, ...]) -> None:
     assert expected == hours.spans(text)
 
 
-@pytest.mark.parametrize("text", ["9-17", "09:00", "24:00-06:00", "09:60-10:00", "25:00-26:00", "09:00-09:00", "", "09:00-17:00,"])
+@pytest.mark.parametrize(
+    "text", ["9-17", "09:00", "24:00-06:00", "09:60-10:00", "25:00-26:00", "09:00-09:00", "", "09:00-17:00,"]
+)
 def test_bad_spans_are_refused(text: str) -> None:
     """With the way out."""
     with pytest.raises(Unreadable) as refused:
@@ -64,11 +66,17 @@ def test_what_is_no_weekday_is_refused(text: str) -> None:
     ("text", "expected"),
     [
         ("2026-12-24", Exceptional(days=Dates(date(2026, 12, 24), date(2026, 12, 24)))),
-        ("2026-12-24 12:00-24:00", Exceptional(days=Dates(date(2026, 12, 24), date(2026, 12, 24)), hours=(Hours(12 * H, DAY),))),
+        (
+            "2026-12-24 12:00-24:00",
+            Exceptional(days=Dates(date(2026, 12, 24), date(2026, 12, 24)), hours=(Hours(12 * H, DAY),)),
+        ),
         ("2026-08-03..2026-08-14", Exceptional(days=Dates(date(2026, 8, 3), date(2026, 8, 14)))),
         ("12-24..01-02", Exceptional(days=Yearly((12, 24), (1, 2)))),
         ("02-29", Exceptional(days=Yearly((2, 29), (2, 29)))),
-        ("12-31 12:00-18:00, 20:00-24:00", Exceptional(days=Yearly((12, 31), (12, 31)), hours=(Hours(12 * H, 18 * H), Hours(20 * H, DAY)))),
+        (
+            "12-31 12:00-18:00, 20:00-24:00",
+            Exceptional(days=Yearly((12, 31), (12, 31)), hours=(Hours(12 * H, 18 * H), Hours(20 * H, DAY))),
+        ),
     ],
 )
 def test_closures_and_extra_openings(text: str, expected: Exceptional) -> None:

@@ -27,7 +27,13 @@ def test_every_part_knows_its_place() -> None:
     """What a mapping holds stands where its key does."""
     document = located.read("a:\n  - x\n  - b/c: 1\n")
 
-    assert {"": Mark(1, 1), "/a": Mark(1, 1), "/a/0": Mark(2, 5), "/a/1": Mark(3, 5), "/a/1/b~1c": Mark(3, 5)} == document.marks
+    assert {
+        "": Mark(1, 1),
+        "/a": Mark(1, 1),
+        "/a/0": Mark(2, 5),
+        "/a/1": Mark(3, 5),
+        "/a/1/b~1c": Mark(3, 5),
+    } == document.marks
 
 
 def test_a_fault_where_nothing_stands_is_placed_at_what_would_hold_it() -> None:
@@ -39,7 +45,7 @@ def test_a_fault_where_nothing_stands_is_placed_at_what_would_hold_it() -> None:
 
 def test_json_is_read_with_its_escapes() -> None:
     """Escaped slashes, surrogate pairs and tabs, which YAML alone would refuse."""
-    value = {"a/b": "x/y \U0001f600 \U0001f3f4\U000e0067", "n": ["1", "true", None], "t": "a\tb\"c\\", "d": "\x85\u2028"}
+    value = {"a/b": "x/y \U0001f600 \U0001f3f4\U000e0067", "n": ["1", "true", None], "t": 'a\tb"c\\', "d": "\x85\u2028"}
     text = json.dumps(value, indent="\t").replace("/", "\\/")
 
     assert value == located.read(text).value

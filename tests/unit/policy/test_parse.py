@@ -13,6 +13,7 @@ from shared.policy.document import Bind, Cadence, FollowUp, Ladder, Policy, Rota
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import policy_schema, roster_schema
 from shared.sla.condition import Condition
+from shared.sla.fields import Fields
 from shared.sla.policy import BusinessDays, Reopen, WarnAt
 
 EXAMPLE = (Path(__file__).parent / "example.yaml").read_text(encoding="utf-8")
@@ -78,7 +79,9 @@ def test_calendars_are_compiled_with_their_zone_holidays_and_closures() -> None:
 
     assert ZoneInfo("America/New_York") == office.spec.zone
     assert date(2026, 4, 20) in office.spec.holidays, "Patriots' Day, of Massachusetts alone"
-    assert datetime(2026, 12, 28, 15, tzinfo=UTC) == office.add(datetime(2026, 12, 24, 16, tzinfo=UTC), timedelta(hours=2))
+    assert datetime(2026, 12, 28, 15, tzinfo=UTC) == office.add(
+        datetime(2026, 12, 24, 16, tzinfo=UTC), timedelta(hours=2)
+    )
     assert policy("{}").sla.calendars["always"].spec.always, "there without being written"
 
 
@@ -86,7 +89,9 @@ def test_pauses_default_to_waiting_statuses_for_resolution_and_update() -> None:
     """Nothing pauses a first response."""
     waiting = frozenset({Status.PENDING_CUSTOMER, Status.ON_HOLD})
 
-    assert {TargetKind.RESOLUTION: waiting, TargetKind.UPDATE: waiting} == dict(policy(EXAMPLE).sla.targets[0].pauses_while)
+    assert {TargetKind.RESOLUTION: waiting, TargetKind.UPDATE: waiting} == dict(
+        policy(EXAMPLE).sla.targets[0].pauses_while
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,9 @@ def test_pauses_default_to_waiting_statuses_for_resolution_and_update() -> None:
         ("{resolution: []}", set(), None),
     ],
 )
-def test_pauses_may_be_said_for_all_or_by_target(written: str, resolution: set[Status], first_response: set[Status] | None) -> None:
+def test_pauses_may_be_said_for_all_or_by_target(
+    written: str, resolution: set[Status], first_response: set[Status] | None
+) -> None:
     """A list is for resolution and update; a mapping changes what it names."""
     pauses = policy(target(f"pauses_while: {written}")).sla.targets[0].pauses_while
 
@@ -119,19 +126,28 @@ def test_channels_have_defaults_and_aliases_without_case() -> None:
     assert timedelta(seconds=30) == read.channels[Channel.LIVE_CHAT].offer
     assert Bind.LATE == read.channels[Channel.EMAIL].bind
     assert Channel.PHONE == read.aliases["constituent call"]
-    assert Channel.LIVE_CHAT == read.aliases["channel::webwidget"] == read.aliases["live_chat"] == read.aliases["live chat"]
+    assert (
+        Channel.LIVE_CHAT
+        == read.aliases["channel::webwidget"]
+        == read.aliases["live_chat"]
+        == read.aliases["live chat"]
+    )
 
 
 def test_a_channel_may_bind_on_arrival_and_ask_for_no_offer() -> None:
     """What a policy says of a channel replaces the default."""
-    rule = policy("channels: {email: {bind: on_arrival, offer: none, interruptible: no, units: '2'}}").channels[Channel.EMAIL]
+    rule = policy("channels: {email: {bind: on_arrival, offer: none, interruptible: no, units: '2'}}").channels[
+        Channel.EMAIL
+    ]
 
     assert (Bind.ON_ARRIVAL, None, False, 2) == (rule.bind, rule.offer, rule.interruptible, rule.units)
 
 
 def test_skills_have_levels_and_templates() -> None:
     """A bare name asks for level 1."""
-    rules = policy("skills: [{need: [billing, {sql: 3}], prefer: 'lang:{language}'}, {need: triage, when: {theme: unknown}}]").skills
+    rules = policy(
+        "skills: [{need: [billing, {sql: 3}], prefer: 'lang:{language}'}, {need: triage, when: {theme: unknown}}]"
+    ).skills
 
     assert (
         SkillRule(need=(("billing", 1), ("sql", 3)), prefer=("lang:{language}",)),
@@ -146,7 +162,10 @@ def test_escalations_and_rotations() -> None:
     assert (
         Ladder(
             name="wake the lead",
-            steps=(Step(after=timedelta(), page=("on-call/support",)), Step(after=timedelta(minutes=10), page=("on-call/managers",))),
+            steps=(
+                Step(after=timedelta(), page=("on-call/support",)),
+                Step(after=timedelta(minutes=10), page=("on-call/managers",)),
+            ),
             repeat=2,
             otherwise=("person/head-of-support",),
             on_warning=("owner",),
@@ -235,7 +254,14 @@ targets:
     assert [2, 2, 4, 6, 6, 7, 7, 7] == [fault.line for fault in found]
     assert all(fault.remedy and fault.column and fault.pointer for fault in found)
     said = "\n".join(map(str, found))
-    for part in ("did you mean `Europe/Berlin`?", "did you mean `urgent`?", "did you mean `office`?", "did you mean `resolution`?", "two ways", "no escalation `wake`"):
+    for part in (
+        "did you mean `Europe/Berlin`?",
+        "did you mean `urgent`?",
+        "did you mean `office`?",
+        "did you mean `resolution`?",
+        "two ways",
+        "no escalation `wake`",
+    ):
         assert part in said
 
 
@@ -356,9 +382,26 @@ def test_expressions_that_are_too_large_together_are_refused_at_the_one_that_is_
 
 def test_expressions_that_are_too_large_each_are_refused_only_so_often() -> None:
     """A file full of them is not read to its end."""
-    text = "themes:\n" + "".join(f"  - {{name: t{n}, when: {{text: ['/{n}a{{999}}b{{999}}c{{999}}d{{999}}e{{999}}f{{999}}/']}}}}\n" for n in range(600))
+    text = "themes:\n" + "".join(
+        f"  - {{name: t{n}, when: {{text: ['/{n}a{{999}}b{{999}}c{{999}}d{{999}}e{{999}}f{{999}}/']}}}}\n"
+        for n in range(600)
+    )
 
     assert 22 == len(faults(text))
+
+
+def test_so_many_faults_are_named_and_no_more() -> None:
+    """A heap of nonsense doesn't take minutes to refuse."""
+    found = faults("targets:\n" + "".join(f"  - {{name: t{n}, when: {{x: 1}}, resolutoin: 1d}}\n" for n in range(5000)))
+
+    assert 501 == len(found)
+    assert any("there may be more" in fault.problem for fault in found)
+
+
+def test_sections_have_limits() -> None:
+    """Far above what anybody needs."""
+    assert "the limit is 5000" in only_fault("targets: [" + "{name: a}, " * 5001 + "]").remedy
+    assert "the limit is 200" in only_fault("calendars: {" + ", ".join(f"c{n}: {{}}" for n in range(201)) + "}").remedy
 
 
 def test_own_keys_at_the_top_hold_anchors() -> None:
@@ -377,7 +420,9 @@ def test_a_fault_reads_as_one_line() -> None:
     """Place, pointer, what is wrong, the way out."""
     [fault] = faults("targets: [{name: a, calendar: always, resolution: 30}]")
 
-    assert "line 1, column 39: /targets/0/resolution: `30` has no unit; write `30s`, `30m`, `30h` or `30bd`" == str(fault)
+    assert "line 1, column 39: /targets/0/resolution: `30` has no unit; write `30s`, `30m`, `30h` or `30bd`" == str(
+        fault
+    )
     assert str(fault) == str(PolicyErrors([fault]))
 
 
@@ -386,16 +431,22 @@ def test_the_schemas_are_made_from_the_same_structs() -> None:
     schema = policy_schema()
 
     assert "https://json-schema.org/draft/2020-12/schema" == schema["$schema"]
-    assert {"calendars", "channels", "urgency", "themes", "skills", "targets", "escalations", "on_call", "follow_up"} == set(
-        schema["$defs"]["PolicyFile"]["properties"]
-    )
+    assert {
+        "calendars",
+        "channels",
+        "urgency",
+        "themes",
+        "skills",
+        "targets",
+        "escalations",
+        "on_call",
+        "follow_up",
+    } == set(schema["$defs"]["PolicyFile"]["properties"])
     assert ["people"] == roster_schema()["$defs"]["RosterFile"]["required"]
 
 
 def test_the_built_in_policy_promises_something_to_every_channel_and_urgency() -> None:
     """Version 0, so that a first ticket works at once."""
-    from shared.sla.fields import Fields  # noqa: PLC0415
-
     read = builtin.policy()
 
     assert 0 == read.version

@@ -136,7 +136,7 @@ def test_fields_and_text_have_to_hold_together() -> None:
 )
 def test_bad_patterns_are_refused_with_the_reason(entry: str, said: str) -> None:
     """What RE2 can't do, what is too large and what would match everything."""
-    with pytest.raises(BadPattern, match=".") as refused:
+    with pytest.raises(BadPattern) as refused:
         condition.pattern(entry)
 
     assert said in str(refused.value)
