@@ -1,5 +1,6 @@
 """`deskclock`, also as `python -m services.console`: runs a command; every failure is one line and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code."""
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # what the libraries log is for services; commands speak for themselves
     try:
         result = deskclock.main(args=list(arguments), prog_name="deskclock", standalone_mode=False)
         sys.stdout.flush()

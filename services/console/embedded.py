@@ -29,6 +29,8 @@ LOCK_SECONDS = 5.0  # servers of a process that was killed need a moment to end
 DATABASE = "deskclock"
 _LONGEST_SOCKET = 103  # of `sun_path`, the shortest limit of all systems
 _SOCKET = ".s.PGSQL.5432"
+_STATUS_LINE = 7  # of postmaster.pid, counted from 0
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes it private
 _NOBODY = Account(uid=65534, gid=65534)
 _REAPER = """
 trap '' HUP INT TERM
@@ -286,7 +288,7 @@ class Postgres(_Server):
         """Whether the process says that it takes connections."""
         with suppress(OSError):
             lines = (self._data / "postmaster.pid").read_text().splitlines()
-            return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+            return len(lines) > _STATUS_LINE and lines[0] == str(self.pid) and lines[_STATUS_LINE].strip() == "ready"
         return False
 
     def _initialise(self) -> None:

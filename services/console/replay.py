@@ -5,6 +5,7 @@ HTTP, and Deskclock's own events by subscription. Only the rate of time it sets 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -18,17 +19,22 @@ from nats.js import JetStreamContext
 
 from services.console import store
 from services.console.domain import requests
-from services.console.domain.pace import Pace, Plan
+from services.console.domain.governor import Governor
+from services.console.domain.pace import Pace
 from services.console.domain.script import Acknowledge, Act, Arrive, Script, Send
 from services.console.domain.staff import PresenceChange
 from services.console.failures import Failure
 from services.escalation.tokens import Tokens
 from shared import timesource
 from shared.contract import subjects
+from shared.jetstream import streams
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 
-_TICK_SECONDS = 0.01
+_TICK_SECONDS = 0.02
+_PROBE_SECONDS = 0.1
+_STEER_SECONDS = 0.2
+_STEER_SHARE = 0.1
 _HTTP_AT_ONCE = 8
 _ATTEMPTS = 3
 _SETTLE_SECONDS = 20.0
@@ -60,6 +66,9 @@ class _Heard(Struct, frozen=True):
     page: UUID | None = None
     person: str | None = None
     kind: str = ""
+    due_at: datetime | None = None
+    at: datetime | None = None
+    detected_at: datetime | None = None
 
 
 class _News(Struct, frozen=True):
@@ -77,7 +86,7 @@ class Replay:
     def __init__(
         self,
         *,
-        plan: Plan,
+        governor: Governor,
         script: Script,
         pool: Pool,
         client: Client,
@@ -86,11 +95,12 @@ class Replay:
         tokens: Tokens,
         tenant: str,
     ) -> None:
-        self.plan = plan
+        self.governor = governor
         self.script = script
         self.sent = Sent(at={}, answers=[])
-        self.pace = Pace(plan.since, plan.rate)
-        self.now = plan.since
+        self.pace = Pace(governor.plan.since, governor.plan.rate)
+        self.now = governor.plan.since
+        self.traffic_until = governor.plan.traffic_until
         self._pool = pool
         self._client = client
         self._stream: JetStreamContext = client.jetstream(timeout=_PUBLISH_SECONDS)
@@ -98,40 +108,63 @@ class Replay:
         self._escalation = escalation
         self._tokens = tokens
         self._tenant = tenant
+        self._began = 0.0
+        self._unsettled: deque[tuple[int, float]] = deque()
         self._http_slots = asyncio.Semaphore(_HTTP_AT_ONCE)
 
     @property
     def progress(self) -> float:
         """Share of the replay that is behind us."""
-        return self.plan.progress(self.now)
+        return self.governor.progress(self.now, self._elapsed)
+
+    @property
+    def _elapsed(self) -> float:
+        return timesource.monotonic() - self._began if self._began else 0.0
 
     async def run(self) -> None:
         """From the first request to the last closing; returns when everything sent has been taken in and judged."""
         subscription = await self._client.subscribe(subjects.sla(self._tenant, ">"), cb=self._hear)
         await self._client.flush()
+        self._began = timesource.monotonic()
         try:
-            async with self._pool.acquire() as connection:
-                await database_time.warp(connection, to=self.plan.since, rate=self.plan.rate)
             async with asyncio.TaskGroup() as calls:
+                watching = calls.create_task(self._watch_backlog())
                 await self._play(calls)
+                watching.cancel()
             await self._settle()
         finally:
             await subscription.unsubscribe()
 
     async def _play(self, calls: asyncio.TaskGroup) -> None:
+        governor = self.governor
+        rate, changed = governor.plan.rate, 0.0
         async with self._pool.acquire() as connection:
-            rate = self.plan.rate
-            while True:
+            await database_time.warp(connection, to=governor.plan.since, rate=rate)
+            while self.now < governor.plan.until:
                 self.now = await database_time.now(connection)
-                wanted = self.plan.rate_at(self.now)
-                if wanted != rate:
-                    rate = wanted
+                elapsed = self._elapsed
+                if not governor.is_late and governor.is_traffic_over(self.now, elapsed):
+                    governor.end_traffic(self.now, elapsed)
+                    self.traffic_until = self.now
+                    self.script.end_traffic(self.now)
+                wanted = governor.rate(self.now, elapsed)
+                if elapsed - changed >= _STEER_SECONDS and abs(wanted / rate - 1) > _STEER_SHARE:
+                    rate, changed = wanted, elapsed
                     self.pace.change(await database_time.warp(connection, rate=rate), rate)
                 await self._perform(self.script.due(self.now), calls)
-                if self.now >= self.plan.until:
-                    self.pace.change(await database_time.warp(connection, rate=1.0), 1.0)
-                    return
                 await timesource.pause(_TICK_SECONDS)
+            self.pace.change(await database_time.warp(connection, rate=1.0), 1.0)
+
+    async def _watch_backlog(self) -> None:
+        """Tell the governor how long the oldest event has waited that the router hasn't settled."""
+        while True:
+            await timesource.pause(_PROBE_SECONDS)
+            info = await self._stream.consumer_info(subjects.TICKETS, streams.ROUTER)
+            settled = info.ack_floor.stream_seq if info.ack_floor else 0
+            while self._unsettled and self._unsettled[0][0] <= settled:
+                self._unsettled.popleft()
+            if self._unsettled:
+                self.governor.note_lag(self._elapsed, timesource.monotonic() - self._unsettled[0][1])
 
     async def _perform(self, acts: Sequence[Act], calls: asyncio.TaskGroup) -> None:
         publishing: list[Awaitable[None]] = []
@@ -153,9 +186,11 @@ class Replay:
         wire = act.wire
         self.sent.events += 1
         self.sent.at[wire.id] = self.now
-        await self._stream.publish(
+        started = timesource.monotonic()
+        stored = await self._stream.publish(
             subjects.ticket(self._tenant, wire.kind), wire.body, headers={"Nats-Msg-Id": wire.id}
         )
+        self._unsettled.append((stored.seq, started))
 
     async def _hand_in(self, act: Arrive) -> None:
         body = requests.new_ticket(act.request)
@@ -195,8 +230,16 @@ class Replay:
                 self.script.heard_assignment(heard.ticket, heard.owner, news.time)
             case "sla.clock.warned":
                 self.script.heard_warning(heard.ticket, heard.target, news.time)
-            case "sla.page.accepted" if heard.page is not None and heard.person is not None and heard.kind == "page":
-                self.script.heard_page(heard.page, heard.person, news.time)
+            case "sla.clock.breached":
+                self._note_lag(heard.at, heard.detected_at)
+            case "sla.page.accepted":
+                self._note_lag(heard.due_at, heard.at)
+                if heard.page is not None and heard.person is not None and heard.kind == "page":
+                    self.script.heard_page(heard.page, heard.person, news.time)
+
+    def _note_lag(self, due_at: datetime | None, done_at: datetime | None) -> None:
+        if due_at is not None and done_at is not None:
+            self.governor.note_lag(self._elapsed, self.pace.took(due_at, done_at))
 
     async def _settle(self) -> None:
         """Wait until every event is in the log and no clock that was due is unfired."""
@@ -204,7 +247,7 @@ class Replay:
         until = timesource.monotonic() + _SETTLE_SECONDS
         async with self._pool.acquire() as connection:
             while True:
-                rest = await store.load_backlog(connection, self._tenant, self.plan.until)
+                rest = await store.load_backlog(connection, self._tenant, self.governor.plan.until)
                 if rest.events >= expected and not rest.unfired:
                     return
                 if timesource.monotonic() > until:

@@ -16,13 +16,13 @@ from shared.postgres.pool import Connection
 async def compile_report(connection: Connection, replay: Replay, tenant: str, real_seconds: float) -> Report:
     """Read what the services made of the replay."""
     chosen = replay.script.requests
-    plan, sent = replay.plan, replay.sent
+    plan, sent = replay.governor.plan, replay.sent
     verdicts = compare_all(chosen, await store.load_resolutions(connection, tenant, SOURCE), plan.until)
     snapshot = await store.load_snapshot(connection, tenant)
     climbs = await store.load_climbs(connection, tenant)
     return Report(
         since=plan.since,
-        traffic_until=plan.traffic_until,
+        traffic_until=replay.traffic_until,
         until=plan.until,
         real_seconds=real_seconds,
         requests=len(chosen),

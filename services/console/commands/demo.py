@@ -17,7 +17,7 @@ from rich.live import Live
 
 from services.console import reporting, stack, store
 from services.console.domain import requests, staff
-from services.console.domain.pace import Plan, plan
+from services.console.domain.governor import Governor, Plan, plan
 from services.console.domain.report import Report
 from services.console.domain.requests import Request, UnreadableRequests
 from services.console.domain.script import Script
@@ -45,7 +45,8 @@ _LINE_SECONDS = 5.0
 _ACK_KEY = "links of the demo"
 _HTTP_SECONDS = 30.0
 
-DAYS, WEEKS_AFTER, RATE = 7.0, 4.0, 9_000.0
+DAYS, WEEKS_AFTER, SECONDS = 7.0, 4.0, 105.0
+RATE = 12_000.0
 FAST_DAYS, FAST_WEEKS_AFTER, FAST_SECONDS = 1.0, 2.0, 10.0
 
 
@@ -60,12 +61,17 @@ class _Example(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=3), metavar="N", help="Let the replay take this long.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=3),
+    metavar="N",
+    help=f"Let the replay take this long at most. Default: {SECONDS:.0f}.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(min=1, max=100_000),
     metavar="N",
-    help=f"Seconds of traffic in one. Default: {RATE:,.0f}.",
+    help="Seconds of traffic in one, whatever our lag. Default: as many as the machine keeps up with.",
 )
 @click.option("--fast", is_flag=True, help="One day only, in some ten seconds.")
 @click.option(
@@ -141,16 +147,18 @@ def _read(folder: Path) -> _Example:
 def _plan(files: _Example, *, seconds: float | None, rate: float | None, fast: bool) -> Plan:
     first = files.requests[0].opened_at.astimezone(ZONE)
     since = first.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+    days, weeks_after, budget = DAYS, WEEKS_AFTER, SECONDS
     if fast:
         since += timedelta(hours=7)  # one day's work, without the night before it
-        return plan(
-            since,
-            days=FAST_DAYS,
-            weeks_after=FAST_WEEKS_AFTER,
-            rate=rate or RATE,
-            seconds=None if rate else seconds or FAST_SECONDS,
-        )
-    return plan(since, days=DAYS, weeks_after=WEEKS_AFTER, rate=rate or RATE, seconds=seconds)
+        days, weeks_after, budget = FAST_DAYS, FAST_WEEKS_AFTER, FAST_SECONDS
+    return plan(
+        since,
+        days=days,
+        weeks_after=weeks_after,
+        rate=rate or RATE,
+        seconds=seconds or budget,
+        is_fixed=rate is not None,
+    )
 
 
 async def _run(
@@ -173,7 +181,7 @@ async def _run(
         router = await parts.enter_async_context(_http(where.router_url, headers))
         escalation = await parts.enter_async_context(_http(where.escalation_url, headers))
         replay = Replay(
-            plan=schedule,
+            governor=Governor(schedule),
             script=_script(files, schedule),
             pool=pool,
             client=client,
@@ -203,7 +211,9 @@ def _script(files: _Example, schedule: Plan) -> Script:
     desk = [key for key, person in people.items() if person.channels]
     return Script(
         [request for request in files.requests if schedule.since <= request.opened_at < schedule.traffic_until],
-        schedule,
+        since=schedule.since,
+        traffic_until=schedule.traffic_until,
+        until=schedule.until,
         shifts=staff.rota(desk),
         crews=frozenset(key for key in people if key.startswith("crew-")),
         aliases=files.policy.aliases,
@@ -243,8 +253,6 @@ async def _watch(pool: Pool, replay: Replay, screen: Console) -> None:
 
 
 def _note(replay: Replay, now: datetime) -> str:
-    if now < replay.plan.traffic_until:
-        return "Boston 311, as it came in"
-    if now < replay.plan.until:
-        return "the weeks after: closings and deadlines"
-    return "settling"
+    if now >= replay.governor.plan.until:
+        return "settling"
+    return "the weeks after: closings and deadlines" if replay.governor.is_late else "Boston 311, as it came in"

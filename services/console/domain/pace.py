@@ -6,16 +6,9 @@ itself; `Pace` turns it into the real seconds that somebody at the keyboard woul
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
-
-
-class Stretch(Struct, frozen=True):
-    """From `since` on, `rate` seconds of virtual time pass in a real one."""
-
-    since: datetime
-    rate: float
 
 
 class Pace:
@@ -74,48 +67,3 @@ def percentiles(seconds: Iterable[float]) -> Percentiles | None:
 
 def _mark(ordered: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """When the replay runs at which rate."""
-
-    since: datetime
-    traffic_until: datetime
-    """Requests that open from here on are left out."""
-    until: datetime
-    """Closings after this are left out, and the replay ends."""
-    rate: float
-    late_rate: float
-    """Of the time after the last request, in which only closings come and clocks run out."""
-
-    @property
-    def seconds(self) -> float:
-        """How long the whole replay takes in real seconds."""
-        return (self.traffic_until - self.since).total_seconds() / self.rate + (
-            self.until - self.traffic_until
-        ).total_seconds() / self.late_rate
-
-    def rate_at(self, at: datetime) -> float:
-        """The rate at a virtual instant."""
-        return self.rate if at < self.traffic_until else self.late_rate
-
-    def progress(self, at: datetime) -> float:
-        """Share of the real time that is behind us at a virtual instant, 0 to 1."""
-        early = (min(at, self.traffic_until) - self.since).total_seconds() / self.rate
-        late = max((min(at, self.until) - self.traffic_until).total_seconds(), 0.0) / self.late_rate
-        return min(max((early + late) / self.seconds, 0.0), 1.0)
-
-
-def plan(since: datetime, *, days: float, weeks_after: float, rate: float, seconds: float | None) -> Plan:
-    """A replay of `days` of traffic and the weeks after it; `seconds` fits the whole of it into that time.
-
-    Two thirds of the time go to the traffic.
-    """
-    traffic = timedelta(days=days)
-    after = timedelta(weeks=weeks_after)
-    if seconds is not None:
-        rate = traffic.total_seconds() / (seconds * 2 / 3)
-    late_rate = max(after.total_seconds() / (traffic.total_seconds() / rate / 2), rate)
-    return Plan(
-        since=since, traffic_until=since + traffic, until=since + traffic + after, rate=rate, late_rate=late_rate
-    )

@@ -14,7 +14,6 @@ from uuid import UUID
 from msgspec import Struct
 
 from services.console.domain import requests, staff
-from services.console.domain.pace import Plan
 from services.console.domain.requests import Request, Wire
 from services.console.domain.staff import PresenceChange, Shift
 from shared.contract.tickets import Status, TargetKind
@@ -53,42 +52,49 @@ class Script:
     def __init__(
         self,
         chosen: Iterable[Request],
-        plan: Plan,
         *,
+        since: datetime,
+        traffic_until: datetime,
+        until: datetime,
         shifts: Mapping[str, Shift],
         crews: frozenset[str],
         aliases: Mapping[str, str],
     ) -> None:
-        self._plan = plan
         self._shifts = shifts
         self._crews = crews
         self._aliases = aliases
         self._heap: list[tuple[datetime, int, Callable[[datetime], list[Act]]]] = []
         self._order = count()
         self._requests = {request.number: request for request in chosen}
+        self._arrived: dict[str, Request] = {}
+        self._is_over = False
         self._owners: dict[str, str] = {}
         self._answered: dict[str, datetime] = {}
         self._closed: set[str] = set()
         self._updates: dict[str, int] = {}
         self._reacted: set[UUID] = set()
         for request in self._requests.values():
-            self._at(request.opened_at, _arrival(request))
-            if request.closed_at is not None and request.closed_at <= plan.until:
+            self._at(request.opened_at, self._arrival(request))
+            if request.closed_at is not None and request.closed_at <= until:
                 self._at(max(request.closed_at, request.opened_at), self._closing(request))
-        for change in staff.presence(shifts, plan.since, plan.traffic_until):
-            self._at(change.at, _constant(change))
-        for agent in shifts:  # afterwards nothing new comes, and nobody's working hours matter
-            self._at(plan.traffic_until, _constant(PresenceChange(plan.traffic_until, agent, staff.Presence.ONLINE)))
+        for change in staff.presence(shifts, since, traffic_until):
+            self._at(change.at, self._coming(change))
 
     @property
     def requests(self) -> list[Request]:
-        """Those that are replayed."""
-        return list(self._requests.values())
+        """Those that have arrived."""
+        return list(self._arrived.values())
 
     @property
     def answered(self) -> int:
         """How many have had a first answer."""
         return len(self._answered)
+
+    def end_traffic(self, at: datetime) -> None:
+        """No more requests arrive. From now on nobody's working hours matter: everybody is there to answer what is left."""
+        self._is_over = True
+        for agent in self._shifts:
+            self._at(at, _constant(PresenceChange(at, agent, staff.Presence.ONLINE)))
 
     def due(self, now: datetime) -> list[Act]:
         """Everything that has happened by `now` and wasn't told yet."""
@@ -112,9 +118,8 @@ class Script:
             self._at(at, self._handing(request))
             return
         channel = self._aliases.get(request.channel.casefold(), "other")
-        begins = (
-            staff.working(self._shifts[agent], at) if agent in self._shifts and at < self._plan.traffic_until else at
-        )
+        has_hours = agent in self._shifts and not self._is_over
+        begins = staff.working(self._shifts[agent], at) if has_hours else at
         self._at(begins + staff.answer_after(number, channel), self._answering(request, agent))
 
     def heard_warning(self, number: str, target: str, at: datetime) -> None:
@@ -138,8 +143,22 @@ class Script:
     def _at(self, at: datetime, act: Callable[[datetime], list[Act]]) -> None:
         heapq.heappush(self._heap, (at, next(self._order), act))
 
+    def _arrival(self, request: Request) -> Callable[[datetime], list[Act]]:
+        def act(_: datetime) -> list[Act]:
+            if self._is_over:
+                return []
+            self._arrived[request.number] = request
+            return [Arrive(request=request) if request.channel == WEB else Send(wire=requests.opened(request))]
+
+        return act
+
+    def _coming(self, change: PresenceChange) -> Callable[[datetime], list[Act]]:
+        return lambda _: [] if self._is_over else [change]
+
     def _closing(self, request: Request) -> Callable[[datetime], list[Act]]:
         def act(at: datetime) -> list[Act]:
+            if request.number not in self._arrived:
+                return []
             self._closed.add(request.number)
             acts: list[Act] = []
             if request.number not in self._answered:
@@ -182,11 +201,6 @@ def crew_of(request: Request) -> str:
     """Who works such a request in the field, as the roster calls them."""
     words = "".join(letter if letter.isalnum() else " " for letter in request.subject.lower().replace("'", "")).split()
     return "-".join(["crew", *words])
-
-
-def _arrival(request: Request) -> Callable[[datetime], list[Act]]:
-    act = Arrive(request=request) if request.channel == WEB else Send(wire=requests.opened(request))
-    return _constant(act)
 
 
 def _constant(act: Act) -> Callable[[datetime], list[Act]]:
