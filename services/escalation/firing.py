@@ -15,7 +15,7 @@ from services.escalation.domain import jump
 from services.escalation.domain.jump import Reading
 from services.escalation.domain.ladder import Reason
 from services.escalation.metrics import EscalationMetrics
-from services.escalation.store import Pulse, escalations
+from services.escalation.store import ClockPulse, Pulse, escalations
 from services.escalation.store.escalations import Opening
 from shared import ids, timesource
 from shared.jetstream.relay import Relay
@@ -96,9 +96,8 @@ class Firing:
         self._count(fired, opened, now)
         return len(due)
 
-    def _watch(self, seen: Pulse) -> None:
+    def _watch(self, seen: ClockPulse) -> None:
         """Compare the server's own clock with this host's; the warped time has no part in it."""
-        assert seen.server_at is not None
         reading = Reading(
             server_at=seen.server_at, steady_seconds=timesource.monotonic(), wall_seconds=timesource.unix_time()
         )

@@ -1,4 +1,4 @@
-"""Did the database's clock jump? (R33)
+"""Whether the database's clock has jumped (R33).
 
 Time that a test warps is not looked at: only the server's own clock, beside two clocks of this host. A host that was
 suspended sees its wall clock agree with the server; a host whose wall clock is set sees its steady clock agree.

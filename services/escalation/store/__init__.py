@@ -18,5 +18,10 @@ class Pulse(Struct, frozen=True, kw_only=True):
     """Seconds of it that pass in one real second."""
     due_at: datetime | None
     """When the first row is due; None where there is none."""
-    server_at: datetime | None = None
-    """The server's own clock, never warped; only firing looks at it."""
+
+
+class ClockPulse(Pulse, frozen=True, kw_only=True):
+    """The same for firing, which watches the server's clock too."""
+
+    server_at: datetime
+    """The server's own clock, never warped."""

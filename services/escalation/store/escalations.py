@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from services.escalation.domain.ladder import Position, Reason
 from services.escalation.domain.recipient import Person
-from services.escalation.store import QUERIES, Pulse
+from services.escalation.store import QUERIES, ClockPulse, Pulse
 from shared.contract.tickets import TargetKind
 from shared.policy.document import Contact
 from shared.postgres.pool import Connection, Record
@@ -79,14 +79,16 @@ class Stepped(Struct, frozen=True, kw_only=True):
     next_step_at: datetime | None
 
 
-async def pulse_clock(connection: Connection) -> Pulse:
+async def pulse_clock(connection: Connection) -> ClockPulse:
     """How firing stands: one probe of the index."""
-    return _pulse(await connection.fetchrow(QUERIES["pulse_clock"]))
+    [row] = await connection.fetch(QUERIES["pulse_clock"])
+    return ClockPulse(**dict(row))
 
 
 async def pulse_step(connection: Connection) -> Pulse:
     """How stepping stands: one probe of the index."""
-    return _pulse(await connection.fetchrow(QUERIES["pulse_step"]))
+    [row] = await connection.fetch(QUERIES["pulse_step"])
+    return Pulse(**dict(row))
 
 
 async def open_or_reopen(connection: Connection, openings: Sequence[Opening], now: datetime) -> list[Opened]:
@@ -165,11 +167,6 @@ async def save_steps(connection: Connection, steps: Sequence[Stepped]) -> None:
 
 
 _contacts = msgspec.json.Decoder(tuple[Contact, ...])
-
-
-def _pulse(row: "Record | None") -> Pulse:
-    assert row is not None
-    return Pulse(**dict(row))
 
 
 def _due_step(row: Record) -> DueStep:

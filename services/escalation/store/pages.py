@@ -73,8 +73,7 @@ class HeldEscalation(Struct, frozen=True, kw_only=True):
 
 async def pulse_page(connection: Connection) -> Pulse:
     """How delivery stands: one probe of the index."""
-    row = await connection.fetchrow(QUERIES["pulse_page"])
-    assert row is not None
+    [row] = await connection.fetch(QUERIES["pulse_page"])
     return Pulse(**dict(row))
 
 
@@ -116,8 +115,7 @@ async def claim_lost(connection: Connection, limit: int) -> list[LeasedPage]:
 
 async def lock_escalation(connection: Connection, escalation_id: UUID) -> HeldEscalation:
     """Hold the escalation before a page of it is written."""
-    row = await connection.fetchrow(QUERIES["lock_escalation"], escalation_id)
-    assert row is not None
+    [row] = await connection.fetch(QUERIES["lock_escalation"], escalation_id)
     return HeldEscalation(**dict(row))
 
 

@@ -187,12 +187,22 @@ async def test_on_call_tells_the_present_shift_and_the_next(world, client):
     """Ana, until Monday nine o'clock in Berlin; who is not on the roster has no name."""
     reader = await key_of(world, Scope.TICKETS_READ)
     found = (await client.get("/v1/on-call/support", headers=reader)).json()
-    assert {"person": "ana", "name": None, "starts_at": "2026-06-01T07:00:00Z", "ends_at": "2026-06-08T07:00:00Z"} == found["now"]
+    assert {
+        "person": "ana",
+        "name": None,
+        "starts_at": "2026-06-01T07:00:00Z",
+        "ends_at": "2026-06-08T07:00:00Z",
+    } == found["now"]
     await world.people("ana")
-    [listed] = (await client.get("/v1/on-call", params={"at": "2026-06-08T09:00:00+02:00"}, headers=reader)).json()["rotations"]
+    [listed] = (await client.get("/v1/on-call", params={"at": "2026-06-08T09:00:00+02:00"}, headers=reader)).json()[
+        "rotations"
+    ]
     assert ("2026-06-08T07:00:00Z", "Ana") == (listed["now"]["starts_at"], listed["now"]["name"])
     assert 404 == (await client.get("/v1/on-call/nobody", headers=reader)).status_code
-    assert 422 == (await client.get("/v1/on-call/support", params={"at": "2026-06-08T09:00:00"}, headers=reader)).status_code
+    assert (
+        422
+        == (await client.get("/v1/on-call/support", params={"at": "2026-06-08T09:00:00"}, headers=reader)).status_code
+    )
 
 
 async def test_r9_an_acknowledgement_races_with_delivery_and_no_attempt_starts_after_it(world, clock_control):

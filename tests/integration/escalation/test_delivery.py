@@ -178,9 +178,7 @@ async def test_r3_when_no_page_of_a_step_can_be_delivered_the_next_step_is_due_n
     world.provider.answers = [Outcome(result=Result.REJECTED)]
     await broken(world, clock_control)
     await world.drain()
-    assert [("ana", "failed"), ("ben", "accepted")] == [
-        (page["person"], page["state"]) for page in await world.pages()
-    ]
+    assert [("ana", "failed"), ("ben", "accepted")] == [(page["person"], page["state"]) for page in await world.pages()]
     assert 1 == world.relay.kinds().count("page.failed")
 
 
@@ -262,7 +260,7 @@ async def test_r35_a_page_whose_sender_died_is_unknown_and_sent_again_with_the_s
     """Killed in mid-send: after the lease another worker takes over; the provider drops what it has."""
     await broken(world, clock_control)
     dead = world.another_delivery(lease_for=timedelta(0))
-    [leased] = await dead._claim()  # noqa: SLF001 - the worker dies here
+    [leased] = await dead._claim()
     assert 1 == await world.delivery.recover()
     await clock_control.advance(seconds=2)
     assert 1 == await world.delivery.run_once()
@@ -274,12 +272,12 @@ async def test_r31_a_worker_that_wakes_after_its_lease_writes_nothing(world, clo
     """Frozen in mid-send, then awake: its answer comes too late and changes nothing."""
     await broken(world, clock_control)
     frozen = world.another_delivery(lease_for=timedelta(0))
-    [leased] = await frozen._claim()  # noqa: SLF001
+    [leased] = await frozen._claim()
     await world.delivery.recover()
     await clock_control.advance(seconds=2)
     await world.delivery.run_once()
     told = len(world.relay.kinds())
-    await frozen._conclude(leased, Outcome(result=Result.REJECTED))  # noqa: SLF001
+    await frozen._conclude(leased, Outcome(result=Result.REJECTED))
     [page] = await world.pages()
     assert ("accepted", told) == (page["state"], len(world.relay.kinds()))
 

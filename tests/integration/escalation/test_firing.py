@@ -1,10 +1,12 @@
 """Due clocks fire once, in due order, and somebody hears of it."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from services.escalation.firing import Firing
+from services.escalation.store import QUERIES
 from shared.postgres.pool import Pool
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
@@ -60,10 +62,8 @@ async def test_r31_a_crash_before_the_commit_leaves_the_clock_due(world, clock_c
 
     with monkeypatch.context() as patch:
         patch.setattr("services.escalation.store.escalations.open_or_reopen", crash)
-        try:
+        with contextlib.suppress(ConnectionError):
             await world.firing.run_once()
-        except ConnectionError:
-            pass
     assert [] == await world.escalations()
     assert [] == world.relay.batches
     assert 1 == await world.firing.run_once()
@@ -164,8 +164,6 @@ async def test_r33_a_jump_of_the_servers_clock_halts_firing_until_it_is_back(wor
 
 async def test_the_idle_poll_is_one_probe_of_the_index(world, pool: Pool):
     """Whatever the number of clocks, no table is read through."""
-    from services.escalation.store import QUERIES
-
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + QUERIES["pulse_clock"]))

@@ -96,7 +96,7 @@ async def test_it_fires_and_pages_and_stops_in_order(world, clock_control, proce
 
 
 async def test_rule_59_killed_while_firing_each_clock_fires_once(world, clock_control, process, jetstream):
-    """kill -9 in the middle of 2,000 due clocks, three times: every breach is there once, on the wire too."""
+    """Kill -9 in the middle of 2,000 due clocks, three times: every breach is there once, on the wire too."""
     for number in range(2_000):
         await world.ticket(str(number), due_in=timedelta(minutes=1), escalate=None)
     await clock_control.advance(hours=1)

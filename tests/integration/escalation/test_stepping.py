@@ -48,7 +48,7 @@ async def test_r1_two_replicas_take_each_step_once(world, clock_control):
     await world.firing.run_once()
     workers = [world.another_stepping(), world.another_stepping()]
     for worker in workers:
-        worker._batch = 7  # noqa: SLF001 - many small batches meet more often
+        worker._batch = 7
 
     async def drain(worker) -> int:
         total = 0
@@ -88,7 +88,11 @@ async def test_r4_after_an_outage_only_the_current_step_pages(world, clock_contr
 
 async def test_r6_recipients_of_one_step_are_paged_together_and_once(world, clock_control):
     """Three names, two people: two pages."""
-    world.use(Ladder(name="wake the lead", steps=(Step(after=timedelta(), page=("on-call/support", "person/ana", "person/ben")),)))
+    world.use(
+        Ladder(
+            name="wake the lead", steps=(Step(after=timedelta(), page=("on-call/support", "person/ana", "person/ben")),)
+        )
+    )
     await broken(world, clock_control)
     await world.stepping.run_once()
     assert ["ana", "ben"] == sorted(whom(await world.pages()))
@@ -168,7 +172,10 @@ async def test_r22_where_nobody_can_be_paged_the_console_is(world, clock_control
 
 async def test_r22_the_same_person_on_consecutive_steps_is_not_paged_twice(world, clock_control):
     """Ana on call and Ana by name: the step after is due at once instead."""
-    steps = tuple(Step(after=after, page=(who,)) for after, who in ((timedelta(), "on-call/support"), (TEN, "person/ana"), (TEN, "person/ben")))
+    steps = tuple(
+        Step(after=after, page=(who,))
+        for after, who in ((timedelta(), "on-call/support"), (TEN, "person/ana"), (TEN, "person/ben"))
+    )
     world.use(Ladder(name="wake the lead", steps=steps))
     await broken(world, clock_control)
     await world.drain()

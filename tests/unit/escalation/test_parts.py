@@ -57,7 +57,9 @@ def test_r34_each_part_of_a_page_makes_another_id():
 
 def test_links_begin_with_the_public_address_or_where_we_listen():
     """Set, or made from host and port."""
-    made = settings.load(Settings, {"DESKCLOCK_DATABASE_URL": "postgresql://x", "DESKCLOCK_PUBLIC_URL": "https://a.test/"})
+    made = settings.load(
+        Settings, {"DESKCLOCK_DATABASE_URL": "postgresql://x", "DESKCLOCK_PUBLIC_URL": "https://a.test/"}
+    )
     assert "https://a.test" == made.link_base(1)
     assert "http://127.0.0.1:99" == settings.load(Settings, {"DESKCLOCK_DATABASE_URL": "postgresql://x"}).link_base(99)
 

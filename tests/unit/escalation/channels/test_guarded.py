@@ -12,7 +12,7 @@ from services.escalation.errors import AddressRefused
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.1", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
         "2002:7f00:1::", "2001:0:7f00:1::", "nonsense",
     ],
@@ -49,13 +49,14 @@ async def test_a_name_is_resolved_once_and_its_answer_connected_to(monkeypatch):
         connected.append(host)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    monkeypatch.setattr(backend._inner, "connect_tcp", connect)  # noqa: SLF001
+    monkeypatch.setattr(backend._inner, "connect_tcp", connect)
     await backend.connect_tcp("rebind.test", 443)
     assert ["1.1.1.1"] == connected
 
 
 async def test_one_private_address_among_public_ones_refuses_the_name(monkeypatch):
     """Which one would be called is not left to chance."""
+
     async def resolve(*_: object, **__: object) -> object:
         return [(0, 0, 0, "", ("1.1.1.1", 443)), (0, 0, 0, "", ("10.0.0.1", 443))]
 

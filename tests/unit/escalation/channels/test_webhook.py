@@ -15,10 +15,11 @@ from services.escalation.domain.retry import Result
 from services.escalation.errors import SecretMissing
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+REFERENCE = "env:PAGER_SECRET"
 DUE = datetime(2026, 6, 1, 9, tzinfo=UTC)
 
 
-def page(address: str, secret: str = "env:PAGER_SECRET") -> Page:
+def page(address: str, secret: str = REFERENCE) -> Page:
     """A page to an address."""
     facts = Facts(
         source="zendesk", ticket="881", channel="email", urgency="high", target="resolution", due_at=DUE,
@@ -40,7 +41,7 @@ def page(address: str, secret: str = "env:PAGER_SECRET") -> Page:
 )  # fmt: skip
 def test_r35_each_status_has_its_class(status, result):
     """Asked again only where that can help."""
-    assert result == webhook._outcome(status, {}).result  # noqa: SLF001
+    assert result == webhook._outcome(status, {}).result
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_r35_each_status_has_its_class(status, result):
 def test_r37_retry_after_is_seconds_or_a_date(monkeypatch, text, seconds):
     """At most an hour; what can't be read is as if it were not there."""
     monkeypatch.setattr("shared.timesource.unix_time", lambda: 1000.0)
-    wait = webhook._outcome(503, {b"retry-after": text}).retry_after  # noqa: SLF001
+    wait = webhook._outcome(503, {b"retry-after": text}).retry_after
     assert (None if seconds is None else timedelta(seconds=seconds)) == wait
 
 
@@ -81,7 +82,7 @@ async def test_r35_a_failure_before_the_bytes_were_sent_is_retryable_and_after_i
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(channel._http, "stream", fail)  # noqa: SLF001
+    monkeypatch.setattr(channel._http, "stream", fail)
     assert result == (await channel.send(page("https://example.com/"))).result
 
 

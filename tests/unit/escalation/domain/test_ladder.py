@@ -24,6 +24,7 @@ from shared.policy.document import Ladder, Step
 
 ANCHOR = datetime(2026, 6, 1, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+BEGINNING = Position(0, 0)
 
 
 class Somebody(Struct, frozen=True):
@@ -49,7 +50,7 @@ def ladder(*minutes: float, repeat: int = 1, otherwise: tuple[str, ...] = ("head
 
 
 def take(
-    one: Ladder, at: float, position: Position = Position(0, 0), reach=everybody, before: frozenset[str] = frozenset()
+    one: Ladder, at: float, position: Position = BEGINNING, reach=everybody, before: frozenset[str] = frozenset()
 ) -> Climb[Somebody]:
     """Take the step that is due so many minutes after the anchor."""
     standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=position)

@@ -43,7 +43,16 @@ CIRCLE = Circle(
 
 def test_each_kind_of_recipient_stands_for_somebody():
     """On call, by name, owner, lead; a channel is nobody."""
-    names = ["on-call/support", "person/ben", "owner", "lead", "channel/console", "on-call/empty", "on-call/unknown", "?"]
+    names = [
+        "on-call/support",
+        "person/ben",
+        "owner",
+        "lead",
+        "channel/console",
+        "on-call/empty",
+        "on-call/unknown",
+        "?",
+    ]
     assert ["ana", "ben", "olga", "lea", None, None, None, None] == [person_of(name, CIRCLE) for name in names]
 
 
