@@ -187,6 +187,17 @@ def test_business_days_over_a_change_of_offset() -> None:
     assert wall(ALWAYS.add_business_days(at("2026-03-28 02:30"), 1)) == "2026-03-29 03:00"
 
 
+def test_business_days_over_the_end_of_the_year() -> None:
+    """The last evening of a western year lies in the next one of UTC: still one day, open to its end."""
+    new_york = ZoneInfo("America/New_York")
+    for asked_before in ("2026-06-01 09:00", "2027-06-01 09:00"):
+        evenings = calendar("09:00-23:00", days=EVERY_DAY, zone=new_york)
+        evenings.next_open(at(asked_before, new_york))
+        start = at("2026-12-30 22:00", new_york)
+        assert wall(evenings.add_business_days(start, 1), new_york) == "2026-12-31 22:00"
+        assert wall(evenings.add_business_days(start, 2), new_york) == "2027-01-01 22:00"
+
+
 def test_intervals_are_cut_to_what_was_asked() -> None:
     """The open spans of two days, the first one begun."""
     found = [(wall(opens), wall(closes)) for opens, closes in OFFICE.intervals(at("5 16:00"), at("8 10:00"))]
@@ -216,7 +227,7 @@ def test_instants_far_away_count_as_the_nearest_compiled_one() -> None:
 def test_rule_32_a_naive_instant_is_refused() -> None:
     """A time without a zone is nobody's time."""
     with pytest.raises(TypeError):
-        OFFICE.add(datetime(2026, 6, 1, 9), h(1))
+        OFFICE.add(at("09:00").replace(tzinfo=None), h(1))
 
 
 def test_a_calendar_of_seconds() -> None:

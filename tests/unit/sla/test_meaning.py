@@ -78,6 +78,7 @@ def test_rule_46_thanks_and_solved_is_not_missed() -> None:
     """A message that solving made moot is cancelled."""
     events = [opened("09:00"), agent("09:30"), customer("10:00"), status("10:30", SOLVED)]
     assert [(NEXT, 1, "cancelled")] == kinds(evaluate(events, only(NEXT), "16:00"))
+    assert [(NEXT, 1, "cancelled")] == kinds(evaluate([*events, status("11:00", OPEN)], only(NEXT), "16:00"))
 
 
 def test_solving_without_a_reply_makes_the_first_response_moot() -> None:

@@ -162,6 +162,8 @@ def test_what_happened_before_the_opening_counts_as_at_it() -> None:
     """A sender's clock that is a little slow does not lose the pause."""
     events = [status("08:59:59", PENDING), opened("09:00")]
     assert one(evaluate(events, EIGHT_HOURS, "10:00"), RESOLUTION).state is ClockState.PAUSED
+    answered = one(evaluate([agent("08:59"), opened("09:00")], policy(target({FIRST: h(1)})), "10:00"), FIRST)
+    assert (answered.state, answered.met_at) == (ClockState.MET, at("09:00"))
 
 
 def test_warnings_passed_before_a_pause_stay_behind() -> None:
@@ -200,3 +202,20 @@ def test_a_calendar_that_never_opens_holds_its_clock_still(kind: TargetKind) -> 
     clock = timeline.evaluate(events[:1], lines, classify, at("12:00")).clocks[0]
     assert (clock.state, clock.due_at, clock.next_fire_at) == (ClockState.PAUSED, None, None)
     assert timeline.evaluate(events, lines, classify, at("12:00")).clocks[0].state is ClockState.MET
+
+
+def test_a_promise_used_up_exactly_when_a_pause_begins_is_in_time() -> None:
+    """Paused at the due instant and solved after hours, or after a resume: not a microsecond too much was used."""
+    events = [opened("09:00"), status("17:00", PENDING), status("20:00", SOLVED)]
+    clock = one(evaluate(events, EIGHT_HOURS, "2 09:00"), RESOLUTION)
+    assert (clock.state, clock.open_used) == (ClockState.MET, h(8))
+    resumed = one(place([*events[:2], status("2 10:00", OPEN)], EIGHT_HOURS, "2 10:00"), RESOLUTION)
+    assert (resumed.due_at, resumed.late_from) == (at("2 10:00"), None)
+
+
+def test_a_warning_due_when_a_pause_begins_comes_with_the_resume() -> None:
+    """At that instant the clock stood still already."""
+    lines = policy(target({RESOLUTION: h(4)}, warn=(WarnAt(share=0.5),)))
+    events = [opened("09:00"), status("11:00", PENDING), status("12:00", OPEN)]
+    assert (one(place(events[:2], lines, "11:30"), RESOLUTION)).warned == 0
+    assert one(place(events, lines, "12:00"), RESOLUTION).next_fire_at == at("12:00")

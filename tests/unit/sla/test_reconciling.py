@@ -135,6 +135,7 @@ def test_rule_41_a_pause_heard_of_late_moves_a_breach_or_retracts_it() -> None:
     clock, changes = reconcile(stored, placed, "15:00")
     assert (changes, clock.state, clock.breached_at) == ([Change.DUE_CHANGED], ClockState.BREACHED, at("14:00"))
     assert clock.detected_at == at("13:05")
+    assert [Change.BREACH_RETRACTED] == reconcile(stored, placed, "14:00")[1]
     clock, changes = reconcile(stored, placed, "13:10")
     assert (changes, clock.state, clock.breached_at) == ([Change.BREACH_RETRACTED], ClockState.RUNNING, None)
 
