@@ -21,7 +21,7 @@ FROM generate_series(1, $2::bigint) n,
 """
 
 
-async def running_clocks(  # noqa: PLR0913 - one row has that many sides
+async def running_clocks(
     connection: Connection, *, first: int, count: int, due_from: object, within: object, ladder: str | None
 ) -> None:
     """Store `count` tickets numbered from `first`, their clocks due evenly from `due_from` on, `within` that long."""

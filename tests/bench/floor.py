@@ -25,7 +25,6 @@ from shared.jetstream.pull import Puller, ack
 from shared.postgres.pool import open_pool
 from shared.runtime.periodic import Health
 
-
 _TICKET, _NEW, _TEXT = object(), object(), object()
 _MARKERS = {"ticket": _TICKET, "new": _NEW, "text": _TEXT}
 
@@ -75,9 +74,7 @@ async def _serve(template: Template) -> None:
         async with pool.acquire() as connection, connection.transaction():
             for name, columns, rows in template.tables:
                 records = [
-                    tuple(_fill(value, ticket, text, now) for value in row)
-                    for ticket, text in tickets
-                    for row in rows
+                    tuple(_fill(value, ticket, text, now) for value in row) for ticket, text in tickets for row in rows
                 ]
                 await connection.copy_records_to_table(name, records=records, columns=columns)
         await publisher.publish(

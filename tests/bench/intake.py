@@ -37,7 +37,8 @@ class Run(Struct, frozen=True):
 
 async def product(stack: Stack, tickets: int, *, routers: int = 1) -> Run:
     """Tickets a second through so many router processes."""
-    await _fill(stack, tickets)
+    await clean(stack)
+    await publish(stack, tickets)
     run = await _measure(stack, tickets, [("services.router",)] * routers)
     owned = await stack.connection.fetchval("SELECT count(*) FROM assignment WHERE ended_at IS NULL")
     waiting = await stack.connection.fetchval("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM queued)")
@@ -48,7 +49,8 @@ async def product(stack: Stack, tickets: int, *, routers: int = 1) -> Run:
 
 async def floor(stack: Stack, tickets: int, template: Path, *, processes: int = 1) -> Run:
     """The same bytes in, the same rows and events out, without logic."""
-    await _fill(stack, tickets)
+    await clean(stack)
+    await publish(stack, tickets)
     return await _measure(stack, tickets, [("tests.bench.floor", str(template))] * processes)
 
 
@@ -58,7 +60,7 @@ async def save_template(stack: Stack, path: Path) -> None:
     tables = []
     for table in _KEPT:
         column = "id" if table == "ticket" else "ticket_id"
-        rows = await stack.connection.fetch(f"SELECT * FROM {table} WHERE {column} = $1", ticket_id)  # noqa: S608
+        rows = await stack.connection.fetch(f"SELECT * FROM {table} WHERE {column} = $1", ticket_id)
         tables.append(
             {
                 "name": table,
@@ -99,19 +101,23 @@ async def _events_of(stack: Stack, external_id: str) -> list[dict[str, str]]:
     return found
 
 
-async def _fill(stack: Stack, tickets: int) -> None:
-    """Empty everything and put so many opened tickets of 1 KB into JetStream."""
+async def clean(stack: Stack) -> None:
+    """Empty tables and streams."""
     await fill.empty(stack.connection)
     jetstream = stack.client.jetstream()
     for stream in (subjects.TICKETS, subjects.SLA):
         await jetstream.purge_stream(stream)
-    await stack.connection.execute("VACUUM ANALYZE")
-    await stack.connection.execute("CHECKPOINT")
+    await stack.connection.execute("VACUUM ANALYZE", timeout=600)
+    await stack.connection.execute("CHECKPOINT", timeout=600)
+
+
+async def publish(stack: Stack, tickets: int, *, prefix: str = "ticket") -> None:
+    """Put so many opened tickets of 1 KB into JetStream."""
     at = (await stack.connection.fetchval("SELECT deskclock_now()")).isoformat()
     run_id = format(int(timesource.unix_time() * 1000), "x")
     messages = []
     for n in range(tickets):
-        external_id = f"ticket-{n}"
+        external_id = f"{prefix}-{n}"
         body = {
             "specversion": "1.0", "id": f"{external_id}-opened", "source": "bench", "type": "ticket.opened",
             "subject": external_id, "time": at,
