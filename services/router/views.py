@@ -19,7 +19,7 @@ from shared.postgres import queries
 from shared.postgres.pool import Connection, Pool, Record
 
 QUERIES = queries.load("services.router.sql")
-COUNTED_AHEAD = 200
+COUNTED = 200
 """So many places in the queue are counted; further back, `position` says at least."""
 _BATCH = 500
 
@@ -132,7 +132,7 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 async def load_views(connection: Connection, ticket_ids: Sequence[UUID]) -> dict[UUID, tuple[str, TicketView]]:
     """The tickets that exist among the given ones, each with its tenant."""
-    rows = await connection.fetch(QUERIES["view_tickets"], ticket_ids, COUNTED_AHEAD)
+    rows = await connection.fetch(QUERIES["view_tickets"], ticket_ids, COUNTED)
     clocks: dict[UUID, list[ClockView]] = defaultdict(list)
     for row in await connection.fetch(QUERIES["view_clocks"], ticket_ids):
         clocks[row["ticket_id"]].append(_clock(row))
@@ -233,8 +233,8 @@ def _ticket(row: Record, clocks: list[ClockView]) -> TicketView:
 
 def _place(row: Record) -> QueuePlace:
     return QueuePlace(
-        position=row["ahead"] + 1,
-        is_exact=row["ahead"] < COUNTED_AHEAD,
+        position=row["place"] or COUNTED + 1,
+        is_exact=row["place"] is not None,
         reason=row["queue_reason"],
         band=_BANDS[row["band"]],
         queued_at=row["queued_at"],

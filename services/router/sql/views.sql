@@ -1,19 +1,25 @@
 -- name: view_tickets
--- The given tickets with their owner and their place in the queue; who is ahead is counted up to a bound.
+-- The given tickets with their owner and their place in the queue; only the front of each line ($2) is counted, once.
+WITH lines AS (
+    SELECT DISTINCT tenant, pool, signature FROM queued WHERE ticket_id = ANY($1::uuid[])
+), front AS (
+    SELECT o.ticket_id, o.place
+    FROM lines l
+    CROSS JOIN LATERAL (
+        SELECT q.ticket_id, row_number() OVER (ORDER BY q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id) AS place
+        FROM queued q
+        WHERE q.tenant = l.tenant AND q.pool = l.pool AND q.signature = l.signature
+        ORDER BY q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id
+        LIMIT $2
+    ) AS o
+)
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
        t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.rules, t.pool, t.policy_version,
-       a.agent AS owner, a.assigned_at, a.by_hand, q.reason AS queue_reason, q.band, q.queued_at, ahead.n AS ahead
+       a.agent AS owner, a.assigned_at, q.reason AS queue_reason, q.band, q.queued_at, front.place
 FROM ticket t
 LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
 LEFT JOIN queued q ON q.ticket_id = t.id
-LEFT JOIN LATERAL (
-    SELECT count(*) AS n
-    FROM (SELECT FROM queued o
-          WHERE (o.tenant, o.pool, o.signature) = (q.tenant, q.pool, q.signature)
-            AND (o.band, o.order_rank, o.order_at, o.queued_at, o.ticket_id)
-                < (q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id)
-          LIMIT $2) AS o
-) AS ahead ON q.ticket_id IS NOT NULL
+LEFT JOIN front ON front.ticket_id = t.id
 WHERE t.id = ANY($1::uuid[]);
 
 -- name: view_clocks

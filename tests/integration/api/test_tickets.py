@@ -57,6 +57,18 @@ async def test_a_ticket_answers_with_its_place_and_every_due_time(router) -> Non
     assert body == (await router.acme.get(answer.headers["location"])).json()
 
 
+async def test_places_in_the_queue_are_counted_up_to_a_bound(router, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far back, the position is the least it can be, and says so; other people's lines don't count."""
+    monkeypatch.setattr("services.router.views.COUNTED", 2)
+    await router.globex.post("/v1/tickets", json=ticket("0"))
+    places = []
+    for n in range(4):
+        opened_at = f"2026-06-01T09:0{n}:00Z"
+        made = await router.acme.post("/v1/tickets", json=ticket(str(n), opened_at=opened_at))
+        places.append((made.json()["queue"]["position"], made.json()["queue"]["is_exact"]))
+    assert [(1, True), (2, True), (3, False), (3, False)] == places
+
+
 async def test_a_ticket_answers_with_its_owner(router) -> None:
     """Who can take it has it when the answer comes."""
     await staff(router.acme)
