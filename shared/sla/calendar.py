@@ -194,7 +194,7 @@ class Calendar:
     def _on_wall(self, day: int, time_of_day: int) -> int:
         """When the local wall first shows that time or a later one, on a day counted from 1970-01-01."""
         zone = self.spec.zone
-        wall = datetime(1970, 1, 1) + timedelta(days=day, microseconds=time_of_day)
+        wall = _EPOCH.replace(tzinfo=None) + timedelta(days=day, microseconds=time_of_day)
         at = wall.replace(tzinfo=zone)
         instant = at.astimezone(UTC)
         if instant.astimezone(zone).replace(tzinfo=None) == wall:

@@ -62,6 +62,11 @@ class Clock(Struct, frozen=True, kw_only=True):
             return min(self.warn_at[self.warned], breaks_at)
         return breaks_at
 
+    @property
+    def breaks_at(self) -> datetime | None:
+        """The instant after which the promise is broken; None while nothing is due."""
+        return self.late_from or self.due_at
+
 
 class Change(StrEnum):
     """What became of a clock: the last words of our own `clock.*` events."""
@@ -84,11 +89,9 @@ def advance(clock: Clock, now: datetime) -> tuple[Clock, tuple[Change, ...]]:
     It warns at a warning's instant and breaks after its due time: an answer at the due time is in time (rule 47).
     Of several warnings passed at once only the last fires; where it broke too, none does (rule 61). Those count as `warned`.
     """
-    fires_at = clock.next_fire_at
-    if fires_at is None or now < fires_at:
+    fires_at, breaks_at = clock.next_fire_at, clock.breaks_at
+    if fires_at is None or breaks_at is None or now < fires_at:
         return clock, ()
-    breaks_at = clock.late_from or clock.due_at
-    assert breaks_at is not None
     if now > breaks_at:
         broken = replace(
             clock,

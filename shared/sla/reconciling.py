@@ -71,7 +71,7 @@ def _joined(known: Clock, clock: Clock, now: datetime) -> tuple[Clock, Changes]:
 
 def _late(known: Clock, clock: Clock, now: datetime) -> tuple[Clock, Changes]:
     """A breach that fired, and a clock that goes on: does the breach stand?"""
-    breaks_at = clock.late_from or clock.due_at
+    breaks_at = clock.breaks_at
     if breaks_at is None or breaks_at >= now:
         warned = max(clock.warned, _still_warned(known, clock))
         return replace(clock, warned=warned, warned_at=known.warned_at if warned else None), (Change.BREACH_RETRACTED,)

@@ -50,12 +50,11 @@ class Story:
         "agent", "classification", "facts", "fields", "lines", "opened_at", "solved_at", "status", "statuses", "waits",
     )  # fmt: skip
 
-    def __init__(self, opening: TicketEvent, at: int, policy: SlaPolicy, classify: Classify) -> None:
-        assert isinstance(opening.data, Opened)
+    def __init__(self, opening: TicketEvent, data: Opened, at: int, policy: SlaPolicy, classify: Classify) -> None:
         self._policy = policy
         self._classify = classify
         self.opened_at = opening.occurred_at
-        self.facts = _opening_facts(opening.source, opening.data)
+        self.facts = _opening_facts(opening.source, data)
         self.agent: str | None = None
         self.solved_at: int | None = None
         self.status = Status.OPEN
@@ -184,16 +183,15 @@ def tell(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify) -
     What is dated before the opening counts as happening at it.
     """
     told = _in_order(events)
-    opening = next((event for event in told if isinstance(event.data, Opened)), None)
-    if opening is None:
-        return None
-    opened = to_microseconds(opening.occurred_at)
-    story = Story(opening, opened, policy, classify)
-    if len(told) > 1:
-        for event in told:
-            if event is not opening:
-                story.tell(event, max(opened, to_microseconds(event.occurred_at)))
-    return story
+    for opening in told:
+        if isinstance(opening.data, Opened):
+            opened = to_microseconds(opening.occurred_at)
+            story = Story(opening, opening.data, opened, policy, classify)
+            for event in told:
+                if event is not opening:
+                    story.tell(event, max(opened, to_microseconds(event.occurred_at)))
+            return story
+    return None
 
 
 def last_status(events: Sequence[TicketEvent]) -> Status:
@@ -210,7 +208,7 @@ def last_agent(events: Sequence[TicketEvent]) -> str | None:
 
 def _in_order(events: Sequence[TicketEvent]) -> Sequence[TicketEvent]:
     """By the time they happened, each id once; the same for every order of arrival."""
-    if len(events) < 2:
+    if len(events) <= 1:
         return events
     told: dict[str, TicketEvent] = {}
     for event in sorted(events, key=_order):
