@@ -368,7 +368,7 @@ def _account() -> Account | None:
 @contextmanager
 def _temporary_folder(account: Account | None) -> Iterator[Path]:
     """A private folder with a path short enough for a socket."""
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+    for parent in (tempfile.gettempdir(), *_TEMPORARY):
         if len(parent) + len("/deskclock-12345678/") + len(_SOCKET) <= _LONGEST_SOCKET and os.access(
             parent, os.W_OK | os.X_OK
         ):

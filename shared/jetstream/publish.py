@@ -15,7 +15,6 @@ import nats.js.errors
 from msgspec import Struct
 from nats.aio.client import Client
 
-
 from shared.contract import subjects
 from shared.runtime.logs import Log
 
@@ -74,7 +73,7 @@ class Publisher:
             if not (self._atomic and len(part) >= _SHORTEST_BATCH and await self._publish_batch(part)):
                 await self._publish_each(part)
 
-    async def publish_dead(  # noqa: PLR0913 - one dead letter has this many properties
+    async def publish_dead(
         self, tenant: str, *, reason: str, detail: str, subject: str, payload: bytes, message_id: str
     ) -> None:
         """Keep what can't be used, with its reason. Raises NotStored."""

@@ -38,7 +38,7 @@ _log = Log(__name__)
 class Puller:
     """Messages of one durable consumer, in batches."""
 
-    def __init__(  # noqa: PLR0913 - the rest are named settings
+    def __init__(
         self,
         client: Client,
         stream: str,

@@ -91,7 +91,7 @@ class Health:
         return self.loops[name]
 
 
-async def every(  # noqa: PLR0913 - all but two have defaults or are named
+async def every(
     seconds: float,
     run_once: Callable[[], Awaitable[int]],
     *,

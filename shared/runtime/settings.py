@@ -16,7 +16,7 @@ _MASKED = "********"
 
 SettingsType = TypeVar("SettingsType", bound=Struct)
 
-SECRET: Final = "secret"
+SECRET: Final = "secret"  # noqa: S105 - a mark, not a password
 """Marks a field whose value is never shown: `Annotated[str, Meta(description="..."), SECRET]`."""
 
 
