@@ -6,7 +6,6 @@ import pytest
 from shared.contract.access import Scope
 from shared.ledger import keys
 from shared.postgres.pool import Pool
-from tests.integration.api.conftest import Router
 
 
 async def hire(pool: Pool, *names: str, tenant: str = "acme") -> None:
@@ -20,7 +19,7 @@ async def hire(pool: Pool, *names: str, tenant: str = "acme") -> None:
         )
 
 
-async def test_agents_are_listed_a_page_at_a_time(router: Router) -> None:
+async def test_agents_are_listed_a_page_at_a_time(router) -> None:
     """In the order of their keys; the cursor goes on where the page ended; another tenant's are not among them."""
     await hire(router.pool, "chi", "ana", "ben")
     await hire(router.pool, "zoe", tenant="globex")
@@ -32,7 +31,7 @@ async def test_agents_are_listed_a_page_at_a_time(router: Router) -> None:
     assert (["chi"], None) == ([agent["key"] for agent in second["agents"]], second["next_cursor"])
 
 
-async def test_agent_is_shown_with_skills_and_load(router: Router) -> None:
+async def test_agent_is_shown_with_skills_and_load(router) -> None:
     """Everything that decides what they get next."""
     await hire(router.pool, "ana")
 
@@ -56,7 +55,7 @@ async def test_agent_is_shown_with_skills_and_load(router: Router) -> None:
     } == answer.json()
 
 
-async def test_who_comes_online_is_given_what_waits(router: Router) -> None:
+async def test_who_comes_online_is_given_what_waits(router) -> None:
     """The answer shows the load already, and the ticket its owner."""
     await hire(router.pool, "ana")
     ticket = {"source": "shop", "external_id": "1", "channel": "email", "subject": "Where is it?"}
@@ -72,7 +71,7 @@ async def test_who_comes_online_is_given_what_waits(router: Router) -> None:
 
 
 @pytest.mark.parametrize("tenant", ["nobody else's", "globex"])
-async def test_agent_of_another_tenant_is_as_unknown_as_any(router: Router, tenant: str) -> None:
+async def test_agent_of_another_tenant_is_as_unknown_as_any(router, tenant: str) -> None:
     """Neither seen nor changed, and nobody can tell whether there is one."""
     if tenant == "globex":
         await hire(router.pool, "zoe", tenant=tenant)
@@ -85,7 +84,7 @@ async def test_agent_of_another_tenant_is_as_unknown_as_any(router: Router, tena
     assert [] == await router.pool.fetch("SELECT key FROM agent WHERE status = 'online'")
 
 
-async def test_unknown_status_is_refused_with_its_place(router: Router) -> None:
+async def test_unknown_status_is_refused_with_its_place(router) -> None:
     """422, and the field is named."""
     await hire(router.pool, "ana")
 
@@ -95,14 +94,14 @@ async def test_unknown_status_is_refused_with_its_place(router: Router) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["!", "_w", "AA"])
-async def test_foreign_cursor_is_refused(router: Router, cursor: str) -> None:
+async def test_foreign_cursor_is_refused(router, cursor: str) -> None:
     """Not base64, not text, or text that no key may be."""
     answer = await router.acme.get("/v1/agents", params={"cursor": cursor})
 
     assert (422, ["cursor"]) == (answer.status_code, [error["parameter"] for error in answer.json()["errors"]])
 
 
-async def test_key_that_only_reads_tickets_can_not_change_presence(router: Router) -> None:
+async def test_key_that_only_reads_tickets_can_not_change_presence(router) -> None:
     """It may look, and that is all."""
     await hire(router.pool, "ana")
     async with router.pool.acquire() as connection:
