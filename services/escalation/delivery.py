@@ -70,8 +70,11 @@ class Delivery:
         self._rate = seen.rate if seen.rate > 0 else 1.0
         return seen
 
-    async def run(self, stop: asyncio.Event, health: Health) -> None:
-        """Send pages as they come due until `stop`, then wait for those in flight: each has its timeout."""
+    async def run(self, stop: asyncio.Event, health: Health, wake: asyncio.Event | None = None) -> None:
+        """Send pages as they come due until `stop`, then wait for those in flight: each has its timeout.
+
+        `wake` says that there are new ones.
+        """
         async with asyncio.TaskGroup() as sending:
 
             async def launch() -> int:
@@ -80,7 +83,7 @@ class Delivery:
                     sending.create_task(self._deliver(page))
                 return len(claimed)
 
-            await loop.follow("delivery", launch, self.pulse, health=health, stop=stop)
+            await loop.follow("delivery", launch, self.pulse, health=health, stop=stop, wake=wake)
 
     async def run_once(self) -> int:
         """Send what is due now and wait for the answers; returns how many pages were attempted."""

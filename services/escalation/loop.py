@@ -1,6 +1,7 @@
 """How the loops pace themselves: work while there is some, else sleep until the next row is due.
 
-What is due is found by a probe of one index; a sleep is short enough to notice rows that come meanwhile.
+What is due is found by a probe of one index; a sleep is short enough to notice rows that come meanwhile. A loop whose
+work makes work for the next one wakes it: firing opens what stepping takes, and stepping writes the pages to deliver.
 """
 
 import asyncio
@@ -25,15 +26,24 @@ async def follow(
     *,
     health: Health,
     stop: asyncio.Event,
+    wake: asyncio.Event | None = None,
+    wakes: asyncio.Event | None = None,
 ) -> None:
-    """Call `run_once` whenever something is due, until `stop`; failures are met as in every loop."""
+    """Call `run_once` whenever something is due, until `stop`; failures are met as in every loop.
+
+    `wake` ends a sleep early, and `wakes` is set after work that the next loop goes on with.
+    """
 
     async def tick() -> int:
+        if wake is not None:
+            wake.clear()  # before looking: what rings from here on is seen by the next look
         seen = await pulse()
         is_due = seen.due_at is not None and seen.due_at <= seen.now
         if is_due and (done := await run_once()):
+            if wakes is not None:
+                wakes.set()
             return done
-        await timesource.pause(wait_seconds(seen), unless=stop)
+        await timesource.pause(wait_seconds(seen), unless=wake or stop)
         return 0
 
     await periodic.every(0.0, tick, name=name, health=health, stop=stop)

@@ -78,15 +78,18 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
         metrics_open=settings.metrics_open,
         docs_open=settings.docs_open,
     )
+    steps, pages = asyncio.Event(), asyncio.Event()
     return Service(
         name=NAME,
         health=health,
         stages=(
             (Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop)),),
             (
-                Part(name="firing", run=_following("firing", firing.run_backlog, firing.pulse, health)),
-                Part(name="stepping", run=_following("stepping", stepping.run_once, stepping.pulse, health)),
-                Part(name="delivery", run=lambda stop: delivery.run(stop, health)),
+                Part(name="firing", run=_following("firing", firing.run_backlog, firing.pulse, health, None, steps)),
+                Part(
+                    name="stepping", run=_following("stepping", stepping.run_once, stepping.pulse, health, steps, pages)
+                ),
+                Part(name="delivery", run=lambda stop: delivery.run(stop, health, pages)),
                 Part(name="tidying", run=_every(_TIDY_SECONDS, tidying.run_once, "tidying", health)),
                 Part(name="sweep", run=_every(_SWEEP_SECONDS, relay.sweep, "sweep", health)),
             ),
@@ -109,9 +112,14 @@ async def _refuse_unfit(pool: Pool, settings: Settings) -> None:
 
 
 def _following(
-    name: str, run_once: Callable[[], Awaitable[int]], pulse: Callable[[], Awaitable[Pulse]], health: Health
+    name: str,
+    run_once: Callable[[], Awaitable[int]],
+    pulse: Callable[[], Awaitable[Pulse]],
+    health: Health,
+    wake: asyncio.Event | None,
+    wakes: asyncio.Event,
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    return lambda stop: loop.follow(name, run_once, pulse, health=health, stop=stop)
+    return lambda stop: loop.follow(name, run_once, pulse, health=health, stop=stop, wake=wake, wakes=wakes)
 
 
 def _every(
