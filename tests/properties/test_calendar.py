@@ -1,7 +1,7 @@
 """Rule 20: what holds for every calendar, and agreement with an oracle that steps through minutes."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import example, given, settings
@@ -101,7 +101,7 @@ def _names(days: Days, day: date) -> bool:
 
 
 def _covers(hours: tuple[Hours, ...], wall: datetime, day: date) -> bool:
-    second = (wall - datetime(day.year, day.month, day.day)).total_seconds()
+    second = (wall - datetime.combine(day, time.min)).total_seconds()
     return any(span.opens <= second < span.closes for span in hours)
 
 
