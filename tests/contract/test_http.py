@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import asyncpg
 import httpx
 import pytest
 from litestar import get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 from prometheus_client import CollectorRegistry
@@ -29,6 +30,10 @@ class Thing(Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1)]
     size: int = 0
+
+
+class Own(Exception):
+    """An exception of one service."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -71,6 +76,30 @@ async def away() -> None:
     raise ConnectionRefusedError
 
 
+@get("/v1/unstorable", opt=operation(gives={200: None}))
+async def unstorable() -> None:
+    """Finds that no column holds this."""
+    raise asyncpg.DataError("value out of range")
+
+
+@get("/v1/framework", opt=operation(gives={200: Any}))
+async def framework(limit: FromQuery[int]) -> ASGIResponse:
+    """Leaves its parameter to the framework."""
+    return answers.json(limit)
+
+
+@post("/v1/framework", opt=operation(gives={201: Thing}))
+async def framework_body(data: JSONBody[Thing]) -> Thing:
+    """Leaves its body to the framework."""
+    return data
+
+
+@get("/v1/own", opt=operation(gives={200: None}))
+async def own() -> None:
+    """Raises what only its service knows."""
+    raise Own
+
+
 @get("/v1/open/{token:str}", opt=operation(is_open=True, gives={200: Any}))
 async def open_to_all(token: FromPath[str]) -> ASGIResponse:
     """Needs no key."""
@@ -83,7 +112,9 @@ async def not_open(token: FromPath[str]) -> ASGIResponse:
     return answers.json({"token": token})
 
 
-ROUTES = (create_thing, list_things, whoami, fault, away, open_to_all, not_open)
+ROUTES = (
+    create_thing, list_things, whoami, fault, away, unstorable, framework, framework_body, own, open_to_all, not_open,
+)  # fmt: skip
 TITLE = Title(name="Trial", version="1", description="A trial")
 
 
@@ -112,7 +143,13 @@ def registry() -> CollectorRegistry:
 def app(pool: Pool, registry: CollectorRegistry) -> Edge:
     """A small application with routes of every sort."""
     return build_app(
-        title=TITLE, routes=ROUTES, keyring=KeyRing(pool), registry=registry, checks={"postgres": well}, docs_open=True
+        title=TITLE,
+        routes=ROUTES,
+        keyring=KeyRing(pool),
+        registry=registry,
+        checks={"postgres": well},
+        translations={Own: lambda _: Refused(Kind.CONFLICT, "this is so")},
+        docs_open=True,
     )
 
 
@@ -304,6 +341,10 @@ async def test_every_wrong_parameter_is_in_the_answer(admin: httpx.AsyncClient) 
         ("BREW", "/v1/things", (405, "method-not-allowed")),
         ("GET", "/v1/open/%00", (400, "bad-request")),
         ("GET", "/v1/things?colour=%00", (400, "bad-request")),
+        ("GET", "/v1/own", (409, "conflict")),
+        ("GET", "/v1/unstorable", (422, "invalid")),
+        ("GET", "/v1/framework?limit=x", (422, "invalid")),
+        ("GET", "/v1/framework", (422, "invalid")),
         ("GET", "/v1/fault", (500, "internal-error")),
         ("GET", "/v1/away", (503, "unavailable")),
     ],
@@ -318,6 +359,44 @@ async def test_whatever_goes_wrong_is_a_problem(
         assert "POST" in answer.headers["allow"]
     if expected[0] == 503:
         assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_bodies_that_the_framework_reads_are_refused_alike(admin: httpx.AsyncClient) -> None:
+    """A route may leave its body to the framework; then the first error is named."""
+    answer = await admin.post("/v1/framework", json={"name": "a", "size": "big"})
+    assert (422, "invalid") == slug(answer)
+    assert answer.json()["errors"][0]["pointer"].startswith("#")
+    assert (400, "bad-request") == slug(await admin.post("/v1/framework", content=b"{"))
+
+
+async def test_there_are_no_websockets(app: Edge) -> None:
+    """Nothing gets in beside the keys."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "websocket", "path": "/v1/me", "headers": []}, send, send)
+    assert ["websocket.close"] == [message["type"] for message in sent]
+
+
+async def test_a_caller_who_leaves_is_counted(app: Edge, pool: Pool, registry: CollectorRegistry) -> None:
+    """A connection closed in the middle of a body harms nobody."""
+    headers = [
+        (b"authorization", f"Bearer {await new_key(pool, Scope.ADMIN)}".encode()),
+        (b"content-type", b"application/json"),
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/v1/things", "query_string": b"", "headers": headers}
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        assert message
+
+    await app(scope, receive, send)
+    labels = {"method": "POST", "route": "/v1/things", "code": "400"}
+    assert 1.0 == registry.get_sample_value("http_request_duration_seconds_count", labels)
 
 
 async def test_a_refusal_carries_its_headers() -> None:
