@@ -5,23 +5,23 @@ caller who finds the pool locked leaves a mark, and the run that holds it goes r
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 import asyncpg
 from msgspec import Struct
 
 from services.router import pool_store
 from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
+from services.router.assignment_news import save_news
 from services.router.domain.match import Because, Matched, match
-from services.router.domain.queue import Needs, Reason, Waiting
-from services.router.pool_store import Given, Opening, Unroutable, Verdict
+from services.router.domain.queue import Waiting
+from services.router.pool_store import Given, Opening, Terms, Unroutable, Verdict
 from shared import timesource
-from shared.contract.tickets import Channel
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Bind
-from shared.postgres.outbox import Batch, Outbox
+from shared.postgres import time as database_time
+from shared.postgres.outbox import Batch
 from shared.postgres.pool import Connection, Pool
 
 BATCH = 500
@@ -31,7 +31,9 @@ LEAST_DEPTH = 32
 _DEEPEST = 1 << 14
 _TIMERS = 5_000
 """Tickets that change their band in one transaction at most."""
-_SPREAD = 2_000
+_SPREAD = 1_000
+"""Reasons deep in the queue that one transaction brings up to date at most, and so many transactions in a row."""
+_SPREAD_ROUNDS = 5
 _REFRESH_EVERY = 10
 """Each so many sweeps the reasons of tickets deep in the queue are brought up to date."""
 _ATTEMPTS = 5
@@ -59,31 +61,8 @@ class _Round(Struct, frozen=True, kw_only=True):
     """There is more to give at once."""
     is_blocked: bool = False
     """Tickets that wait for somebody of their own hide others: read deeper."""
-
-
-class TicketAssigned(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.assigned`."""
-
-    source: str
-    ticket: str
-    owner: str
-    channel: Channel
-    skills: Needs
-    """Mandatory skills with the least level; the owner has them all."""
-    prefers: tuple[str, ...]
-    reasons: tuple[str, ...]
-    pool: str
-
-
-class TicketUnroutable(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.unroutable`: nobody on the roster takes this channel with these skills."""
-
-    source: str
-    ticket: str
-    channel: Channel
-    skills: Needs
-    reasons: tuple[str, ...] = (Reason.NO_SKILL,)
-    pool: str
+    verdicts: frozenset[Verdict] = frozenset()
+    """Why tickets of the kinds that were read wait."""
 
 
 class Assignment:
@@ -106,15 +85,17 @@ class Assignment:
         depth = LEAST_DEPTH
         has_told = False
         async with self._pool.acquire() as connection:
-            at_once = await self._channels_at_once(connection, tenant)
+            terms = await self._terms(connection, tenant)
             while True:
-                done = await self._round(connection, tenant, pool, depth, at_once, refresh=refresh)
+                done = await self._round(connection, tenant, pool, depth, terms, refresh=refresh)
                 if done is None:
                     if has_told:
                         return RunResult(assigned=assigned, is_busy=True)
                     await pool_store.mark_dirty(connection, tenant, pool)
                     has_told = True
                     continue
+                if refresh and done.verdicts:
+                    await self._spread(connection, tenant, pool, list(done.verdicts))
                 has_told = refresh = False
                 assigned += done.assigned
                 if done.is_blocked and depth < _DEEPEST:
@@ -163,7 +144,7 @@ class Assignment:
         tenant: str,
         pool: str,
         depth: int,
-        at_once: Collection[Channel],
+        terms: Terms,
         *,
         refresh: bool,
     ) -> _Round | None:
@@ -174,7 +155,7 @@ class Assignment:
         while True:
             try:
                 async with connection.transaction():
-                    done = await _transact(connection, tenant, pool, depth, at_once, refresh=refresh)
+                    done = await _transact(connection, tenant, pool, depth, terms, refresh=refresh)
             except _RACES:
                 if attempt == _ATTEMPTS:
                     raise
@@ -187,6 +168,19 @@ class Assignment:
             self._tell(pool, done, timesource.monotonic() - started)
         return done
 
+    async def _spread(self, connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict]) -> None:
+        """Say of tickets deep in the queue what was found of the first of their kind; in small transactions of their own."""
+        for _ in range(_SPREAD_ROUNDS):
+            async with connection.transaction():
+                changed, unroutable = await pool_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
+                now = await database_time.now(connection) if unroutable else None
+                batch = await save_news(connection, tenant, pool, [], unroutable, now) if now else None
+            self._relay.post(batch)
+            if unroutable:
+                self._metrics.assignments.labels(pool, UNROUTABLE).inc(len(unroutable))
+            if changed < _SPREAD:
+                return
+
     def _tell(self, pool: str, done: _Round, seconds: float) -> None:
         self._relay.post(done.batch)
         self._metrics.know_pool(pool)
@@ -196,9 +190,13 @@ class Assignment:
             self._metrics.assignments.labels(pool, UNROUTABLE).inc(done.unroutable)
         self._metrics.run_seconds.observe(seconds)
 
-    async def _channels_at_once(self, connection: Connection, tenant: str) -> Collection[Channel]:
-        policy = await self._shelf.current(connection, tenant)
-        return frozenset(channel for channel, rule in policy.channels.items() if rule.bind is Bind.ON_ARRIVAL)
+    async def _terms(self, connection: Connection, tenant: str) -> Terms:
+        channels = (await self._shelf.current(connection, tenant)).channels
+        return Terms(
+            at_once=frozenset(channel for channel, rule in channels.items() if rule.bind is Bind.ON_ARRIVAL),
+            least_real_time=min((rule.units for rule in channels.values() if not rule.interruptible), default=1),
+            least_interruptible=min((rule.units for rule in channels.values() if rule.interruptible), default=1),
+        )
 
 
 async def _transact(
@@ -206,11 +204,11 @@ async def _transact(
     tenant: str,
     pool: str,
     depth: int,
-    at_once: Collection[Channel],
+    terms: Terms,
     *,
     refresh: bool,
 ) -> _Round | None:
-    opening = await pool_store.open_run(connection, tenant, pool)
+    opening = await pool_store.open_run(connection, tenant, pool, terms)
     if not opening.is_mine:
         return None
     if not opening.has_waiting:
@@ -219,25 +217,26 @@ async def _transact(
         # in a transaction of its own: it locks queue rows, and whoever waits for one may hold an agent we need
         return _Round(dirty=opening.dirty, goes_on=True)
     heads, ends, onlookers = await _read_queue(
-        connection, tenant, pool, opening, depth, is_at_once=bool(at_once), refresh=refresh
+        connection, tenant, pool, opening, depth, is_at_once=bool(terms.at_once), refresh=refresh
     )
     if not heads and not onlookers:
         return _Round(dirty=opening.dirty)
-    agents = await pool_store.load_desks(connection, tenant, with_busy=bool(at_once))
-    matched = match(heads, agents, opening.now, at_once=at_once, ends=ends, onlookers=onlookers, limit=BATCH)
+    agents = await pool_store.load_desks(connection, tenant, with_busy=bool(terms.at_once))
+    matched = match(heads, agents, opening.now, at_once=terms.at_once, ends=ends, onlookers=onlookers, limit=BATCH)
     given: list[Given] = []
     if matched.chosen:
         given = await pool_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
-    unroutable = await _save_reasons(connection, tenant, pool, matched, refresh=refresh)
+    unroutable = await _save_reasons(connection, matched)
     return _Round(
         dirty=opening.dirty,
         assigned=len(given),
         unroutable=len(unroutable),
         outcomes=Counter(one.choice.because for one in given),
-        batch=await _announce(connection, tenant, pool, given, unroutable, opening.now),
+        batch=await save_news(connection, tenant, pool, given, unroutable, opening.now),
         # what was passed over in `assign` is somebody else's: going on for it alone could spin
         goes_on=bool(given) and (matched.has_more or len(given) < len(matched.chosen)),
         is_blocked=matched.is_blocked,
+        verdicts=_verdicts(matched) if refresh else frozenset(),
     )
 
 
@@ -261,49 +260,14 @@ async def _read_queue(
     return heads, ends, onlookers
 
 
-async def _save_reasons(
-    connection: Connection, tenant: str, pool: str, matched: Matched, *, refresh: bool
-) -> list[Unroutable]:
-    unroutable: list[Unroutable] = []
+async def _save_reasons(connection: Connection, matched: Matched) -> list[Unroutable]:
     changed = [(ticket, reason) for ticket, reason in matched.left if ticket.reason is not reason]
-    if changed:
-        unroutable += await pool_store.save_reasons(connection, changed)
-    if refresh:
-        verdicts = {
-            Verdict(ticket.signature, ticket.units, ticket.interruptible, reason)
-            for ticket, reason in matched.left
-            if not ticket.excluded and not ticket.previous_owner
-        }
-        if verdicts:
-            unroutable += await pool_store.spread_reasons(connection, tenant, pool, list(verdicts), _SPREAD)
-    return unroutable
+    return await pool_store.save_reasons(connection, changed) if changed else []
 
 
-async def _announce(
-    connection: Connection,
-    tenant: str,
-    pool: str,
-    given: Sequence[Given],
-    unroutable: Sequence[Unroutable],
-    now: datetime,
-) -> Batch | None:
-    outbox = Outbox(now)
-    for one in given:
-        ticket = one.choice.ticket
-        data = TicketAssigned(
-            source=one.source,
-            ticket=one.external_id,
-            owner=one.choice.agent,
-            channel=ticket.channel,
-            skills=ticket.needs,
-            prefers=ticket.prefers,
-            reasons=(one.choice.because,),
-            pool=pool,
-        )
-        outbox.add(tenant, "ticket.assigned", one.external_id, data)
-    for lost in unroutable:
-        news = TicketUnroutable(
-            source=lost.source, ticket=lost.external_id, channel=lost.channel, skills=lost.needs, pool=pool
-        )
-        outbox.add(tenant, "ticket.unroutable", lost.external_id, news)
-    return await outbox.save(connection)
+def _verdicts(matched: Matched) -> frozenset[Verdict]:
+    return frozenset(
+        Verdict(ticket.signature, ticket.units, ticket.interruptible, reason)
+        for ticket, reason in matched.left
+        if not ticket.excluded and not ticket.previous_owner
+    )

@@ -80,9 +80,21 @@ class Verdict(Struct, frozen=True):
     reason: Reason
 
 
-async def open_run(connection: Connection, tenant: str, pool: str) -> Opening:
+class Terms(Struct, frozen=True, kw_only=True):
+    """What a policy says of work that a matching run has to know."""
+
+    at_once: frozenset[Channel] = frozenset()
+    """Channels with `bind: on_arrival`."""
+    least_real_time: int = 1
+    """Units of the smallest piece of real-time work."""
+    least_interruptible: int = 1
+
+
+async def open_run(connection: Connection, tenant: str, pool: str, terms: Terms) -> Opening:
     """Try to take the pool's lock for this transaction, and look whether there is work."""
-    [row] = await connection.fetch(QUERIES["open_run"], tenant, pool, _lock_id(tenant, pool))
+    [row] = await connection.fetch(
+        QUERIES["open_run"], tenant, pool, _lock_id(tenant, pool), terms.least_real_time, terms.least_interruptible
+    )
     return msgspec.convert(row, Opening, from_attributes=True)
 
 
@@ -262,8 +274,8 @@ async def save_reasons(connection: Connection, judged: Sequence[tuple[Waiting, R
 
 async def spread_reasons(
     connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict], limit: int
-) -> list[Unroutable]:
-    """Store the same for all of their kind, up to `limit` tickets of each; returns those that are newly unroutable."""
+) -> tuple[int, list[Unroutable]]:
+    """Store the same for all of their kind, up to `limit` tickets; how many changed, and those newly unroutable."""
     rows = await connection.fetch(
         QUERIES["spread_reasons"],
         tenant,
@@ -274,7 +286,7 @@ async def spread_reasons(
         [verdict.reason for verdict in verdicts],
         limit,
     )
-    return [_unroutable(row) for row in rows]
+    return len(rows), [_unroutable(row) for row in rows if row["reason"] == Reason.NO_SKILL]
 
 
 def _unroutable(row: Record) -> Unroutable:

@@ -18,6 +18,7 @@ from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import QueueEntry, Reason, place_in_queue
+from services.router.pool_store import Terms
 from services.router.store import ByHand
 from shared import ids
 from shared.contract.tickets import Channel, Urgency
@@ -518,7 +519,7 @@ async def test_call_for_a_locked_pool_leaves_a_mark_and_returns(assignment: Assi
     """It does not wait; the mark sends the holder round again."""
     await put(pool, waiting())
     async with pool.acquire() as connection, connection.transaction():
-        opening = await pool_store.open_run(connection, "default", "default")
+        opening = await pool_store.open_run(connection, "default", "default", Terms())
 
         result = await assignment.run("default", "default")
 

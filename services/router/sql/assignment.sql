@@ -1,6 +1,7 @@
 -- name: open_run
 -- Lock a pool for one matching run (`$3`), and see whether there is anything to do: probes of indexes, and the units that
--- online agents have free for real-time work, for interruptible work, and for what is bound on arrival.
+-- online agents have free for real-time work, for interruptible work, and for what is bound on arrival, where it is enough
+-- for the smallest piece of it (`$4`, `$5`).
 SELECT pg_try_advisory_xact_lock($3) AS is_mine,
        deskclock_now() AS now,
        coalesce((SELECT dirty FROM pool WHERE tenant = $1 AND name = $2), 0) AS dirty,
@@ -12,9 +13,11 @@ SELECT pg_try_advisory_xact_lock($3) AS is_mine,
         ORDER BY rescue_at LIMIT 1) AS next_rescue_at,
        coalesce(free.real_time, 0)::bigint AS real_time, coalesce(free.interruptible, 0)::bigint AS interruptible,
        coalesce(free.at_once, 0)::bigint AS at_once
-FROM (SELECT sum(capacity - primary_used) AS real_time,
-             sum(greatest(capacity - primary_used - interruptible_used, 0)) AS interruptible,
-             sum(2 * capacity - primary_used - interruptible_used) AS at_once
+FROM (SELECT sum(capacity - primary_used) FILTER (WHERE capacity - primary_used >= $4) AS real_time,
+             sum(capacity - primary_used - interruptible_used)
+                 FILTER (WHERE capacity - primary_used - interruptible_used >= $5) AS interruptible,
+             sum(2 * capacity - primary_used - interruptible_used)
+                 FILTER (WHERE 2 * capacity - primary_used - interruptible_used >= $5) AS at_once
       FROM agent
       WHERE tenant = $1 AND active AND status = 'online' AND calls = 0 AND NOT over_capacity) free;
 
@@ -137,7 +140,8 @@ SELECT c.ticket_id, c.channel, c.needs, t.source, t.external_id
 FROM changed c JOIN ticket t ON t.id = c.ticket_id WHERE c.reason = 'no_skill';
 
 -- name: spread_reasons
--- The same for the tickets deeper in the queue, which wait for what the first of their signature wait for.
+-- The same for the tickets deeper in the queue, which wait for what the first of their signature wait for; returns all
+-- that changed.
 WITH told AS (
     SELECT q.ticket_id, n.reason
     FROM unnest($3::bigint[], $4::integer[], $5::boolean[], $6::text[]) AS n (signature, units, interruptible, reason)
@@ -147,12 +151,13 @@ WITH told AS (
           AND d.interruptible = n.interruptible AND d.excluded = '{}' AND d.previous_owner IS NULL
           AND d.reason <> n.reason
         LIMIT $7 FOR UPDATE SKIP LOCKED) q
+    LIMIT $7
 ), changed AS (
     UPDATE queued q SET reason = told.reason FROM told WHERE q.ticket_id = told.ticket_id
     RETURNING q.ticket_id, q.reason, q.channel, q.needs
 )
-SELECT c.ticket_id, c.channel, c.needs, t.source, t.external_id
-FROM changed c JOIN ticket t ON t.id = c.ticket_id WHERE c.reason = 'no_skill';
+SELECT c.ticket_id, c.reason, c.channel, c.needs, t.source, t.external_id
+FROM changed c JOIN ticket t ON t.id = c.ticket_id;
 
 -- name: list_waiting_pools
 -- Pools in which somebody waits, one index probe for each and one where nobody does.
