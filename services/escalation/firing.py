@@ -7,6 +7,7 @@ for the whole batch, so what a clock costs does not depend on how many run.
 import asyncio
 from collections import Counter as Tally
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -90,10 +91,10 @@ class Firing:
             )
             outbox = Outbox(now)
             _announce(outbox, fired, now)
-            opened = await _open(connection, outbox, fired, now)
+            await _open(connection, outbox, fired, now)
             batch = await outbox.save(connection)
         self._relay.post(batch)
-        self._count(fired, opened, now)
+        self._count(fired, now)
         return len(due)
 
     def _watch(self, seen: ClockPulse) -> None:
@@ -119,7 +120,7 @@ class Firing:
         elif abs(by) < _STEADY:
             self._first_reading = reading
 
-    def _count(self, fired: list[Fired], opened: list[Opening], now: datetime) -> None:
+    def _count(self, fired: list[Fired], now: datetime) -> None:
         rate = self._rate if self._rate > 0 else 1.0
         told: Tally[tuple[Change | None, str, str, str]] = Tally()
         for one in fired:
@@ -132,8 +133,6 @@ class Firing:
                 self._metrics.outcomes.labels(*labels, "breached").inc(n)
             elif change is Change.WARNED:
                 self._metrics.warnings.labels(*labels).inc(n)
-        for (channel, reason), n in Tally((one.channel, one.reason) for one in opened).items():
-            self._metrics.escalations.labels(channel, "opened", reason).inc(n)
 
 
 def _fire(due: DueClock, clock: Clock, changes: tuple[Change, ...]) -> Fired:
@@ -160,19 +159,17 @@ def _announce(outbox: Outbox, fired: list[Fired], now: datetime) -> None:
             )
 
 
-async def _open(connection: Connection, outbox: Outbox, fired: list[Fired], now: datetime) -> list[Opening]:
-    """Open escalations where the policy has one for the clock; returns those that somebody will hear of."""
-    openings = {
+async def _open(connection: Connection, outbox: Outbox, fired: list[Fired], now: datetime) -> None:
+    """Open escalations where the policy has one for the clock, and say so where somebody will hear of it."""
+    openings: dict[tuple[UUID, str, int], tuple[DueClock, Opening]] = {
         (one.due.ticket_id, one.clock.target, one.clock.cycle): (one.due, _opening(one, one.clock.escalate, now))
         for one in fired
         if one.change is not None and one.clock.escalate is not None
     }
     if not openings:
-        return []
-    opened = []
+        return
     for row in await escalations.open_or_reopen(connection, [opening for _, opening in openings.values()], now):
         due, opening = openings[row.ticket_id, row.target, row.cycle]
-        opened.append(opening)
         outbox.add(
             due.tenant,
             "escalation.opened",
@@ -192,7 +189,6 @@ async def _open(connection: Connection, outbox: Outbox, fired: list[Fired], now:
                 anchor_at=opening.anchor_at,
             ),
         )
-    return opened
 
 
 def _opening(fired: Fired, ladder: str, now: datetime) -> Opening:
@@ -202,7 +198,6 @@ def _opening(fired: Fired, ladder: str, now: datetime) -> Opening:
         id=ids.uuid7(now),
         tenant=fired.due.tenant,
         ticket_id=fired.due.ticket_id,
-        channel=fired.due.channel,
         target=clock.target,
         cycle=clock.cycle,
         policy_version=clock.policy_version,

@@ -37,6 +37,7 @@ from shared.web.keyring import KeyRing
 NAME = "escalation"
 _TIDY_SECONDS = 1.0
 _SWEEP_SECONDS = 2.0
+_MEASURE_SECONDS = 5.0
 
 
 async def assemble(stack: AsyncExitStack) -> Service:
@@ -91,6 +92,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
                 ),
                 Part(name="delivery", run=lambda stop: delivery.run(stop, health, pages)),
                 Part(name="tidying", run=_every(_TIDY_SECONDS, tidying.run_once, "tidying", health)),
+                Part(name="gauges", run=_every(_MEASURE_SECONDS, tidying.measure, "gauges", health, drain=False)),
                 Part(name="sweep", run=_every(_SWEEP_SECONDS, relay.sweep, "sweep", health)),
             ),
             (Part(name="relay", run=relay.run),),
@@ -123,9 +125,9 @@ def _following(
 
 
 def _every(
-    seconds: float, run_once: Callable[[], Awaitable[int]], name: str, health: Health
+    seconds: float, run_once: Callable[[], Awaitable[int]], name: str, health: Health, *, drain: bool = True
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
-    return lambda stop: periodic.every(seconds, run_once, name=name, health=health, stop=stop)
+    return lambda stop: periodic.every(seconds, run_once, name=name, health=health, stop=stop, drain=drain)
 
 
 def _checks(pool: Pool, is_connected: Callable[[], bool], health: Health, firing: Firing) -> dict[str, Check]:

@@ -16,6 +16,7 @@ from shared.runtime.periodic import Health
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 ANSWER_BUCKETS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 PAGE_STAGES = ("due_to_commit", "commit_to_attempt", "attempt_to_accept", "due_to_accept")
+LIVE_STATES = ("open", "acknowledged", "exhausted")
 PAGE_OUTCOMES = ("accepted", "rejected", "retryable", "unknown", "failed")
 
 
@@ -34,7 +35,7 @@ class EscalationMetrics:
         )
         self.escalations = Counter(
             "sla_escalations_total",
-            "Steps of escalations, by the ticket's channel; `opened` counts their beginning, `exhausted` their end.",
+            "Steps taken of escalations, by the ticket's channel: `warning`, `1`, `2`, ..., `exhausted`.",
             ["channel", "step", "reason"],
             registry=registry,
         )
@@ -70,14 +71,16 @@ class EscalationMetrics:
         self.outbox_oldest = Gauge(
             "sla_outbox_oldest_seconds", "Age of the oldest event of ours that is not published.", registry=registry
         )
+        self.live = Gauge("sla_escalations_live", "Escalations that are not resolved.", ["state"], registry=registry)
         for stage in PAGE_STAGES:
             self.page_lag.labels(stage)
         for transport in transports:
             for outcome in PAGE_OUTCOMES:
                 self.pages.labels(transport, outcome)
         for channel in Channel:
-            for reason in (Reason.WARNED, Reason.BREACHED):
-                self.escalations.labels(channel, "opened", reason)
+            self.escalations.labels(channel, "warning", Reason.WARNED)
+            self.escalations.labels(channel, "1", Reason.BREACHED)
+            self.escalations.labels(channel, "exhausted", Reason.BREACHED)
             for urgency in Urgency:
                 for target in TargetKind:
                     self.outcomes.labels(target, channel, urgency, "breached")

@@ -1,7 +1,7 @@
 """What no event of its own does: pages that became moot are cancelled, senders that died are noticed."""
 
 from services.escalation.delivery import Delivery
-from services.escalation.metrics import EscalationMetrics
+from services.escalation.metrics import LIVE_STATES, EscalationMetrics
 from services.escalation.store import answers
 from shared.postgres.pool import Pool
 
@@ -9,7 +9,7 @@ _AT_ONCE = 1_000
 
 
 class Tidying:
-    """Runs about every second."""
+    """Tidies about every second, measures a little less often."""
 
     def __init__(self, pool: Pool, delivery: Delivery, metrics: EscalationMetrics) -> None:
         self._pool = pool
@@ -20,5 +20,13 @@ class Tidying:
         """Cancel moot pages and take back lost ones; returns how many."""
         async with self._pool.acquire() as connection:
             cancelled = await answers.cancel_moot_pages(connection, _AT_ONCE)
-            self._metrics.outbox_oldest.set(await answers.outbox_oldest_seconds(connection))
         return cancelled + await self._delivery.recover()
+
+    async def measure(self) -> int:
+        """Measure what Prometheus asks for, once for however many ask; returns how many escalations are live."""
+        async with self._pool.acquire() as connection:
+            live = await answers.count_live(connection)
+            self._metrics.outbox_oldest.set(await answers.outbox_oldest_seconds(connection))
+        for state in LIVE_STATES:
+            self._metrics.live.labels(state).set(live.get(state, 0))
+        return sum(live.values())

@@ -55,3 +55,7 @@ SELECT coalesce(extract(epoch FROM clock_timestamp() - min(written_at)), 0)::dou
 -- name: is_time_warped
 -- Whether a test or a trial has moved the time that decides.
 SELECT EXISTS (SELECT FROM time_warp);
+
+-- name: count_live
+-- Escalations that are not resolved, by state.
+SELECT state, count(*) AS escalations FROM escalation WHERE state <> 'resolved' GROUP BY state;

@@ -22,7 +22,6 @@ class Opening(Struct, frozen=True, kw_only=True):
     id: UUID
     tenant: str
     ticket_id: UUID
-    channel: str
     target: TargetKind
     cycle: int
     policy_version: int
@@ -38,7 +37,7 @@ class Opened(Struct, frozen=True, kw_only=True):
 
     id: UUID
     ticket_id: UUID
-    target: TargetKind
+    target: str
     cycle: int
     generation: int
 
@@ -114,7 +113,7 @@ async def open_or_reopen(connection: Connection, openings: Sequence[Opening], no
         Opened(
             id=row["id"],
             ticket_id=row["ticket_id"],
-            target=TargetKind(row["target"]),
+            target=row["target"],
             cycle=row["cycle"],
             generation=row["generation"],
         )

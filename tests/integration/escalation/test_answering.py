@@ -86,6 +86,8 @@ async def test_r10_a_second_answer_learns_who_was_first(world, clock_control, cl
     first = (await client.post(link)).json()
     await clock_control.advance(minutes=1)
     second = await client.post(link)
+    for shown in (await client.get(link, headers=HTML), await client.post(link, headers=HTML)):
+        assert "ana acknowledged it at 2026-06-01 09:00:01 UTC" in shown.text
     assert (200, "acknowledged_before") == (second.status_code, second.json()["standing"])
     assert ("ana", first["acknowledged_at"]) == (second.json()["acknowledged_by"], second.json()["acknowledged_at"])
     assert 1 == world.relay.kinds().count("escalation.acknowledged")
@@ -100,7 +102,8 @@ async def test_r10_answering_a_resolved_one_changes_nothing(world, clock_control
     done = await client.post(link)
     assert (200, "resolved") == (done.status_code, done.json()["standing"])
     assert ["resolved"] == [one["state"] for one in await world.escalations()]
-    assert "nothing left to do" in (await client.get(link, headers=HTML)).text
+    for shown in (await client.get(link, headers=HTML), await client.post(link, headers=HTML)):
+        assert "nothing left to do" in shown.text
 
 
 async def test_an_exhausted_escalation_can_still_be_acknowledged(world, clock_control, client):
@@ -169,6 +172,8 @@ async def test_escalations_and_pages_can_be_looked_up_a_page_at_a_time(world, cl
     story = (await client.get(f"/v1/escalations/{escalation['id']}", headers=reader)).json()
     assert ["accepted"] == [one["outcome"] for page in story["pages"] for one in page["attempts"]]
     assert 404 == (await client.get(f"/v1/escalations/{escalation['ticket_id']}", headers=reader)).status_code
+    for cursor in ("x", "AAAA", "f" * 32):
+        assert 422 == (await client.get("/v1/pages", params={"cursor": cursor}, headers=reader)).status_code
     wrong = await client.get("/v1/pages", params={"cursor": "x", "limit": "0"}, headers=reader)
     assert 422 == wrong.status_code
 

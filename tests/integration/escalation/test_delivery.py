@@ -11,6 +11,7 @@ from standardwebhooks import Webhook as Verifier
 
 from services.escalation.channels.webhook import Webhook
 from services.escalation.domain.retry import Outcome, Result
+from services.escalation.tokens import Tokens
 from shared.policy.document import Contact, Ladder, Step
 from shared.runtime.periodic import Health
 
@@ -340,3 +341,101 @@ async def test_pages_are_counted_by_transport_and_outcome_and_their_lag_by_stage
     assert 1.0 == sample("sla_pages_total", {"transport": "webhook", "outcome": "accepted"})
     assert 1.0 == sample("sla_page_lag_seconds_count", {"stage": "due_to_accept"})
     assert 1.0 == sample("sla_page_lag_seconds_sum", {"stage": "due_to_commit"})
+
+
+async def test_a_warning_that_reaches_nobody_is_printed_on_the_console(world, clock_control):
+    """A warning is no step, so no step follows it: the console is the last resort."""
+    await world.people("ana")
+    await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
+    world.provider.answers = [Outcome(result=Result.REJECTED)]
+    await clock_control.advance(minutes=61)
+    await world.drain()
+    assert ["channel/console", "on-call/support"] == sorted(page["recipient"] for page in await world.pages())
+    assert "AT RISK" in world.printed.getvalue()
+
+
+async def test_a_page_that_fails_on_the_console_too_is_given_up(world, clock_control):
+    """There is nothing after the last resort; it is counted and told."""
+    world.use(Ladder(name="wake the lead", steps=()))
+    world.provider.name = "console"
+    world.channels["console"] = world.provider
+    world.provider.answers = [Outcome(result=Result.REJECTED)]
+    await world.ticket(due_in=timedelta(hours=1))
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    assert ["failed"] == [page["state"] for page in await world.pages()]
+    assert 1.0 == world.registry.get_sample_value("sla_pages_total", {"transport": "console", "outcome": "failed"})
+
+
+async def test_r35_a_channel_that_breaks_or_hangs_gives_an_unknown_result(world, clock_control, monkeypatch):
+    """The page is tried again, and nothing else is held up."""
+    world.provider.capabilities = msgspec.structs.replace(
+        world.provider.capabilities, timeout=timedelta(milliseconds=1)
+    )
+
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def break_down(_: object) -> None:
+        raise KeyError("a field nobody had thought of")
+
+    await broken(world, clock_control)
+    for failing in (hang, break_down):
+        monkeypatch.setattr(world.provider, "send", failing)
+        assert 1 == await world.delivery.run_once()
+        await clock_control.advance(seconds=10)
+    assert {"unknown": 2} == await outcomes(world)
+    assert ["pending"] == [page["state"] for page in await world.pages()]
+
+
+async def test_an_answer_that_cant_be_stored_is_found_again_by_the_lease(world, clock_control, monkeypatch):
+    """The database went away after the page was sent: the page is tried again, with the same id."""
+    await broken(world, clock_control)
+    hasty = world.another_delivery(lease_for=timedelta(0))
+
+    async def go_away(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.escalation.store.pages.lock_escalation", go_away)
+        assert 1 == await hasty.run_once()
+    assert 1 == await world.delivery.recover()
+    await clock_control.advance(seconds=2)
+    assert 1 == await world.delivery.run_once()
+    first, second = world.provider.sent
+    assert first.id == second.id
+
+
+async def test_a_page_made_with_another_link_key_gets_a_link_that_works(world, clock_control):
+    """The key was changed between the page and its sending."""
+    await broken(world, clock_control)
+    world.tokens = Tokens(b"a new key", "http://desk.test")
+    await world.another_delivery().run_once()
+    [sent] = world.provider.sent
+    answer = await world.answering.by_token(sent.link.rpartition("/")[2])
+    assert "ana" == answer.acknowledged_by
+
+
+async def test_what_was_in_flight_when_somebody_answered_may_still_land(world, clock_control):
+    """It is labelled as it went: accepted if it was, cancelled if it would have been tried again."""
+    await broken(world, clock_control)
+    [leased] = await world.delivery._claim()
+    [escalation] = await world.escalations()
+    await world.answering.by_key("default", escalation["id"], "ben")
+    await world.delivery._conclude(leased, Outcome(result=Result.RETRYABLE))
+    assert ["cancelled"] == [page["state"] for page in await world.pages()]
+
+
+async def test_a_channel_that_is_full_is_not_given_more(world, clock_control):
+    """Three places, five pages: three are sent, the others wait."""
+    world.provider.capabilities = msgspec.structs.replace(world.provider.capabilities, concurrency=3)
+    await world.people("ana", "ben", "head")
+    for number in range(5):
+        await world.ticket(str(number), due_in=timedelta(minutes=1))
+    await clock_control.advance(minutes=2)
+    await world.firing.run_once()
+    await world.stepping.run_once()
+    assert [3, 2, 0] == [await world.delivery.run_once() for _ in range(3)]
+    world.provider.capabilities = msgspec.structs.replace(world.provider.capabilities, concurrency=0)
+    world.channels = {"webhook": world.provider}
+    assert 0 == await world.another_delivery().run_once()
