@@ -41,7 +41,7 @@ class Database(Struct, frozen=True, kw_only=True):
 
 
 class ClockControl:
-    """The time that decides, in one database: stands still until moved, unless `run` says otherwise."""
+    """The time that decides, in one database: the real one until it is frozen, advanced or run at another rate."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
