@@ -14,7 +14,7 @@ from services.router.domain.queue import QueueEntry, place_in_queue
 from services.router.domain.standing import Ownership, Standing, owed
 from shared.contract.events import TicketEvent
 from shared.contract.ledger import Ticket
-from shared.contract.tickets import Channel
+from shared.contract.tickets import Channel, Status
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
 from shared.ledger.clocks import ClockRow
@@ -202,7 +202,8 @@ async def _move_old(
         await store.hold_owners(connection, _ids([*leaving, *by_hand]), _named(by_hand))
     for item in await _release(connection, leaving, outbox, now):
         pools.add((item.standing.ticket.tenant, item.standing.ticket.pool))
-    owners = await store.last_owners(connection, _ids(waiting)) if waiting else {}
+    returned = [item for item in waiting if item.standing.ownership is Ownership.WAITS]
+    owners = await store.last_owners(connection, _ids(returned)) if returned else {}
     entries = [_entry(item, now, owners.get(item.standing.ticket.id)) for item in (*waiting, *moved)]
     if entries:
         await store.enqueue(connection, entries)
@@ -309,9 +310,16 @@ def _entry(item: Touched, now: datetime, previous_owner: str | None = None) -> Q
         needs=verdict.needs,
         prefers=verdict.prefers,
         urgency=verdict.urgency,
-        queued_at=now,
+        queued_at=_waits_since(item, now),
         due_at=clock.due_at if clock else None,
         promised=clock.due_at - clock.started_at if clock and clock.due_at else None,
         now=now,
         previous_owner=previous_owner,
     )
+
+
+def _waits_since(item: Touched, now: datetime) -> datetime:
+    """Since when the ticket wants an owner: its opening, or its return; one that is taken back keeps its age."""
+    has_returned = item.before is not None and Status(item.before.status).is_over
+    opened_at = item.standing.ticket.opened_at
+    return now if has_returned or opened_at is None else min(opened_at, now)
