@@ -28,7 +28,7 @@ class Answer(ASGIResponse):
             self.raw_headers.append((b"content-type", media_type.encode("latin-1")))
             self.raw_headers.append((b"content-length", str(len(body)).encode("latin-1")))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI passes it
         """Send it."""
         body = b"" if scope.get("method") == "HEAD" else self.body
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -39,8 +39,6 @@ def refusal(error: Exception, translations: Mapping[type[Exception], Translate])
     for kind in type(error).__mro__:
         if kind in translations:
             return translations[kind](error)
-    if isinstance(error, ValidationException):
-        return Refused(Kind.INVALID, "some parameters are wrong, see errors", errors=_parameter_errors(error))
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         return _of_framework(error)
     if isinstance(error, postgres_failures.UNAVAILABLE):
@@ -72,6 +70,8 @@ def handlers(translations: Mapping[type[Exception], Translate]) -> ExceptionHand
 
 
 def _of_framework(error: HTTPException) -> Refused:
+    if isinstance(error, ValidationException):
+        return Refused(Kind.INVALID, "some parameters are wrong, see errors", errors=_parameter_errors(error))
     kind = _BY_STATUS[error.status_code]
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if kind is Kind.NOT_FOUND:

@@ -1,6 +1,6 @@
 """What the router's handlers work with: made once by `main.py`, handed to the application, asked for by name."""
 
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request
 from msgspec import Struct
@@ -24,6 +24,4 @@ class Dependencies(Struct, frozen=True, kw_only=True):
 
 def of(call: Request[Any, Any, Any]) -> Dependencies:
     """Those of the application that serves this request."""
-    found = call.app.state[STATE]
-    assert isinstance(found, Dependencies)
-    return found
+    return cast("Dependencies", call.app.state[STATE])

@@ -27,6 +27,8 @@ from shared.web.operations import operation
 YAML = "application/yaml"
 _MEDIA_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/json")
 _MOST_ERRORS = 500
+_DIGITS = 9
+"""Of a version number, at most."""
 _IF_MATCH = {"if-match": "the ETag of the version this one is to replace; 412 where another came in between"}
 _ACCEPT = {"accept": f"`{YAML}` for the file itself"}
 
@@ -264,7 +266,7 @@ async def _history(call: Call, versions: Callable[..., Awaitable[list[Version]]]
 
 def _read_cursor(cursor: str) -> int:
     place = cursors.decode(cursor)
-    if not place.isdigit() or len(place) > 9:
+    if not place.isdigit() or len(place) > _DIGITS:
         raise cursors.unknown()
     return int(place)
 

@@ -23,6 +23,7 @@ from shared.web.bodies import Call
 from shared.web.operations import Example, operation
 
 MOST_IN_A_BATCH = 1_000
+_UUID_BYTES = 16
 
 
 class NewTicket(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,8 +113,8 @@ async def create_ticket(request: Call) -> ASGIResponse:
     """
     deps = dependencies.of(request)
     ticket = await bodies.read(request, NewTicket)
-    now = None if ticket.opened_at else await _now(deps)
-    [receipt] = await deps.intake.submit([_opened(request.user.tenant, ticket, now)])
+    now = ticket.opened_at or await _now(deps)
+    [receipt] = await deps.intake.submit([_event(request.user.tenant, ticket, now)])
     view = await _view_of(deps, request.user.tenant, receipt)
     status = 201 if receipt.is_new_ticket else 200
     return answers.json(view, status, {"location": f"/v1/tickets/{view.id}"})
@@ -128,9 +129,9 @@ async def create_tickets(request: Call) -> ASGIResponse:
     deps = dependencies.of(request)
     tenant = request.user.tenant
     tickets = (await bodies.read(request, NewTickets)).tickets
-    now = None if all(ticket.opened_at for ticket in tickets) else await _now(deps)
     taken: list[Taken] = []
-    events = [_opened(tenant, ticket, now, f"#/tickets/{index}") for index, ticket in enumerate(tickets)]
+    now = await _now(deps)
+    events = [_event(tenant, ticket, now, f"#/tickets/{index}") for index, ticket in enumerate(tickets)]
     for receipt in await deps.intake.submit(events):
         if receipt.rejected is not None:
             taken.append(Taken(status=422, problem=_rejected(receipt.rejected).problem))
@@ -185,9 +186,9 @@ async def _now(deps: Dependencies) -> datetime:
         return await database_time.now(connection)
 
 
-def _opened(tenant: str, ticket: NewTicket, now: datetime | None, at: str = "#") -> TicketEvent:
-    occurred_at = bodies.in_utc(ticket.opened_at, f"{at}/opened_at") if ticket.opened_at else now
-    assert occurred_at is not None
+def _event(tenant: str, ticket: NewTicket, now: datetime, at: str = "#") -> TicketEvent:
+    """The ticket's first event; its id follows from the ticket's, so that handing it in again adds nothing."""
+    occurred_at = bodies.in_utc(ticket.opened_at or now, f"{at}/opened_at")
     return TicketEvent(
         tenant=tenant,
         id=f"opened:{len(ticket.source)}:{ticket.source}:{ticket.external_id}",
@@ -218,6 +219,6 @@ async def _view_of(deps: Dependencies, tenant: str, receipt: Receipt) -> TicketV
 
 def _read_cursor(cursor: str) -> UUID:
     place = cursors.decode(cursor)
-    if len(place) != 16:
+    if len(place) != _UUID_BYTES:
         raise cursors.unknown()
     return UUID(bytes=place)

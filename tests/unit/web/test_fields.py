@@ -114,7 +114,7 @@ def test_what_cannot_be_read_is_refused(raw: bytes, slug: str, status: int) -> N
 
 
 def test_a_backslash_that_only_looks_like_a_nul_is_taken() -> None:
-    """The text `\\u0000`, written with an escaped backslash, holds no NUL."""
+    r"""The text `\u0000`, written with an escaped backslash, holds no NUL."""
     assert bodies.decode(rb'{"sender": {"name": "\\u0000"}}', Letter).sender.name == "\\u0000"
 
 
