@@ -97,6 +97,10 @@ class Firing:
         self._count(fired, now)
         return len(due)
 
+    async def time_check(self) -> str | None:
+        """For readiness: why nothing is fired, or None."""
+        return self.halted
+
     def _watch(self, seen: ClockPulse) -> None:
         """Compare the server's own clock with this host's; the warped time has no part in it."""
         reading = Reading(

@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 
-import asyncpg
 from prometheus_client import CollectorRegistry
 
 from services.escalation import loop
@@ -17,21 +15,20 @@ from services.escalation.channels.console import Console
 from services.escalation.channels.webhook import Webhook
 from services.escalation.delivery import Delivery
 from services.escalation.firing import Firing
-from services.escalation.metrics import EscalationMetrics, LoopTimes
+from services.escalation.metrics import EscalationMetrics
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
-from services.escalation.store import Pulse, answers
+from services.escalation.store import Pulse
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
 from shared.jetstream import publish, streams
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
-from shared.postgres.pool import Pool
-from shared.runtime import http, logs, periodic, servers
+from shared.runtime import http, logs, servers, vitals
 from shared.runtime import settings as runtime_settings
 from shared.runtime.periodic import Health
-from shared.runtime.run import CannotStart, Part, Service
-from shared.web.health import Check
+from shared.runtime.run import Part, Service, looping
+from shared.web import checks
 from shared.web.keyring import KeyRing
 
 NAME = "escalation"
@@ -49,7 +46,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     """Open what the service needs and put its parts together. Raises CannotStart."""
     logs.set_up(logs.Format(settings.log_format))
     pool = await servers.open_database(stack, settings.database_url, name=NAME, size=settings.pool_size)
-    await _refuse_unfit(pool, settings)
+    await servers.require_fit(pool, environment=settings.environment)
     client = await servers.open_nats(stack, settings.nats_url, name=NAME)
     await streams.ensure(client)
     relay = Relay(await publish.open_publisher(client), pool)
@@ -64,7 +61,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     registry = CollectorRegistry()
     metrics = EscalationMetrics(registry, tuple(channels))
     health = Health()
-    registry.register(LoopTimes(health))
+    vitals.register(registry, health)
     shelf = PolicyShelf()
     links = Tokens(settings.token_key, settings.link_base(listening.getsockname()[1]))
     firing = Firing(pool, relay, metrics)
@@ -74,8 +71,8 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     app = build_escalation_app(
         Dependencies(pool=pool, shelf=shelf, answering=Answering(pool, relay, metrics), keyring=KeyRing(pool)),
         registry=registry,
-        checks=_checks(pool, lambda: client.is_connected, health, firing),
-        version=version("deskclock"),
+        checks={**checks.standard(pool, client, health), "time": firing.time_check},
+        version=vitals.VERSION,
         metrics_open=settings.metrics_open,
         docs_open=settings.docs_open,
     )
@@ -91,26 +88,13 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
                     name="stepping", run=_following("stepping", stepping.run_once, stepping.pulse, health, steps, pages)
                 ),
                 Part(name="delivery", run=lambda stop: delivery.run(stop, health, pages)),
-                Part(name="tidying", run=_every(_TIDY_SECONDS, tidying.run_once, "tidying", health)),
-                Part(name="gauges", run=_every(_MEASURE_SECONDS, tidying.measure, "gauges", health, drain=False)),
-                Part(name="sweep", run=_every(_SWEEP_SECONDS, relay.sweep, "sweep", health)),
+                looping("tidying", _TIDY_SECONDS, tidying.run_once, health),
+                looping("gauges", _MEASURE_SECONDS, tidying.measure, health, drain=False),
+                looping("outbox", _SWEEP_SECONDS, relay.sweep, health),
             ),
             (Part(name="relay", run=relay.run),),
         ),
     )
-
-
-async def _refuse_unfit(pool: Pool, settings: Settings) -> None:
-    try:
-        async with pool.acquire() as connection:
-            is_warped = await answers.is_time_warped(connection)
-    except asyncpg.UndefinedTableError:
-        raise CannotStart("the database has no tables of ours yet: run `deskclock migrate`") from None
-    if is_warped and settings.environment == "production":
-        raise CannotStart(
-            "the time of this database was moved for a trial (table time_warp), and DESKCLOCK_ENVIRONMENT says "
-            "production: use another database, or delete that row"
-        )
 
 
 def _following(
@@ -122,31 +106,3 @@ def _following(
     wakes: asyncio.Event,
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     return lambda stop: loop.follow(name, run_once, pulse, health=health, stop=stop, wake=wake, wakes=wakes)
-
-
-def _every(
-    seconds: float, run_once: Callable[[], Awaitable[int]], name: str, health: Health, *, drain: bool = True
-) -> Callable[[asyncio.Event], Awaitable[None]]:
-    return lambda stop: periodic.every(seconds, run_once, name=name, health=health, stop=stop, drain=drain)
-
-
-def _checks(pool: Pool, is_connected: Callable[[], bool], health: Health, firing: Firing) -> dict[str, Check]:
-    async def database() -> str | None:
-        async with pool.acquire() as connection:
-            await answers.is_time_warped(connection)
-        return None
-
-    async def nats() -> str | None:
-        return None if is_connected() else "no connection to NATS: events wait in the outbox"
-
-    async def loops() -> str | None:
-        stale = health.stale()
-        return f"no success lately: {', '.join(stale)}" if stale else None
-
-    async def draining() -> str | None:
-        return "the process is ending" if health.draining else None
-
-    async def time() -> str | None:
-        return firing.halted
-
-    return {"database": database, "nats": nats, "loops": loops, "draining": draining, "time": time}

@@ -3,15 +3,10 @@
 Lags are in real seconds: where a test or the demo lets time run faster, they are divided by its rate.
 """
 
-from collections.abc import Iterator
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.escalation.domain.ladder import Reason
 from shared.contract.tickets import Channel, TargetKind, Urgency
-from shared.runtime.periodic import Health
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 ANSWER_BUCKETS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
@@ -84,21 +79,3 @@ class EscalationMetrics:
             for urgency in Urgency:
                 for target in TargetKind:
                     self.outcomes.labels(target, channel, urgency, "breached")
-
-
-class LoopTimes(Collector):
-    """When each loop last succeeded, read from the process's health at every scrape."""
-
-    def __init__(self, health: Health) -> None:
-        self._health = health
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One sample a loop."""
-        family = GaugeMetricFamily(
-            "sla_loop_last_success_timestamp_seconds",
-            "When a loop last succeeded, in seconds since 1970.",
-            labels=["loop"],
-        )
-        for name, at in sorted(self._health.last_success().items()):
-            family.add_metric([name], at)
-        yield family

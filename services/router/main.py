@@ -1,11 +1,8 @@
 """The router put together: settings, connections, parts; plain constructors, nothing hidden."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
-from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from services.router.agents import Agents
@@ -27,12 +24,11 @@ from shared.jetstream.publish import open_publisher
 from shared.jetstream.pull import Puller
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
-from shared.postgres.pool import Pool
 from shared.runtime import http, logs, servers, vitals
-from shared.runtime.periodic import Health, every
-from shared.runtime.run import Part, Service, run
+from shared.runtime.periodic import Health
+from shared.runtime.run import Part, Service, looping, run
 from shared.runtime.settings import load
-from shared.web.health import Check
+from shared.web import checks
 from shared.web.keyring import KeyRing
 
 SWEEP_SECONDS = 1.0
@@ -52,6 +48,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     listening = http.bind(settings.http_host, settings.router_port, setting="DESKCLOCK_ROUTER_PORT")
     stack.callback(listening.close)
     pool = await servers.open_database(stack, settings.database_url, name="deskclock-router", size=settings.pool_size)
+    await servers.require_fit(pool, environment=settings.environment)
     client = await servers.open_nats(stack, settings.nats_url, name="deskclock-router")
     await streams.ensure(client)
     publisher = await open_publisher(client)
@@ -68,19 +65,13 @@ async def assemble(stack: AsyncExitStack) -> Service:
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
         registry=registry,
-        checks=_checks(pool, client, health),
+        checks=checks.standard(pool, client, health),
         version=vitals.VERSION,
         more_routes=agents_api.ROUTES,
         more_state={agents_api.STATE: Agents(pool, assignment)},
         metrics_open=settings.metrics_open,
         docs_open=settings.docs_open,
     )
-
-    def loop(name: str, seconds: float, run_once: Callable[[], Awaitable[int]], *, drain: bool = False) -> Part:
-        async def forever(stop: asyncio.Event) -> None:
-            await every(seconds, run_once, name=name, health=health, stop=stop, drain=drain)
-
-        return Part(name=name, run=forever)
 
     return Service(
         name="router",
@@ -89,31 +80,12 @@ async def assemble(stack: AsyncExitStack) -> Service:
             [Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop))],
             [Part(name="consumer", run=consumer.run), Part(name="intake", run=intake.run)],
             [
-                loop("matching", SWEEP_SECONDS, assignment.sweep),
-                loop("reconcile", RECONCILE_SECONDS, assignment.reconcile_counters),
-                loop("queue gauges", GAUGE_SECONDS, assignment.measure),
-                loop("ticket gauges", GAUGE_SECONDS, gauges.measure),
-                loop("outbox", SWEEP_SECONDS, relay.sweep, drain=True),
+                looping("matching", SWEEP_SECONDS, assignment.sweep, health, drain=False),
+                looping("reconcile", RECONCILE_SECONDS, assignment.reconcile_counters, health, drain=False),
+                looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),
+                looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
+                looping("outbox", SWEEP_SECONDS, relay.sweep, health),
             ],
             [Part(name="relay", run=relay.run)],
         ],
     )
-
-
-def _checks(pool: Pool, client: Client, health: Health) -> dict[str, Check]:
-    async def database() -> str | None:
-        async with pool.acquire() as connection:
-            await connection.fetchval("SELECT 1")
-        return None
-
-    async def nats() -> str | None:
-        return None if client.is_connected else "the connection to NATS is lost; it is being restored"
-
-    async def loops() -> str | None:
-        stale = health.stale()
-        return f"{', '.join(stale)} has not succeeded for too long; the log says why" if stale else None
-
-    async def serving() -> str | None:
-        return "stopping" if health.draining else None
-
-    return {"database": database, "nats": nats, "loops": loops, "serving": serving}

@@ -60,12 +60,26 @@ async def migrate(connection: Connection) -> list[Migration]:
         await connection.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)
 
 
+async def require_current(connection: Connection) -> None:
+    """Raises MigrationError where the database doesn't have every migration that this program ships."""
+    try:
+        applied = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
+    except asyncpg.UndefinedTableError:
+        raise MigrationError("the database has no tables of ours yet: run `deskclock migrate`") from None
+    missing = [migration.version for migration in available() if migration.version not in applied]
+    if missing:
+        raise MigrationError(f"the database lacks migration {', '.join(missing)}: run `deskclock migrate`")
+
+
 async def _apply_missing(connection: Connection) -> list[Migration]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version text PRIMARY KEY, checksum text,"
         " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
     )
-    done = {row["version"]: row["checksum"] for row in await connection.fetch("SELECT version, checksum FROM schema_migrations")}
+    done = {
+        row["version"]: row["checksum"]
+        for row in await connection.fetch("SELECT version, checksum FROM schema_migrations")
+    }
     applied = []
     for migration in available():
         if migration.version in done:
@@ -81,7 +95,9 @@ async def _apply_missing(connection: Connection) -> list[Migration]:
             except asyncpg.PostgresError as error:
                 raise MigrationError(f"migration {migration.version}_{migration.name} failed: {error}") from error
             await connection.execute(
-                "INSERT INTO schema_migrations (version, checksum) VALUES ($1, $2)", migration.version, migration.checksum
+                "INSERT INTO schema_migrations (version, checksum) VALUES ($1, $2)",
+                migration.version,
+                migration.checksum,
             )
         applied.append(migration)
     unknown = done.keys() - {migration.version for migration in available()}

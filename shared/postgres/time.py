@@ -33,3 +33,9 @@ async def warp(connection: Connection, *, to: datetime | None = None, rate: floa
 async def advance(connection: Connection, by: timedelta) -> datetime:
     """Let `by` pass at once; returns the new time."""
     return await warp(connection, to=await now(connection) + by)
+
+
+async def is_warped(connection: Connection) -> bool:
+    """Whether somebody has moved the time of this database for a trial."""
+    warped: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM time_warp)")
+    return warped

@@ -14,7 +14,7 @@ import uvloop
 from msgspec import Struct
 
 from shared.runtime.logs import Log
-from shared.runtime.periodic import Health
+from shared.runtime.periodic import Health, every
 from shared.runtime.settings import SettingsError
 
 STOP_SECONDS = 15.0
@@ -43,6 +43,17 @@ class Service(Struct, frozen=True, kw_only=True):
     name: str
     health: Health
     stages: Sequence[Sequence[Part]]
+
+
+def looping(
+    name: str, seconds: float, run_once: Callable[[], Awaitable[int]], health: Health, *, drain: bool = True
+) -> Part:
+    """A part that calls `run_once` every so often; see `periodic.every`."""
+
+    async def loop(stop: asyncio.Event) -> None:
+        await every(seconds, run_once, name=name, health=health, stop=stop, drain=drain)
+
+    return Part(name=name, run=loop)
 
 
 Assemble = Callable[[AsyncExitStack], Awaitable[Service]]

@@ -9,6 +9,8 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
+from shared.postgres import migrate
+from shared.postgres import time as database_time
 from shared.postgres.pool import Pool, open_pool
 from shared.runtime.logs import Log, describe
 from shared.runtime.run import CannotStart
@@ -31,6 +33,20 @@ async def open_database(stack: AsyncExitStack, url: str, *, name: str, size: int
         ) from None
     stack.push_async_callback(_close_pool, pool)
     return pool
+
+
+async def require_fit(pool: Pool, *, environment: str) -> None:
+    """Raises CannotStart where the database's schema isn't this program's, or its time was moved and this is production."""
+    async with pool.acquire() as connection:
+        try:
+            await migrate.require_current(connection)
+        except migrate.MigrationError as error:
+            raise CannotStart(str(error)) from None
+        if environment == "production" and await database_time.is_warped(connection):
+            raise CannotStart(
+                "the time of this database was moved for a trial (table time_warp), and DESKCLOCK_ENVIRONMENT says "
+                "production: use another database, or delete that row"
+            )
 
 
 async def open_nats(stack: AsyncExitStack, url: str, *, name: str) -> Client:

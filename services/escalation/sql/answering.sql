@@ -52,10 +52,6 @@ UPDATE page p SET state = 'cancelled', next_attempt_at = NULL FROM moot WHERE p.
 -- Seconds for which the oldest unpublished row has waited.
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(written_at)), 0)::double precision FROM outbox;
 
--- name: is_time_warped
--- Whether a test or a trial has moved the time that decides.
-SELECT EXISTS (SELECT FROM time_warp);
-
 -- name: count_live
 -- Escalations that are not resolved, by state.
 SELECT state, count(*) AS escalations FROM escalation WHERE state <> 'resolved' GROUP BY state;

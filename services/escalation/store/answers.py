@@ -93,12 +93,6 @@ async def outbox_oldest_seconds(connection: Connection) -> float:
     return seconds
 
 
-async def is_time_warped(connection: Connection) -> bool:
-    """Whether a test or a trial has moved the time that decides."""
-    warped: bool = await connection.fetchval(QUERIES["is_time_warped"])
-    return warped
-
-
 async def count_live(connection: Connection) -> dict[str, int]:
     """Escalations that are not resolved, by state."""
     return {row["state"]: row["escalations"] for row in await connection.fetch(QUERIES["count_live"])}
