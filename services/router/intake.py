@@ -20,6 +20,7 @@ from shared.contract.events import Rejected, TicketEvent
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
+from shared.runtime.logs import Log, describe
 
 BATCH = 500
 QUEUE = 2_000
@@ -33,6 +34,10 @@ _SUBMIT_SECONDS = 20.0
 _RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _OUTAGES = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
             asyncpg.InsufficientResourcesError, OSError, TimeoutError)  # fmt: skip
+
+_REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+_log = Log(__name__)
 
 
 class _Waiting(Struct, frozen=True):
@@ -116,20 +121,23 @@ class Intake:
         for tenant, pool in sorted(pools):
             try:
                 await self._assignment.run(tenant, pool)
-            except _OUTAGES + _RACES:
+            except (*_OUTAGES, asyncpg.PostgresError) as error:
+                _log.warning("matching_put_off", "Matching is left to the sweep", error=error, tenant=tenant, pool=pool)
                 self._metrics.matching_put_off.inc()  # committed is committed: the sweep matches within a second
         return receipts
 
     async def _record(self, events: Sequence[TicketEvent]) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
         try:
             recorded = await self._transact(events)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, OverflowError) as error:
+        except IntakeUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer
             if len(events) > 1:
                 half = len(events) // 2
                 first, first_pools = await self._record(events[:half])
                 second, second_pools = await self._record(events[half:])
                 return first + second, first_pools | second_pools
-            return [Receipt(rejected=Rejected("unstorable", f"the database refuses it: {error}"))], frozenset()
+            return [_unstorable(events[0], error)], frozenset()
         self._relay.post(recorded.saved.announcements)
         self._metrics.count(recorded)
         return recorded.receipts, recorded.saved.pools
@@ -149,4 +157,16 @@ class Intake:
                     raise IntakeUnavailable from error
                 await timesource.pause(delay)
                 delay *= 3
+            except _REFUSALS:
+                raise
+            except asyncpg.PostgresError as error:
+                # not the events' fault (a missing table, a right not granted): they wait until somebody has mended it
+                raise IntakeUnavailable from error
         raise AssertionError("unreachable")
+
+
+def _unstorable(event: TicketEvent, error: Exception) -> Receipt:
+    """An event that breaks its transaction, by its content or by a fault of ours, is set aside for replay."""
+    if not isinstance(error, _REFUSALS):
+        _log.error("event_failed", f"Event {event.id} can't be recorded; this is a fault of ours", error=error)
+    return Receipt(rejected=Rejected("unstorable", f"can't be recorded: {describe(error)}"))

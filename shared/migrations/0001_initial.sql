@@ -82,6 +82,7 @@ CREATE TABLE ticket (
     policy_version integer NOT NULL,
     UNIQUE (tenant, source, external_id)
 );
+CREATE INDEX ticket_listed ON ticket (tenant, id);
 CREATE INDEX ticket_open ON ticket (tenant, channel, urgency) WHERE status IN ('open', 'pending_customer', 'on_hold');
 
 CREATE TABLE ticket_event (
@@ -111,6 +112,7 @@ CREATE TABLE clock (
     warn_at        timestamptz[] NOT NULL DEFAULT '{}',
     warned         smallint NOT NULL DEFAULT 0,
     warned_at      timestamptz,
+    late_from      timestamptz,            -- a change of terms or the end of a pause found the due time passed: late from then on
     breached_at    timestamptz,
     detected_at    timestamptz,
     open_used      interval NOT NULL DEFAULT '0',
