@@ -17,7 +17,8 @@ async def compile_report(connection: Connection, replay: Replay, tenant: str, re
     """Read what the services made of the replay."""
     chosen = replay.script.requests
     plan, sent = replay.governor.plan, replay.sent
-    verdicts = compare_all(chosen, await store.load_resolutions(connection, tenant, SOURCE), plan.until)
+    ours = await store.load_resolutions(connection, tenant, SOURCE)
+    verdicts = compare_all(chosen, ours, plan.until)
     snapshot = await store.load_snapshot(connection, tenant)
     climbs = await store.load_climbs(connection, tenant)
     return Report(
@@ -30,7 +31,7 @@ async def compile_report(connection: Connection, replay: Replay, tenant: str, re
         over_http=sent.over_http,
         refused=sent.refused,
         attainment=await store.load_attainment(connection, tenant),
-        types=report.by_type(await store.load_types(connection, tenant), chosen),
+        types=report.by_type(chosen, ours),
         pages=snapshot.page_totals,
         escalations={state: count for state, (count, _) in climbs.items()},
         climbed=sum(climbed for _, climbed in climbs.values()),

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from services.console.domain.attainment import Attainment, TypeOutcome
+from services.console.domain.attainment import Attainment
 from services.console.domain.snapshot import (
     AgentLoad,
     ClockCount,
@@ -104,11 +104,6 @@ async def load_climbs(connection: Connection, tenant: str) -> dict[str, tuple[in
     """Escalations by state, each with how many went past their first step."""
     rows = await connection.fetch(QUERIES["report_escalations"], tenant)
     return {row["state"]: (row["escalations"], row["climbed"]) for row in rows}
-
-
-async def load_types(connection: Connection, tenant: str) -> tuple[TypeOutcome, ...]:
-    """Resolutions by type of request, the most frequent first."""
-    return await _rows(connection, TypeOutcome, "report_types", tenant)
 
 
 async def load_backlog(connection: Connection, tenant: str, due_by: datetime) -> Backlog:

@@ -35,6 +35,7 @@ from shared import timesource
 from shared.contract.access import Scope
 from shared.ledger import keys
 from shared.policy.document import Policy, Roster
+from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 
 ZONE = ZoneInfo("America/New_York")
@@ -174,6 +175,8 @@ async def _run(
     async with AsyncExitStack() as parts:
         pool = await parts.enter_async_context(stack.services(settings, where, folder, _silent, more))
         client = await parts.enter_async_context(nats_at(where.nats_url))
+        async with pool.acquire() as connection:
+            await database_time.warp(connection, to=schedule.since, rate=1.0)
         await apply_files(pool, _TENANT, files.policy_file, files.roster_file)
         async with pool.acquire() as connection:
             key = await keys.create(connection, _TENANT, [Scope.TICKETS_WRITE, Scope.AGENTS_WRITE], "the demo's own")

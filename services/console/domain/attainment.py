@@ -33,18 +33,3 @@ def total(lines: Iterable[Attainment], *, channel: str = "all", target: str) -> 
         kept=sum(line.kept for line in chosen),
         broken=sum(line.broken for line in chosen),
     )
-
-
-class TypeOutcome(Struct, frozen=True, kw_only=True):
-    """Resolutions of one type of request."""
-
-    type: str
-    tickets: int
-    kept: int
-    broken: int
-
-    @property
-    def share(self) -> float | None:
-        """Kept of the judged; None where none is judged yet."""
-        judged = self.kept + self.broken
-        return self.kept / judged if judged else None

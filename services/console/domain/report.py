@@ -1,24 +1,27 @@
 """What a replay comes to: promises kept, people paged, our own lag, and our verdict beside the city's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from services.console.domain.attainment import Attainment, TypeOutcome
+from services.console.domain.attainment import Attainment
 from services.console.domain.pace import Percentiles
 from services.console.domain.requests import CityVerdict, Request
 from services.console.domain.snapshot import PageTotals
-from services.console.domain.verdict import Comparison, Verdicts
+from services.console.domain.verdict import Comparison, Resolution, Verdicts, kept
 
 
-class CityShare(Struct, frozen=True, kw_only=True):
-    """One type of request: our attainment beside the city's."""
+class TypeOutcome(Struct, frozen=True, kw_only=True):
+    """Resolutions of one type of request."""
 
     type: str
-    tickets: int
+    requests: int
     kept: int
     broken: int
+    """Past due, done or not."""
+    both: int
+    """Requests that both we and the city have judged: `ours` and `city` are shares of these."""
     ours: float | None
     city: float | None
 
@@ -50,7 +53,7 @@ class Report(Struct, frozen=True, kw_only=True):
     over_http: int
     refused: int
     attainment: tuple[Attainment, ...]
-    types: tuple[CityShare, ...]
+    types: tuple[TypeOutcome, ...]
     pages: PageTotals
     escalations: dict[str, int]
     climbed: int
@@ -65,24 +68,30 @@ class Report(Struct, frozen=True, kw_only=True):
     verdicts: tuple[VerdictCount, ...]
 
 
-def by_type(types: Iterable[TypeOutcome], chosen: Iterable[Request]) -> tuple[CityShare, ...]:
-    """Each type with the share that the city itself calls on time, among those with a promised date and a verdict."""
-    kept: dict[str, int] = {}
-    judged: dict[str, int] = {}
+def by_type(chosen: Iterable[Request], ours: Mapping[str, Resolution]) -> tuple[TypeOutcome, ...]:
+    """Each type with what we kept and broke, and both attainments over the same requests; the most frequent first."""
+    groups: dict[str, list[Request]] = {}
     for request in chosen:
-        if request.promised_at is not None and request.verdict is not None:
-            judged[request.type] = judged.get(request.type, 0) + 1
-            kept[request.type] = kept.get(request.type, 0) + (request.verdict is CityVerdict.ONTIME)
-    return tuple(
-        CityShare(
-            type=line.type,
-            tickets=line.tickets,
-            kept=line.kept,
-            broken=line.broken,
-            ours=line.share,
-            city=kept[line.type] / judged[line.type] if line.type in judged else None,
-        )
-        for line in types
+        groups.setdefault(request.type, []).append(request)
+    lines = (_outcome(name, group, ours) for name, group in groups.items())
+    return tuple(sorted(lines, key=lambda line: (-line.requests, line.type)))
+
+
+def _outcome(name: str, group: Sequence[Request], ours: Mapping[str, Resolution]) -> TypeOutcome:
+    judged = [(request, is_kept) for request in group if (is_kept := kept(ours.get(request.number))) is not None]
+    both = [
+        (is_kept, request.verdict is CityVerdict.ONTIME)
+        for request, is_kept in judged
+        if request.verdict is not None and request.promised_at is not None
+    ]
+    return TypeOutcome(
+        type=name,
+        requests=len(group),
+        kept=sum(is_kept for _, is_kept in judged),
+        broken=sum(not is_kept for _, is_kept in judged),
+        both=len(both),
+        ours=sum(is_kept for is_kept, _ in both) / len(both) if both else None,
+        city=sum(on_time for _, on_time in both) / len(both) if both else None,
     )
 
 

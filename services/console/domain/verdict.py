@@ -33,6 +33,7 @@ class Comparison(StrEnum):
     WE_NO_PROMISE = "our policy promises no resolution"
     CITY_SILENT = "the city gives no verdict: still open, or masked after 30 June"
     NOT_REPLAYED = "closed after the end of the replay"
+    NOT_JUDGED = "we have not judged it: our promise still runs, or was withdrawn"
     DUE_DIFFERS = "verdicts differ, and so do the promised dates"
     SAME_DUE = "verdicts differ on the same promised date"
     MISSING = "the ticket did not arrive"
@@ -48,23 +49,34 @@ class Comparison(StrEnum):
         return self in {Comparison.DUE_DIFFERS, Comparison.SAME_DUE}
 
 
+def kept(ours: Resolution | None) -> bool | None:
+    """Whether we kept the promise; None where there was none, or it isn't judged yet."""
+    if ours is None or ours.state is None:
+        return None
+    if ours.breached_at is not None:
+        return False
+    return True if ours.met_at is not None else None
+
+
 def compare(request: Request, ours: Resolution | None, until: datetime) -> Comparison:
     """Our verdict beside the city's for one request, replayed up to `until`."""
+    judged = kept(ours)
     if ours is None:
-        return Comparison.MISSING
-    if request.promised_at is None:
-        return Comparison.CITY_NO_PROMISE
-    if ours.state is None:
-        return Comparison.WE_NO_PROMISE
-    if request.verdict is None:
-        return Comparison.CITY_SILENT
-    overdue = ours.breached_at is not None
-    if not overdue and ours.met_at is None:
+        comparison = Comparison.MISSING
+    elif request.promised_at is None:
+        comparison = Comparison.CITY_NO_PROMISE
+    elif ours.state is None:
+        comparison = Comparison.WE_NO_PROMISE
+    elif request.verdict is None:
+        comparison = Comparison.CITY_SILENT
+    elif judged is None:
         closed_later = request.closed_at is not None and request.closed_at > until
-        return Comparison.NOT_REPLAYED if closed_later else Comparison.CITY_SILENT
-    if overdue == (request.verdict is CityVerdict.OVERDUE):
-        return Comparison.AGREE_OVERDUE if overdue else Comparison.AGREE_ON_TIME
-    return Comparison.SAME_DUE if _is_same_promise(request, ours) else Comparison.DUE_DIFFERS
+        comparison = Comparison.NOT_REPLAYED if closed_later else Comparison.NOT_JUDGED
+    elif judged == (request.verdict is CityVerdict.ONTIME):
+        comparison = Comparison.AGREE_ON_TIME if judged else Comparison.AGREE_OVERDUE
+    else:
+        comparison = Comparison.SAME_DUE if _is_same_promise(request, ours) else Comparison.DUE_DIFFERS
+    return comparison
 
 
 def _is_same_promise(request: Request, ours: Resolution) -> bool:

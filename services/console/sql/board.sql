@@ -34,10 +34,11 @@ FROM clock_finished WHERE tenant = $1 GROUP BY target
 
 -- name: board_next_due
 -- The clocks that come due next.
-SELECT t.external_id, t.channel, t.urgency, c.target, c.due_at, c.warned_at IS NOT NULL AS is_warned, a.agent AS owner
+SELECT t.external_id, t.channel, t.urgency, c.target, c.due_at, c.warned_at IS NOT NULL AS is_warned, coalesce(g.name, a.agent) AS owner
 FROM clock c
 JOIN ticket t ON t.id = c.ticket_id
 LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+LEFT JOIN agent g ON g.tenant = a.tenant AND g.key = a.agent
 WHERE c.tenant = $1 AND c.next_fire_at IS NOT NULL
 ORDER BY c.due_at, t.external_id LIMIT $2
 
@@ -59,11 +60,12 @@ SELECT state, count(*) AS escalations FROM escalation WHERE tenant = $1 GROUP BY
 
 -- name: board_pages
 -- The newest pages, with what became of each.
-SELECT p.id, p.kind, p.state, p.step, p.recipient, p.person, p.due_at, p.accepted_at, p.acknowledged_at,
+SELECT p.id, p.kind, p.state, p.step, p.recipient, coalesce(g.name, p.person) AS person, p.due_at, p.accepted_at, p.acknowledged_at,
        t.external_id, e.target, e.reason
 FROM page p
 JOIN escalation e ON e.id = p.escalation_id
 JOIN ticket t ON t.id = e.ticket_id
+LEFT JOIN agent g ON g.tenant = p.tenant AND g.key = p.person
 WHERE p.tenant = $1 AND p.kind <> 'resolve'
 ORDER BY p.committed_at DESC, p.id DESC LIMIT $2
 

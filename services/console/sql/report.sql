@@ -48,19 +48,3 @@ FROM escalation WHERE tenant = $1 GROUP BY state
 -- Events in the log, and clocks that were due by an instant and have not fired.
 SELECT (SELECT count(*) FROM ticket_event WHERE tenant = $1) AS events,
        (SELECT count(*) FROM clock WHERE tenant = $1 AND next_fire_at < $2) AS unfired
-
--- name: report_types
--- Resolutions by the type of request that the helpdesk gave: kept, broken, and not judged yet.
-SELECT coalesce(o.data #>> '{attributes,type}', 'no type') AS type, count(*) AS tickets,
-       count(*) FILTER (WHERE c.kept) AS kept, count(*) FILTER (WHERE NOT c.kept) AS broken
-FROM ticket t
-JOIN ticket_event o ON o.ticket_id = t.id AND o.data ->> 'kind' = 'opened'
-LEFT JOIN (
-    SELECT ticket_id, breached_at IS NULL AS kept FROM clock_finished
-    WHERE tenant = $1 AND target = 'resolution' AND cycle = 1 AND (met_at IS NOT NULL OR breached_at IS NOT NULL)
-    UNION ALL
-    SELECT ticket_id, false FROM clock WHERE tenant = $1 AND target = 'resolution' AND cycle = 1 AND state = 'breached'
-) c ON c.ticket_id = t.id
-WHERE t.tenant = $1
-GROUP BY 1
-ORDER BY 2 DESC, 1

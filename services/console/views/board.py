@@ -17,6 +17,7 @@ from services.console.domain.snapshot import AgentLoad, ClockCount, PageLine, Sn
 from services.console.views import palette
 
 _BAR = 12
+_PERSON = 22
 _TWO_COLUMNS = 112
 """Columns from which on owners stand beside the tickets."""
 
@@ -264,7 +265,7 @@ def _pages(snapshot: Snapshot, zone: ZoneInfo | None, rows: int) -> Panel:
         sign, style, outcome = _outcome(page)
         table.add_row(
             Text(_short(page, zone), style=palette.FAINT),
-            Text(f"{sign} {page.person or page.recipient}", style=style),
+            Text(_cut(f"{sign} {page.person or page.recipient}"), style=style),
             Text(f"{page.external_id} {palette.target(page.target)} {_why(page)}", style="default"),
             Text(outcome, style=style),
         )
@@ -278,6 +279,10 @@ def _pages(snapshot: Snapshot, zone: ZoneInfo | None, rows: int) -> Panel:
         + (f" · [{palette.BAD}]{totals.failed:,} failed[/]" if totals.failed else "")
         + "[/]",
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _PERSON else f"{text[: _PERSON - 1]}…"
 
 
 def _short(page: PageLine, zone: ZoneInfo | None) -> str:

@@ -66,14 +66,16 @@ def _share(line: Attainment | None) -> Text:
 
 
 def _types(report: Report) -> Table:
-    numbers = ("requests", "kept", "broken", "ours", "the city's own")
-    made = table("type of request", *numbers, title="Resolution, by type", right=numbers)
+    numbers = ("requests", "kept", "broken", "judged by both", "ours", "the city's")
+    title = "Resolution, by type; on the right only what the city has judged too"
+    made = table("type of request", *numbers, title=title, right=numbers)
     for line in report.types[:_TYPES]:
         made.add_row(
             line.type,
-            f"{line.tickets:,}",
+            f"{line.requests:,}",
             palette.number(line.kept),
             palette.number(line.broken),
+            palette.number(line.both),
             Text(palette.percent(line.ours), style=palette.share_style(line.ours)),
             Text(palette.percent(line.city), style=palette.share_style(line.city)),
         )
@@ -81,9 +83,10 @@ def _types(report: Report) -> Table:
     if rest:
         made.add_row(
             Text(f"{len(rest)} other types", style=palette.FAINT),
-            f"{sum(line.tickets for line in rest):,}",
+            f"{sum(line.requests for line in rest):,}",
             palette.number(sum(line.kept for line in rest)),
             palette.number(sum(line.broken for line in rest)),
+            palette.number(sum(line.both for line in rest)),
             "",
             "",
         )
