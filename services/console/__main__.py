@@ -16,7 +16,7 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one for each way to end
     """Run one command line; returns its exit code."""
     logging.getLogger().addHandler(
         logging.NullHandler()

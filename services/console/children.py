@@ -40,9 +40,10 @@ Sink = Callable[[str, str], None]
 class Child:
     """One service."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, lines: asyncio.StreamReader, url: str) -> None:
         self.name = name
         self.url = url
+        self._lines = lines
         self._process = process
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
 
@@ -53,8 +54,7 @@ class Child:
 
     async def listen(self, sink: Sink, log: IO[str]) -> None:
         """Hand on every line until the child ends; `log` keeps them all."""
-        assert self._process.stdout is not None
-        async for raw in self._process.stdout:
+        async for raw in self._lines:
             line = raw.decode(errors="replace").rstrip()
             self._last.append(line)
             log.write(f"{line}\n")
@@ -92,7 +92,6 @@ async def services(
     urls: Mapping[str, str], environ: Mapping[str, str], logs: Path, sink: Sink
 ) -> AsyncIterator[Sequence[Child]]:
     """Both services, ready to serve; `urls` are theirs by name. If one ends meanwhile, its Failure ends the context."""
-    logs.mkdir(parents=True, exist_ok=True)
     with _reaper() as reaper:
         children: list[Child] = []
         try:
@@ -126,7 +125,9 @@ async def _spawn(name: str, url: str, environ: Mapping[str, str]) -> Child:
         start_new_session=True,  # Ctrl-C is ours to hear; we stop the children in order
         limit=_LONGEST_LINE,
     )
-    return Child(name, process, url)
+    if process.stdout is None:
+        raise RuntimeError("a child without its output")
+    return Child(name, process, process.stdout, url)
 
 
 async def _watch(child: Child, sink: Sink, path: Path) -> None:

@@ -50,6 +50,11 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]
     return call
 
 
+def interrupt(_number: int, _frame: object) -> None:
+    """What SIGTERM does to commands that have something to stop: the same as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def write_json(value: Any) -> None:
     """One document, indented; instants in RFC 3339."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))

@@ -62,9 +62,16 @@ def leave(settings: Settings, stack: Stack) -> Path:
     return path
 
 
+def folder(settings: Settings, name: str) -> Path:
+    """A folder below `.deskclock`, made where it isn't there yet."""
+    path = settings.home_path / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def locate(settings: Settings) -> Stack:
     """Where the servers are; parts that nobody has told are empty."""
-    host = "127.0.0.1" if settings.http_host in {"0.0.0.0", "::"} else settings.http_host
+    host = settings.reachable_host
     found = running(settings)
     return Stack(
         database_url=settings.database_url or (found.database_url if found else ""),

@@ -8,6 +8,8 @@ from msgspec import Meta, Struct
 
 from shared.runtime.settings import SECRET
 
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - looked up, not bound
+
 
 class Environment(StrEnum):
     """Where this runs; `production` refuses what only trials may do."""
@@ -45,6 +47,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def home_path(self) -> Path:
         """`home`, absolute."""
         return Path(self.home).expanduser().absolute()
+
+    @property
+    def reachable_host(self) -> str:
+        """`http_host` as part of a URL from here."""
+        return _WILDCARDS.get(self.http_host, f"[{self.http_host}]" if ":" in self.http_host else self.http_host)
 
     @property
     def is_production(self) -> bool:

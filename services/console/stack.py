@@ -18,8 +18,6 @@ from shared.postgres import migrate as migrations
 from shared.postgres.pool import Pool
 from shared.runtime import settings as settings_reader
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-
 
 @contextmanager
 def servers(settings: Settings, *, keep_in: Path | None, durable: bool) -> Iterator[tuple[str, str]]:
@@ -39,7 +37,7 @@ def servers(settings: Settings, *, keep_in: Path | None, durable: bool) -> Itera
 
 def addresses(settings: Settings, database_url: str, nats_url: str, *, ports: tuple[int, int]) -> Stack:
     """Where everything will be."""
-    host = _WILDCARDS.get(settings.http_host, settings.http_host)
+    host = settings.reachable_host
     return Stack(
         database_url=database_url,
         nats_url=nats_url,
@@ -103,7 +101,7 @@ def free_ports(host: str) -> tuple[int, int]:
 
 async def own_key(pool: Pool, file: Path) -> tuple[str, bool]:
     """The API key kept in `file`, made where there is none that works; True where it is new."""
-    kept = file.read_text(encoding="ascii").strip() if file.exists() else ""
+    kept = _kept(file)
     parsed = keys.parse(kept)
     async with pool.acquire() as connection:
         if parsed is not None:
@@ -113,6 +111,10 @@ async def own_key(pool: Pool, file: Path) -> tuple[str, bool]:
         made = await keys.create(connection, "default", [Scope.ADMIN], "made by deskclock up")
     _keep(file, made.key)
     return made.key, True
+
+
+def _kept(file: Path) -> str:
+    return file.read_text(encoding="ascii").strip() if file.exists() else ""
 
 
 def _keep(file: Path, key: str) -> None:

@@ -44,18 +44,16 @@ _PAGE_LINES = 40
 
 async def load_time(connection: Connection) -> tuple[datetime, float]:
     """The time that decides, and how many seconds of it pass in one."""
-    row = await connection.fetchrow(QUERIES["board_now"])
-    assert row is not None
+    [row] = await connection.fetch(QUERIES["board_now"])
     return row["now"], row["rate"]
 
 
 async def load_snapshot(connection: Connection, tenant: str) -> Snapshot:
     """The board of one tenant; its parts are read one after the other, so totals may differ by what happens meanwhile."""
     now, rate = await load_time(connection)
-    totals = await connection.fetchrow(QUERIES["board_totals"], tenant)
+    [totals] = await connection.fetch(QUERIES["board_totals"], tenant)
     page_totals = await _rows(connection, PageTotals, "board_page_totals", tenant)
     escalations = await connection.fetch(QUERIES["board_escalations"], tenant)
-    assert totals is not None
     return Snapshot(
         now=now,
         rate=rate,

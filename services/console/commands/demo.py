@@ -22,7 +22,7 @@ from services.console.domain.report import Report
 from services.console.domain.requests import Request, UnreadableRequests
 from services.console.domain.script import Script
 from services.console.failures import Refused
-from services.console.output import console, errors, read_settings, write_json
+from services.console.output import console, errors, interrupt, read_settings, write_json
 from services.console.policies import apply_files, read_policy, read_roster
 from services.console.replay import Replay
 from services.console.session import Stack, nats_at
@@ -97,7 +97,7 @@ def demo(seconds: float | None, rate: float | None, fast: bool, example: Path | 
         )
     if settings.database_url or settings.nats_url:
         raise Refused("the demo brings its own servers: unset DESKCLOCK_DATABASE_URL and DESKCLOCK_NATS_URL for it")
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     files = _read(example or _find_example())
     schedule = _plan(files, seconds=seconds, rate=rate, fast=fast)
     screen = errors() if as_json else console()
@@ -115,10 +115,6 @@ def demo(seconds: float | None, rate: float | None, fast: bool, example: Path | 
         write_json(report)
     else:
         screen.print(report_view.draw(report, ZONE))
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _find_example() -> Path:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from services.console import session, stack
 from services.console.failures import Refused
-from services.console.output import console, errors, read_settings
+from services.console.output import console, errors, interrupt, read_settings
 from services.console.session import Stack
 from services.console.settings import Settings
 from services.console.views.palette import ACCENT, FAINT
@@ -36,7 +36,7 @@ def up(quiet: bool) -> None:
         )
     stack.check_port(settings.http_host, settings.router_port, "DESKCLOCK_ROUTER_PORT")
     stack.check_port(settings.http_host, settings.escalation_port, "DESKCLOCK_ESCALATION_PORT")
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     with (
         errors().status("starting PostgreSQL and NATS") as status,
         stack.servers(settings, keep_in=settings.home_path / "data", durable=True) as (database_url, nats_url),
@@ -47,10 +47,6 @@ def up(quiet: bool) -> None:
         asyncio.run(_serve(settings, where, console(), quiet=quiet, started=status.stop))
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 async def _serve(
     settings: Settings, where: Stack, screen: Console, *, quiet: bool, started: Callable[[], None]
 ) -> None:
@@ -58,7 +54,7 @@ async def _serve(
         if not quiet:
             screen.print(Text.assemble((f"{name:>10} ", _STYLES.get(name, "default")), line), soft_wrap=True)
 
-    logs = settings.home_path / "logs"
+    logs = session.folder(settings, "logs")
     left: Path | None = None
     try:
         async with stack.services(settings, where, logs, show) as pool:

@@ -36,16 +36,20 @@ def bar(share: float, width: int) -> str:
     return ("█" * full + " ▏▎▍▌▋▊▉"[rest] * (rest > 0)).ljust(width, "·")
 
 
+_NEARLY_FULL = 0.85
+_GOOD_SHARE, _FAIR_SHARE = 0.9, 0.75
+
+
 def load_style(share: float) -> str:
     """The colour of an agent's load."""
-    return BAD if share > 1 else FAIR if share >= 0.85 else GOOD
+    return BAD if share > 1 else FAIR if share >= _NEARLY_FULL else GOOD
 
 
 def share_style(share: float | None) -> str:
     """The colour of an attainment."""
     if share is None:
         return FAINT
-    return GOOD if share >= 0.9 else FAIR if share >= 0.75 else BAD
+    return GOOD if share >= _GOOD_SHARE else FAIR if share >= _FAIR_SHARE else BAD
 
 
 def percent(share: float | None) -> str:
