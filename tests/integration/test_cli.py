@@ -43,7 +43,11 @@ Cli = Callable[..., Awaitable[Answer]]
 
 @pytest.fixture
 def cli(
-    database: Database, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    database: Database,
+    nats_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Cli:
     """Runs a command line against this test's database."""
     monkeypatch.setenv("DESKCLOCK_DATABASE_URL", database.url)

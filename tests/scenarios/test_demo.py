@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DESKCLOCK_")}
-    kept |= {name: os.environ[name] for name in ("DESKCLOCK_POSTGRES_BIN", "DESKCLOCK_NATS_SERVER") if name in os.environ}
+    kept |= {
+        name: os.environ[name] for name in ("DESKCLOCK_POSTGRES_BIN", "DESKCLOCK_NATS_SERVER") if name in os.environ
+    }
     return kept | {"DESKCLOCK_HOME": str(tmp_path), "NO_COLOR": "1"}
 
 

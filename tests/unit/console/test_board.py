@@ -8,7 +8,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.console import Console
 
-from services.console.domain.snapshot import AgentLoad, ClockCount, DueSoon, PageLine, PageTotals, Snapshot, TicketCount, Waiting
+from services.console.domain.snapshot import (
+    AgentLoad,
+    ClockCount,
+    DueSoon,
+    PageLine,
+    PageTotals,
+    Snapshot,
+    TicketCount,
+    Waiting,
+)
 from services.console.views import board
 
 NOW = datetime(2015, 3, 2, 19, 5, tzinfo=UTC)

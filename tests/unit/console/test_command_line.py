@@ -127,7 +127,9 @@ def test_evaluate_judges_offline_and_names_lines_it_cannot_read(
 def test_a_running_stack_is_found_and_a_dead_one_is_not(tmp_path: Path) -> None:
     """`up` leaves where it is; the file of a process that is gone is no stack."""
     settings = Settings(home=str(tmp_path))
-    stack = Stack(database_url="postgresql://x/y", nats_url="nats://x", router_url="http://r", escalation_url="http://e", pid=1)
+    stack = Stack(
+        database_url="postgresql://x/y", nats_url="nats://x", router_url="http://r", escalation_url="http://e", pid=1
+    )
     path = session.leave(settings, stack)
     assert 0o600 == path.stat().st_mode & 0o777
     assert stack == session.running(settings)
@@ -136,7 +138,17 @@ def test_a_running_stack_is_found_and_a_dead_one_is_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(14_400, "4h"), (5_400, "1h30m"), (5_400, "90m"), (172_800, "2d"), (None, "2"), (None, ""), (None, "4h!"), (None, "9" * 30 + "w")]
+    ("seconds", "text"),
+    [
+        (14_400, "4h"),
+        (5_400, "1h30m"),
+        (5_400, "90m"),
+        (172_800, "2d"),
+        (None, "2"),
+        (None, ""),
+        (None, "4h!"),
+        (None, "9" * 30 + "w"),
+    ],
 )
 def test_lengths_of_time(seconds: float | None, text: str) -> None:
     """As people type them; anything else is None."""

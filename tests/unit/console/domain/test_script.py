@@ -14,7 +14,9 @@ from services.console.domain.script import Acknowledge, Act, Arrive, Script, Sen
 from services.console.domain.staff import PresenceChange, Shift
 from shared.contract import events
 
-HEADER = "CASE_ENQUIRY_ID,OPEN_DT,TARGET_DT,CLOSED_DT,OnTime_Status,SUBJECT,REASON,TYPE,Department,neighborhood,Source\n"
+HEADER = (
+    "CASE_ENQUIRY_ID,OPEN_DT,TARGET_DT,CLOSED_DT,OnTime_Status,SUBJECT,REASON,TYPE,Department,neighborhood,Source\n"
+)
 LINE = "{},05/18/2015 10:00:00 AM,05/20/2015 08:30:00 AM,{},ONTIME,Public Works Department,Street Lights,Outage,PWDx,Back Bay,{}\n"
 OPENED = datetime(2015, 5, 18, 14, tzinfo=UTC)
 UNTIL = OPENED + timedelta(days=30)
@@ -107,7 +109,11 @@ def test_a_request_closed_before_anybody_had_it_is_answered_by_closing(late_clos
 
 def test_requests_of_the_web_form_come_over_http(tmp_path: Path) -> None:
     """All others go through NATS."""
-    [act] = [act for act in script(read(tmp_path, LINE.format("8", "", "Self Service"))).due(OPENED) if isinstance(act, Arrive)]
+    [act] = [
+        act
+        for act in script(read(tmp_path, LINE.format("8", "", "Self Service"))).due(OPENED)
+        if isinstance(act, Arrive)
+    ]
     assert "8" == act.request.number
 
 
