@@ -122,8 +122,9 @@ class Relay:
 
 
 def _messages(batches: Iterable[Batch]) -> list[Message]:
-    return [
-        Message(subject, payload, f"{batch.id}.{position}")
-        for batch in batches
-        for position, (subject, payload) in enumerate(zip(batch.subjects, batch.payloads, strict=True))
-    ]
+    messages = []
+    for batch in batches:
+        name = str(batch.id)
+        for position, (subject, payload) in enumerate(zip(batch.subjects, batch.payloads, strict=True)):
+            messages.append(Message(subject, payload, f"{name}.{position}"))
+    return messages

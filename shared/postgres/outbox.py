@@ -34,13 +34,14 @@ class Outbox:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._id = ids.uuid7(now)
+        self._name = str(self._id)
         self._subjects: list[str] = []
         self._payloads: list[bytes] = []
         self._time = now.isoformat()
 
     def add(self, tenant: str, kind: str, ticket: str, data: dict[str, Any] | Struct) -> None:
         """Say `sla.<tenant>.<kind>` of a ticket: a CloudEvent whose `data` is given."""
-        event_id = f"{self._id}.{len(self._subjects)}"
+        event_id = f"{self._name}.{len(self._subjects)}"
         self._subjects.append(subjects.sla(tenant, kind))
         self._payloads.append(
             _encoder.encode(

@@ -1,7 +1,6 @@
-"""The bare floor beside intake: the same bytes pulled, the same rows inserted by set, the same events published in the
-fastest durable way, acknowledged; no logic at all. `python -m tests.bench.floor TEMPLATE`
+"""The bare floor beside intake: the same bytes in, the same rows and events out, no logic; `floor TEMPLATE`.
 
-TEMPLATE is a JSON file with one ticket's rows and events as the product wrote them.
+Rows are inserted by set, events published in the fastest durable way. TEMPLATE is a JSON file with one ticket's rows and events as the product wrote them.
 """
 
 import asyncio

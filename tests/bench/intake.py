@@ -47,15 +47,15 @@ async def product(stack: Stack, tickets: int, *, routers: int = 1) -> Run:
     return run
 
 
-async def floor(stack: Stack, tickets: int, template: Path, *, processes: int = 1) -> Run:
+async def floor(stack: Stack, tickets: int, shape: Path, *, processes: int = 1) -> Run:
     """The same bytes in, the same rows and events out, without logic."""
     await clean(stack)
     await publish(stack, tickets)
-    return await _measure(stack, tickets, [("tests.bench.floor", str(template))] * processes)
+    return await _measure(stack, tickets, [("tests.bench.floor", str(shape))] * processes)
 
 
-async def save_template(stack: Stack, path: Path) -> None:
-    """Write what the product stored and said of one ticket, for the floor to repeat."""
+async def template(stack: Stack) -> str:
+    """What the product stored and said of one ticket, as JSON for the floor to repeat."""
     ticket_id = await stack.connection.fetchval("SELECT id FROM ticket WHERE external_id = 'ticket-0'")
     tables = []
     for table in _KEPT:
@@ -68,25 +68,26 @@ async def save_template(stack: Stack, path: Path) -> None:
                 "rows": [[_told(table, name, value, ticket_id) for name, value in row.items()] for row in rows],
             }
         )
-    path.write_text(json.dumps({"tables": tables, "events": await _events_of(stack, "ticket-0")}))
+    return json.dumps({"tables": tables, "events": await _events_of(stack, "ticket-0")})
 
 
 def _told(table: str, column: str, value: Any, ticket_id: UUID) -> Any:
+    """A value in JSON; what differs from ticket to ticket as a marker that the floor fills in."""
+    told = value
     match value:
         case UUID():
-            return {"type": "ticket"} if value == ticket_id else {"type": "new"}
+            told = {"type": "ticket"} if value == ticket_id else {"type": "new"}
         case datetime():
-            return {"type": "instant", "value": value.isoformat()}
+            told = {"type": "instant", "value": value.isoformat()}
         case timedelta():
-            return {"type": "seconds", "value": value.total_seconds()}
+            told = {"type": "seconds", "value": value.total_seconds()}
         case list():
-            return [_told(table, column, item, ticket_id) for item in value]
+            told = [_told(table, column, item, ticket_id) for item in value]
         case str() if (table, column) in {("ticket", "external_id"), ("ticket_event", "event_id")}:
-            return {"type": "text"}
+            told = {"type": "text"}
         case bytes():
-            return {"type": "bytes", "value": value.decode()}
-        case _:
-            return value
+            told = {"type": "bytes", "value": value.decode()}
+    return told
 
 
 async def _events_of(stack: Stack, external_id: str) -> list[dict[str, str]]:
