@@ -1,6 +1,7 @@
 """`deskclock up`: the whole stack in the foreground, for as long as one likes."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -37,35 +38,42 @@ def up(quiet: bool) -> None:
     stack.check_port(settings.http_host, settings.router_port, "DESKCLOCK_ROUTER_PORT")
     stack.check_port(settings.http_host, settings.escalation_port, "DESKCLOCK_ESCALATION_PORT")
     signal.signal(signal.SIGTERM, interrupt)
+    progress = errors()
     with (
-        errors().status("starting PostgreSQL and NATS") as status,
+        progress.status("starting PostgreSQL and NATS") as status,
         stack.servers(settings, keep_in=settings.home_path / "data", durable=True) as (database_url, nats_url),
     ):
         ports = (settings.router_port, settings.escalation_port)
         where = stack.addresses(settings, database_url, nats_url, ports=ports)
         status.update("starting the services")
-        asyncio.run(_serve(settings, where, console(), quiet=quiet, started=status.stop))
+        asyncio.run(_serve(settings, where, progress, quiet=quiet, started=status.stop))
 
 
-async def _serve(
-    settings: Settings, where: Stack, screen: Console, *, quiet: bool, started: Callable[[], None]
-) -> None:
+async def _serve(settings: Settings, where: Stack, log: Console, *, quiet: bool, started: Callable[[], None]) -> None:
     def show(name: str, line: str) -> None:
         if not quiet:
-            screen.print(Text.assemble((f"{name:>10} ", _STYLES.get(name, "default")), line), soft_wrap=True)
+            log.print(Text.assemble((f"{name:>10} ", _STYLES.get(name, "default")), line), soft_wrap=True)
 
     logs = session.folder(settings, "logs")
     left: Path | None = None
     try:
-        async with stack.services(settings, where, logs, show) as pool:
+        async with stack.services(settings, where, logs, show, _open(settings)) as pool:
             key, is_new = await stack.own_key(pool, settings.home_path / "api-key")
             left = session.leave(settings, where)
             started()
-            _tell(screen, settings, where, key, is_new=is_new)
+            _tell(console(), settings, where, key, is_new=is_new)
             await asyncio.Event().wait()
     finally:
         if left is not None:
             left.unlink(missing_ok=True)
+
+
+def _open(settings: Settings) -> dict[str, str]:
+    """On one's own machine the reference and the metrics need no key, unless somebody says so."""
+    if settings.is_production:
+        return {}
+    names = ("DESKCLOCK_DOCS_OPEN", "DESKCLOCK_METRICS_OPEN")
+    return {name: os.environ.get(name) or "true" for name in names}
 
 
 def _tell(screen: Console, settings: Settings, where: Stack, key: str, *, is_new: bool) -> None:
@@ -95,6 +103,7 @@ def _tell(screen: Console, settings: Settings, where: Stack, key: str, *, is_new
 
 def _curl(where: Stack, key: str) -> str:
     return (
-        f"curl -s {where.router_url}/v1/tickets -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n"
+        f"curl -s {where.router_url}/v1/tickets -H 'Content-Type: application/json' \\\n"
+        f"  -H 'Authorization: Bearer {key}' \\\n"
         """  -d '{"source": "helpdesk", "external_id": "1", "channel": "email", "subject": "It is down", "text": "Nobody can log in"}'"""
     )

@@ -4,6 +4,7 @@ What matters most stands first and is cut last: tickets by channel, promises, wh
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from rich import box
@@ -93,7 +94,7 @@ def _head(snapshot: Snapshot, title: str, zone: ZoneInfo | None, note: str) -> P
     when.append(f"  {snapshot.now.astimezone(zone).tzname()}" if zone else "  UTC", style=palette.FAINT)
     if snapshot.rate != 1:
         when.append(f"  x{snapshot.rate:,.0f}", style=palette.ACCENT)
-    counts = Text(f"{snapshot.total:,} tickets", style="bold")
+    counts = Text(_tickets_of(snapshot.total), style="bold")
     counts.append(f" · {snapshot.open:,} open · {snapshot.waiting:,} waiting", style="default")
     grid.add_row(Text(note or title, style=palette.ACCENT), when, counts)
     return Panel(
@@ -281,6 +282,10 @@ def _pages(snapshot: Snapshot, zone: ZoneInfo | None, rows: int) -> Panel:
     )
 
 
+def _brief(length: timedelta) -> str:
+    return palette.span(length).partition(" ")[0]
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _PERSON else f"{text[: _PERSON - 1]}…"
 
@@ -302,7 +307,7 @@ def _outcome(page: PageLine) -> tuple[str, str, str]:
         return (
             "✓",
             palette.GOOD,
-            f"taken after {palette.span(page.acknowledged_at - (page.accepted_at or page.due_at))}",
+            f"taken in {_brief(page.acknowledged_at - (page.accepted_at or page.due_at))}",
         )
     if page.kind == "warning":
         return "▲", palette.FAIR, "told" if page.accepted_at else page.state

@@ -78,7 +78,7 @@ def test_the_board_shows_tickets_promises_owners_and_pages() -> None:
     """Everything of the snapshot is on a wide board."""
     text = drawn(SNAPSHOT, progress=0.42)
     for expected in ("Mon 02 Mar 14:05", "x8,000", "2,400 tickets", "744 open", "13 full", "oldest 3h 5m", "97.0 %", "4711", "12m",
-                     "Agent 11", "11/12", "6 of 12 at work", "taken after 4m", "1 failed", "42.0 %"):  # fmt: skip
+                     "Agent 11", "11/12", "6 of 12 at work", "taken in 4m", "1 failed", "42.0 %"):  # fmt: skip
         assert expected in text, expected
 
 
