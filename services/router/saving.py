@@ -238,7 +238,8 @@ async def _assign_by_hand(
     given = []
     for item in items:
         ticket, agent = item.standing.ticket, item.standing.evaluation.assigned_by_hand
-        assert agent is not None
+        if agent is None:
+            raise ValueError("the helpdesk named no agent")
         channel = Channel(ticket.channel or Channel.OTHER)
         rule = item.policy.channels[channel]
         given.append(
@@ -299,8 +300,9 @@ def _ids(items: Iterable[Touched]) -> list[UUID]:
 
 def _entry(item: Touched, now: datetime, previous_owner: str | None = None) -> QueueEntry:
     ticket, verdict = item.standing.ticket, item.standing.evaluation.classification
-    assert verdict is not None, "only a ticket that was opened waits"
-    clock = owed(item.standing.clocks)
+    if verdict is None:
+        raise ValueError("a ticket that has not been opened waits for nobody")
+    due_at, promised = owed(item.standing.clocks) or (None, None)
     return place_in_queue(
         ticket_id=ticket.id,
         tenant=ticket.tenant,
@@ -311,8 +313,8 @@ def _entry(item: Touched, now: datetime, previous_owner: str | None = None) -> Q
         prefers=verdict.prefers,
         urgency=verdict.urgency,
         queued_at=_waits_since(item, now),
-        due_at=clock.due_at if clock else None,
-        promised=clock.due_at - clock.started_at if clock and clock.due_at else None,
+        due_at=due_at,
+        promised=promised,
         now=now,
         previous_owner=previous_owner,
     )

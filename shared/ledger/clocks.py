@@ -290,7 +290,8 @@ def _running_record(row: ClockRow) -> tuple[object, ...]:
 
 def _finished_record(row: ClockRow) -> tuple[object, ...]:
     clock = row.clock
-    assert clock.ended_at is not None
+    if clock.ended_at is None:
+        raise ValueError(f"{clock.target} is still running")
     return (
         row.ticket_id, clock.target, clock.cycle, row.tenant, clock.matched, clock.policy_version, clock.calendar,
         clock.state, clock.started_at, clock.due_at, clock.warned, clock.warned_at, clock.breached_at,

@@ -16,7 +16,9 @@ DEPLOY = ROOT / "deploy"
 def _promtool(*arguments: str) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed: it comes with the package `prometheus`")
-    done = subprocess.run(["promtool", *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

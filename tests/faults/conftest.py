@@ -1,6 +1,5 @@
 """The services as real processes, to be killed."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -115,10 +114,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-async def until(condition, *, seconds: float = 60.0) -> None:  # noqa: ANN001
-    """Wait until an awaited condition holds; fails after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await timesource.pause(_ASK_SECONDS)

@@ -1,7 +1,6 @@
 """Intake on a real database: what is stored, said and owned after a batch."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,14 +37,14 @@ def event(data: object, n: int, ticket: str = "881", *, minutes: float = 10) -> 
 
 
 @pytest.fixture
-async def intake(pool: Pool, nats_client: Client, jetstream: JetStreamContext, clock_control) -> AsyncIterator[Intake]:
+async def intake(pool: Pool, nats_client: Client, jetstream: JetStreamContext, clock_control) -> Intake:
     """An intake as the router has it, on Monday morning."""
     await clock_control.freeze(MONDAY + timedelta(minutes=30))
     registry = CollectorRegistry()
     relay = Relay(await open_publisher(nats_client), pool)
     shelf = PolicyShelf()
     assignment = Assignment(pool, shelf, AssignmentMetrics(registry), relay)
-    yield Intake(pool, shelf, assignment, relay, RouterMetrics(registry))
+    return Intake(pool, shelf, assignment, relay, RouterMetrics(registry))
 
 
 async def test_a_ticket_gets_its_channel_urgency_clocks_and_a_place_in_the_queue(intake: Intake, pool: Pool) -> None:
@@ -166,7 +165,9 @@ async def test_a_reopened_ticket_goes_back_to_who_had_it(intake: Intake, pool: P
 
 async def test_the_helpdesk_may_assign_by_hand_and_take_back(intake: Intake, pool: Pool) -> None:
     """What a person decides is obeyed, also beyond capacity."""
-    await pool.execute("INSERT INTO agent (tenant, key, name, channels, capacity) VALUES ('acme', 'ana', 'Ana', '{email}', 1)")
+    await pool.execute(
+        "INSERT INTO agent (tenant, key, name, channels, capacity) VALUES ('acme', 'ana', 'Ana', '{email}', 1)"
+    )
     await intake.process([opened()])
     await intake.process([event(Assigned(agent="ana"), 1)])
     assert "ana" == await pool.fetchval("SELECT agent FROM assignment WHERE ended_at IS NULL")
@@ -190,7 +191,12 @@ async def test_tenants_do_not_meet(intake: Intake, pool: Pool) -> None:
     """The same ids in two tenants are two tickets."""
     mine = opened()
     theirs = TicketEvent(
-        tenant="globex", id=mine.id, source=mine.source, ticket=mine.ticket, occurred_at=mine.occurred_at, data=mine.data
+        tenant="globex",
+        id=mine.id,
+        source=mine.source,
+        ticket=mine.ticket,
+        occurred_at=mine.occurred_at,
+        data=mine.data,
     )
     receipts = await intake.process([mine, theirs])
     assert 2 == len({receipt.ticket_id for receipt in receipts})

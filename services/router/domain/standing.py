@@ -4,7 +4,7 @@ Pure: the log and what is stored go in, what to store comes out. Everything abou
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -72,16 +72,17 @@ def stand(
     )
 
 
-def owed(clocks: Iterable[Clock]) -> Clock | None:
-    """The clock that orders the queue: of the response still owed, else of whatever is due first."""
-    running = [clock for clock in clocks if clock.due_at is not None and not clock.is_finished]
-    responses = [clock for clock in running if clock.target in _RESPONSES]
-    return min(responses or running, key=_due, default=None)
-
-
-def _due(clock: Clock) -> datetime:
-    assert clock.due_at is not None
-    return clock.due_at
+def owed(clocks: Iterable[Clock]) -> tuple[datetime, timedelta] | None:
+    """What orders the queue, as due time and length: the response still owed, else whatever is due first."""
+    running = [
+        (clock.target not in _RESPONSES, clock.due_at, clock.due_at - clock.started_at)
+        for clock in clocks
+        if clock.due_at is not None and not clock.is_finished
+    ]
+    if not running:
+        return None
+    _, due_at, promised = min(running)
+    return due_at, promised
 
 
 def _ticket(identity: tuple[UUID, str, str, str], evaluation: Evaluation, policy: Policy) -> Ticket:
