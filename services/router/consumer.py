@@ -19,9 +19,11 @@ from shared.contract import events, subjects
 from shared.contract.events import Rejected, TicketEvent
 from shared.jetstream.publish import NotStored, Publisher
 from shared.jetstream.pull import Puller, ack
-from shared.runtime.logs import Log
+from shared.runtime.logs import Log, describe
 
 _AGAIN_SECONDS = 2.0
+_KEEP_SECONDS = 5.0
+"""A third of the time after which JetStream gives unsettled messages to somebody else."""
 _DEAD_LETTERS_AGAIN_SECONDS = 10
 _NOBODY = "default"
 
@@ -55,25 +57,27 @@ class Consumer:
             except Rejected as rejected:
                 refused.append((message, rejected))
                 self._metrics.rejected.labels(rejected.reason).inc()
-        done: list[Msg] = []
+            except Exception as error:  # noqa: BLE001 - no reader's fault may stop the consumer
+                _log.error("event_unreadable", "An event can't be read; this is a fault of ours", error=error)
+                refused.append((message, Rejected("unparseable", f"can't be read: {describe(error)}")))
+        settled = asyncio.Event()
+        keeping = asyncio.create_task(_keep(messages, settled))
         try:
             if usable:
-                receipts = await self._process([event for _, event in usable], messages, stop)
-                for (message, _), receipt in zip(usable, receipts, strict=True):
-                    if receipt.rejected is None:
-                        done.append(message)
-                    else:
-                        refused.append((message, receipt.rejected))
-            done += [message for message, reason in refused if await self._bury(message, reason)]
-            await ack(done)
+                receipts = await self._process([event for _, event in usable], stop)
+                outcomes = [(message, receipt.rejected) for (message, _), receipt in zip(usable, receipts, strict=True)]
+                refused += [(message, rejected) for message, rejected in outcomes if rejected is not None]
+                await ack([message for message, rejected in outcomes if rejected is None])
+            await ack([message for message, reason in refused if await self._bury(message, reason)])
         except IntakeUnavailable:
             await _give_back(messages)
         except nats.errors.Error as error:
             _log.warning("settle_failed", "Events come again: NATS was not there to settle them", error=error)
+        finally:
+            settled.set()
+            await keeping
 
-    async def _process(
-        self, arrived: Sequence[TicketEvent], messages: Sequence[Msg], stop: asyncio.Event
-    ) -> Sequence[Receipt]:
+    async def _process(self, arrived: Sequence[TicketEvent], stop: asyncio.Event) -> Sequence[Receipt]:
         """Record the events, however long the database is away; raises IntakeUnavailable when the process stops meanwhile."""
         while True:
             try:
@@ -84,7 +88,6 @@ class Consumer:
                 )
                 if await timesource.pause(_AGAIN_SECONDS, unless=stop):
                     raise
-                await _keep(messages)
 
     async def _bury(self, message: Msg, rejected: Rejected) -> bool:
         """Keep a message that can't be used; False where that has to be tried again."""
@@ -118,13 +121,14 @@ def _read(message: Msg) -> TicketEvent:
     return events.decode(tenant, message.data)
 
 
-async def _keep(messages: Sequence[Msg]) -> None:
-    """Tell JetStream that these are still being worked on."""
-    try:
-        for message in messages:
-            await message.in_progress()
-    except nats.errors.Error as error:
-        _log.warning("keep_failed", "NATS is away too; the events come again", error=error)
+async def _keep(messages: Sequence[Msg], settled: asyncio.Event) -> None:
+    """Tell JetStream again and again that these are being worked on, until they are settled."""
+    while not await timesource.pause(_KEEP_SECONDS, unless=settled):
+        try:
+            for message in messages:
+                await message.in_progress()
+        except nats.errors.Error as error:
+            _log.warning("keep_failed", "NATS is away; the events may come again", error=error)
 
 
 async def _give_back(messages: Sequence[Msg]) -> None:

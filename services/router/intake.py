@@ -121,9 +121,9 @@ class Intake:
         for tenant, pool in sorted(pools):
             try:
                 await self._assignment.run(tenant, pool)
-            except (*_OUTAGES, asyncpg.PostgresError) as error:
+            except Exception as error:  # noqa: BLE001 - committed is committed: the sweep matches within a second
                 _log.warning("matching_put_off", "Matching is left to the sweep", error=error, tenant=tenant, pool=pool)
-                self._metrics.matching_put_off.inc()  # committed is committed: the sweep matches within a second
+                self._metrics.matching_put_off.inc()
         return receipts
 
     async def _record(self, events: Sequence[TicketEvent]) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
@@ -131,16 +131,25 @@ class Intake:
             recorded = await self._transact(events)
         except IntakeUnavailable:
             raise
+        except asyncpg.LockNotAvailableError as error:
+            if len(events) == 1:
+                raise IntakeUnavailable from error
+            return await self._record_halves(events)
         except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer
-            if len(events) > 1:
-                half = len(events) // 2
-                first, first_pools = await self._record(events[:half])
-                second, second_pools = await self._record(events[half:])
-                return first + second, first_pools | second_pools
-            return [_unstorable(events[0], error)], frozenset()
+            if len(events) == 1:
+                refusal = _unstorable(events[0], error)
+                self._metrics.rejected.labels(refusal.reason).inc()
+                return [Receipt(rejected=refusal)], frozenset()
+            return await self._record_halves(events)
         self._relay.post(recorded.saved.announcements)
         self._metrics.count(recorded)
         return recorded.receipts, recorded.saved.pools
+
+    async def _record_halves(self, events: Sequence[TicketEvent]) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
+        half = len(events) // 2
+        first, first_pools = await self._record(events[:half])
+        second, second_pools = await self._record(events[half:])
+        return first + second, first_pools | second_pools
 
     async def _transact(self, events: Sequence[TicketEvent]) -> Recorded:
         """One transaction, again after a race or a lost connection: the events' ids make that harmless."""
@@ -152,12 +161,14 @@ class Intake:
             except _RACES:
                 if attempt == _ATTEMPTS:
                     raise
+                await timesource.pause(delay)
+                delay *= 2
             except _OUTAGES as error:
                 if attempt == _ATTEMPTS:
                     raise IntakeUnavailable from error
                 await timesource.pause(delay)
                 delay *= 3
-            except _REFUSALS:
+            except (*_REFUSALS, asyncpg.LockNotAvailableError):
                 raise
             except asyncpg.PostgresError as error:
                 # not the events' fault (a missing table, a right not granted): they wait until somebody has mended it
@@ -165,8 +176,8 @@ class Intake:
         raise AssertionError("unreachable")
 
 
-def _unstorable(event: TicketEvent, error: Exception) -> Receipt:
+def _unstorable(event: TicketEvent, error: Exception) -> Rejected:
     """An event that breaks its transaction, by its content or by a fault of ours, is set aside for replay."""
     if not isinstance(error, _REFUSALS):
         _log.error("event_failed", f"Event {event.id} can't be recorded; this is a fault of ours", error=error)
-    return Receipt(rejected=Rejected("unstorable", f"can't be recorded: {describe(error)}"))
+    return Rejected("unstorable", f"can't be recorded: {describe(error)}")

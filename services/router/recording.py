@@ -16,7 +16,7 @@ from services.router.domain.classify import classify
 from services.router.domain.standing import stand
 from services.router.saving import Saved, Touched
 from shared import ids
-from shared.contract.events import Rejected, TicketEvent
+from shared.contract.events import Assigned, Rejected, StatusChanged, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
@@ -30,6 +30,10 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 """An event dated later than this is refused (sla-rules 1)."""
 LATE_AFTER = timedelta(days=30)
 """An event older than this is taken, and flagged."""
+LONGEST_LOG = 10_000
+"""Events of one ticket; a mail loop must not slow down everybody's batches. Moving and assigning stay possible."""
+
+_ALWAYS_TAKEN = (StatusChanged, Assigned)
 
 _Identity = tuple[str, str, str]
 
@@ -59,22 +63,25 @@ async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[T
 
     Raises asyncpg.UniqueViolationError where another process stored one of them meanwhile: roll back and call again.
     """
-    now = await database_time.now(connection)
-    receipts: list[Receipt | None] = [_refusal(event, now) for event in arrived]
     stored = {
         (ticket.tenant, ticket.source, ticket.external_id): ticket
         for ticket in await ticket_rows.lock(connection, {_identity(event) for event in arrived})
     }
+    now = await database_time.now(connection)  # after the locks: what happened while we waited for them is past
+    receipts: list[Receipt | None] = [_refusal(event, now) for event in arrived]
     ticket_ids = {identity: ticket.id for identity, ticket in stored.items()}
     in_log: dict[tuple[str, str], UUID] = await ticket_rows.known_events(
         connection, {(event.tenant, event.id) for event in arrived}
     )
+    full = await ticket_rows.full_logs(connection, list(ticket_ids.values()), LONGEST_LOG) if stored else set()
     fresh: dict[_Identity, list[TicketEvent]] = {}
     for index, event in enumerate(arrived):
         if receipts[index] is None:
             identity, key = _identity(event), (event.tenant, event.id)
             ticket_id = ticket_ids.get(identity) or ids.uuid7(now)
-            if key not in in_log:
+            if key not in in_log and ticket_id in full and not isinstance(event.data, _ALWAYS_TAKEN):
+                receipts[index] = Receipt(rejected=Rejected("invalid", _LOG_FULL))
+            elif key not in in_log:
                 in_log[key] = ticket_ids[identity] = ticket_id
                 fresh.setdefault(identity, []).append(event)
                 receipts[index] = Receipt(
@@ -105,7 +112,7 @@ async def _fold(
     clocks = await clock_rows.load(connection, [ticket.id for ticket in known]) if known else {}
     judges = _Judges(connection, shelf)
     touched = []
-    for identity, events in fresh.items():
+    for identity, events in sorted(fresh.items(), key=lambda item: item[0]):
         before = stored.get(identity)
         policy, classifier = await judges.of(identity[0], before)
         ticket_id = ticket_ids[identity]
@@ -116,6 +123,7 @@ async def _fold(
     return touched
 
 
+_LOG_FULL = f"the ticket has {LONGEST_LOG:,} events, which looks like a loop: end the loop, or open another ticket"
 _ID_TAKEN = "id {!r} is already that of an event of another ticket: give each event an id of its own"
 
 

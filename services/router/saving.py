@@ -46,8 +46,10 @@ async def save(connection: Connection, touched: Sequence[Touched], now: datetime
     """Write tickets, events, clocks and queue, and what there is to say of them."""
     outbox = Outbox(now)
     await _save_tickets(connection, touched, now)
-    await _save_clocks(connection, touched, outbox, now)
+    moot = await _save_clocks(connection, touched, outbox, now)
     pools = await _save_ownership(connection, touched, outbox, now)
+    if moot:
+        await _resolve_escalations(connection, touched, moot, outbox, now)
     return Saved(announcements=await outbox.save(connection), pools=pools)
 
 
@@ -60,12 +62,15 @@ async def _save_tickets(connection: Connection, touched: Sequence[Touched], now:
         await ticket_rows.insert(connection, new)
     if changed:
         await ticket_rows.update(connection, changed)
-    await ticket_rows.append(
-        connection, [(item.standing.ticket.id, event) for item in touched for event in item.arrived], now
-    )
+    # in one order for all, so that two batches with the same events wait for each other once, and not in a circle
+    arrived = [(item.standing.ticket.id, event) for item in touched for event in item.arrived]
+    await ticket_rows.append(connection, sorted(arrived, key=lambda entry: (entry[1].tenant, entry[1].id)), now)
 
 
-async def _save_clocks(connection: Connection, touched: Sequence[Touched], outbox: Outbox, now: datetime) -> None:
+async def _save_clocks(
+    connection: Connection, touched: Sequence[Touched], outbox: Outbox, now: datetime
+) -> list[ClockRow]:
+    """Returns the clocks for which nobody need be woken any more."""
     gone: list[ClockRow] = []
     written: list[ClockRow] = []
     moot: list[ClockRow] = []
@@ -86,20 +91,23 @@ async def _save_clocks(connection: Connection, touched: Sequence[Touched], outbo
     if gone:
         await clock_rows.delete(connection, gone)
     await clock_rows.insert(connection, written)
-    if moot:
-        by_id = {item.standing.ticket.id: item.standing.ticket for item in touched}
-        for ended in await clock_rows.resolve_escalations(
-            connection, moot, [_resolution(row.clock) for row in moot], now
-        ):
-            ticket = by_id[ended.ticket_id]
-            outbox.add(ticket.tenant, "escalation.resolved", ticket.external_id, ended)
+    return moot
+
+
+async def _resolve_escalations(
+    connection: Connection, touched: Sequence[Touched], moot: Sequence[ClockRow], outbox: Outbox, now: datetime
+) -> None:
+    tickets = {item.standing.ticket.id: item.standing.ticket for item in touched}
+    resolutions = [_resolution(row.clock) for row in moot]
+    for ended in await clock_rows.resolve_escalations(connection, moot, resolutions, now):
+        ticket = tickets[ended.ticket_id]
+        outbox.add(ticket.tenant, "escalation.resolved", ticket.external_id, ended)
 
 
 def _is_moot(before: Clock, after: Clock) -> bool:
-    """Nobody need be woken for this promise any more."""
-    fired = before.warned > 0 or before.breached_at is not None
-    retracted = before.breached_at is not None and after.breached_at is None
-    return before.escalate is not None and fired and (after.is_finished or retracted)
+    """Nobody need be woken for this promise any more; whether anybody was is for the database to say."""
+    is_retracted = before.breached_at is not None and after.breached_at is None
+    return not before.is_finished and (after.is_finished or is_retracted)
 
 
 def _resolution(clock: Clock) -> str:
@@ -171,7 +179,7 @@ async def _save_ownership(
     pools = set()
     if old or by_hand:
         pools = await _move_old(connection, old, by_hand, outbox, now)
-    waiting = [_entry(item, now) for item in new if item.standing.ownership is Ownership.WAITS]
+    waiting = [_entry(item, now) for item in new if item.standing.ownership in _WAITING]
     if waiting:
         await store.enqueue_new(connection, waiting)
         pools |= {(entry.tenant, entry.pool) for entry in waiting}

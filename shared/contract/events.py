@@ -21,6 +21,10 @@ ShortText: TypeAlias = Annotated[str, Meta(max_length=2_000)]
 LongText: TypeAlias = Annotated[str, Meta(max_length=200_000)]
 
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Nothing happened to a ticket before this; what is dated so is somebody's empty date."""
+
+
 class Rejected(ValueError):
     """The event can't be used; the text says why and what would be right."""
 
@@ -152,7 +156,7 @@ def decode(tenant: str, body: bytes) -> TicketEvent:
         envelope = _envelope.decode(body)
     except msgspec.ValidationError as error:
         raise Rejected("invalid", f"not a CloudEvent: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected("unparseable", f"not JSON: {error}") from None
     return from_envelope(tenant, envelope)
 
@@ -183,7 +187,7 @@ def from_envelope(tenant: str, envelope: Envelope) -> TicketEvent:
         identity = _identity.decode(envelope.data)
     except msgspec.ValidationError as error:
         raise Rejected("invalid", f"{envelope.type}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected("unparseable", f"data is not JSON: {error}") from None
     ticket = envelope.subject or identity.external_id
     if ticket is None:
@@ -195,6 +199,8 @@ def from_envelope(tenant: str, envelope: Envelope) -> TicketEvent:
         occurred_at = occurred_at.astimezone(UTC)
     except OverflowError:
         raise Rejected("invalid", f"{occurred_at.isoformat()} lies beyond the years that UTC can tell") from None
+    if occurred_at < EARLIEST:
+        raise Rejected("invalid", f"{occurred_at.isoformat()} is no time at which a customer could have written")
     return TicketEvent(
         tenant=tenant,
         id=envelope.id,

@@ -44,8 +44,15 @@ WHERE (c.ticket_id, c.target, c.cycle) = (k.ticket_id, k.target, k.cycle);
 
 -- name: resolve_escalations
 -- Nobody is paged any more for promises that were kept, withdrawn or moved, in the transaction that says so.
+WITH live AS (
+    SELECT e.id, k.resolution
+    FROM unnest($1::uuid[], $2::text[], $3::integer[], $5::text[]) AS k (ticket_id, target, cycle, resolution)
+    JOIN escalation e USING (ticket_id, target, cycle)
+    WHERE e.state <> 'resolved'
+    ORDER BY e.id FOR NO KEY UPDATE OF e
+)
 UPDATE escalation e
-SET state = 'resolved', resolved_at = $4, next_step_at = NULL, resolution = k.resolution
-FROM unnest($1::uuid[], $2::text[], $3::integer[], $5::text[]) AS k (ticket_id, target, cycle, resolution)
-WHERE (e.ticket_id, e.target, e.cycle) = (k.ticket_id, k.target, k.cycle) AND e.state <> 'resolved'
+SET state = 'resolved', resolved_at = $4, next_step_at = NULL, resolution = live.resolution
+FROM live
+WHERE e.id = live.id AND e.state <> 'resolved'
 RETURNING e.id, e.ticket_id, e.target, e.cycle, e.generation, e.resolution;

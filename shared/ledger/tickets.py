@@ -30,6 +30,11 @@ async def known_events(connection: Connection, keys: Iterable[tuple[str, str]]) 
     return {(row["tenant"], row["event_id"]): row["ticket_id"] for row in rows}
 
 
+async def full_logs(connection: Connection, ticket_ids: Sequence[UUID], most: int) -> set[UUID]:
+    """Those of the tickets whose logs have `most` events or more."""
+    return {row["ticket_id"] for row in await connection.fetch(QUERIES["full_logs"], ticket_ids, most)}
+
+
 async def load_logs(connection: Connection, tickets: Iterable[Ticket]) -> dict[UUID, list[TicketEvent]]:
     """The events of each ticket, in no order."""
     by_id = {ticket.id: ticket for ticket in tickets}

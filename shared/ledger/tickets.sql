@@ -14,6 +14,10 @@ SELECT e.tenant, e.event_id, e.ticket_id
 FROM unnest($1::text[], $2::text[]) AS k (tenant, event_id)
 JOIN ticket_event e USING (tenant, event_id);
 
+-- name: full_logs
+-- Those of the tickets whose logs have so many events.
+SELECT ticket_id FROM ticket_event WHERE ticket_id = ANY($1::uuid[]) GROUP BY ticket_id HAVING count(*) >= $2;
+
 -- name: load_events
 -- The logs of the given tickets.
 SELECT e.ticket_id, e.event_id, e.occurred_at, e.data

@@ -70,9 +70,12 @@ def _joined(known: Clock, clock: Clock, now: datetime) -> tuple[Clock, Changes]:
 
 
 def _late(known: Clock, clock: Clock, now: datetime) -> tuple[Clock, Changes]:
-    """A breach that fired, and a clock that goes on: does the breach stand?"""
+    """A breach that fired, and a clock that goes on: does the breach stand?
+
+    `now` may lie before the instant at which it was noticed, when the time that decides has jumped back (R33).
+    """
     breaks_at = clock.breaks_at
-    if breaks_at is None or breaks_at >= now:
+    if breaks_at is None or breaks_at >= max(now, known.detected_at or now):
         warned = max(clock.warned, _still_warned(known, clock))
         return replace(clock, warned=warned, warned_at=known.warned_at if warned else None), (Change.BREACH_RETRACTED,)
     joined = replace(

@@ -15,6 +15,7 @@ from litestar.datastructures import State
 from msgspec import Struct
 
 from shared.contract.access import Caller
+from shared.contract.events import EARLIEST
 from shared.contract.problems import FieldError, Kind, Refused
 from shared.web import fields
 
@@ -28,7 +29,6 @@ LARGEST_BODY = 1024 * 1024
 DEEPEST = 64
 """Levels of objects and arrays in a body; beyond it, encoders and PostgreSQL's own parser are at risk."""
 
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _TOO_EARLY = datetime(1, 1, 2, tzinfo=UTC)
 _any_json = msgspec.json.Decoder()
 _MOST_PARAMETERS = 100
@@ -145,7 +145,7 @@ def in_utc(instant: datetime, pointer: str) -> datetime:
         moved = instant.astimezone(UTC)
     except OverflowError:
         moved = _TOO_EARLY
-    if moved < _EARLIEST:
+    if moved < EARLIEST:
         raise invalid((FieldError(pointer=pointer, detail="is no time at which a customer could have written"),))
     return moved
 

@@ -12,6 +12,7 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from shared import timesource
 from shared.contract.events import Assigned, Opened, Replied, StatusChanged, TicketEvent, Updated
 from shared.contract.tickets import Author, Status, Urgency
 from shared.jetstream.publish import open_publisher
@@ -221,3 +222,63 @@ async def test_callers_over_http_share_a_transaction(intake: Intake, pool: Pool)
     await serving
     assert 60 == len({receipt.ticket_id for (receipt,) in receipts})
     assert 10 > await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM ticket")
+
+
+async def test_a_breach_noticed_while_the_batch_waited_for_its_lock_stands(
+    intake: Intake, pool: Pool, clock_control
+) -> None:
+    """An internal note that arrives together with the breach neither retracts it nor lets it fire again."""
+    await intake.process([opened(subject="hello")])
+    due_at = await pool.fetchval("SELECT due_at FROM clock WHERE target = 'first_response'")
+    await clock_control.freeze(due_at + timedelta(seconds=1))
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM ticket FOR NO KEY UPDATE")
+        noting = asyncio.create_task(intake.process([event(Replied(by=Author.AGENT, public=False), 1)]))
+        while not await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await timesource.pause(0.01)
+        await clock_control.freeze(due_at + timedelta(seconds=2))
+        await connection.execute(
+            """UPDATE clock SET state = 'breached', breached_at = due_at, detected_at = deskclock_now(),
+                      warned = cardinality(warn_at), next_fire_at = NULL WHERE target = 'first_response'"""
+        )
+    await noting
+    row = await pool.fetchrow("SELECT state, next_fire_at FROM clock WHERE target = 'first_response'")
+    assert ("breached", None) == (row["state"], row["next_fire_at"])
+
+
+async def test_a_ticket_that_comes_with_its_assignment_taken_back_is_queued(intake: Intake, pool: Pool) -> None:
+    """Opened and unassigned in one batch: somebody still has to take it."""
+    await intake.process([opened(), event(Assigned(agent=None), 1)])
+    assert 1 == await pool.fetchval("SELECT count(*) FROM queued")
+
+
+async def test_a_reply_ends_an_escalation_whose_clock_is_calm_again(intake: Intake, pool: Pool) -> None:
+    """A warning opened it; then the urgency was lowered and nothing is near any more. The answer still ends it."""
+    (receipt,) = await intake.process([opened(subject="hello")])
+    await pool.execute(
+        """INSERT INTO escalation (id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, state, opened_at,
+                                   anchor_at)
+           VALUES (gen_random_uuid(), 'acme', $1, 'first_response', 1, 0, 'x', 'warned', 'open', deskclock_now(),
+                   deskclock_now())""",
+        receipt.ticket_id,
+    )
+    await intake.process([event(Replied(by=Author.AGENT), 1)])
+    assert "resolved" == await pool.fetchval("SELECT state FROM escalation")
+
+
+async def test_a_loop_on_one_ticket_is_ended_and_the_ticket_can_still_be_closed(intake: Intake, pool: Pool) -> None:
+    """Ten thousand events are enough for one ticket; moving it stays possible."""
+    (receipt,) = await intake.process([opened()])
+    await pool.execute(
+        """INSERT INTO ticket_event (ticket_id, event_id, tenant, occurred_at, received_at, data)
+           SELECT $1, 'loop-' || n, 'acme', deskclock_now(), deskclock_now(), '{"kind": "feedback", "score": 1}'
+           FROM generate_series(1, 10000) n""",
+        receipt.ticket_id,
+    )
+    reply, solve = await intake.process(
+        [event(Replied(by=Author.CUSTOMER), 1), event(StatusChanged(status=Status.SOLVED), 2)]
+    )
+    assert reply.rejected is not None
+    assert "looks like a loop" in str(reply.rejected)
+    assert solve.rejected is None
+    assert "solved" == await pool.fetchval("SELECT status FROM ticket")
