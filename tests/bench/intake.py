@@ -157,7 +157,7 @@ async def _published(stack: Stack) -> int:
 
 async def _is_settled(stack: Stack, tickets: int) -> bool:
     consumer = await stack.client.jetstream().consumer_info(subjects.TICKETS, ROUTER)
-    stored = await stack.connection.fetchval("SELECT count(*) FROM ticket")
+    stored = await stack.connection.fetchval("SELECT count(*) FROM ticket WHERE NOT EXISTS (SELECT FROM outbox)")
     return stored == tickets and not consumer.num_pending and not consumer.num_ack_pending
 
 

@@ -8,11 +8,13 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from nats.js import JetStreamContext
 
 from shared import timesource
 
@@ -68,6 +70,14 @@ class Prometheus:
         self._process.wait(20)
 
 
+async def _live_through(jetstream: JetStreamContext) -> None:
+    """A ticket is opened and answered."""
+    for kind, data in (("opened", {"channel": "email"}), ("replied", {"by": "agent"})):
+        event = {"id": kind, "source": "helpdesk", "type": f"ticket.{kind}", "subject": "1", "data": data}
+        event["time"] = datetime.fromtimestamp(timesource.unix_time(), UTC).isoformat()
+        await jetstream.publish(f"tickets.acme.{kind}", json.dumps(event).encode())
+
+
 @pytest.fixture
 def services(spawn, jetstream) -> Iterator[dict[str, str]]:
     """Both services, started; their addresses by name."""
@@ -77,7 +87,9 @@ def services(spawn, jetstream) -> Iterator[dict[str, str]]:
     return {name: service.url.removeprefix("http://") for name, service in started.items()}
 
 
-async def test_every_panel_of_the_dashboard_finds_its_series(services: dict[str, str], tmp_path: Path) -> None:
+async def test_every_panel_of_the_dashboard_finds_its_series(
+    services: dict[str, str], jetstream: JetStreamContext, tmp_path: Path
+) -> None:
     """What Grafana would ask, Prometheus can answer, from the first scrape on."""
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed: it comes with the package `prometheus`")
@@ -85,6 +97,8 @@ async def test_every_panel_of_the_dashboard_finds_its_series(services: dict[str,
     try:
         await prometheus.until('up{service="router"} == 1')
         await prometheus.until('up{service="escalation"} == 1')
+        await _live_through(jetstream)
+        await prometheus.until("sla_response_seconds_count > 0")
         await prometheus.until("sla_tickets_open")
         dashboard = json.loads((ROOT / "deploy/grafana/dashboards/promises.json").read_text())
         for panel in dashboard["panels"]:
