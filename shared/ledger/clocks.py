@@ -73,9 +73,9 @@ class ClockNews(Struct, frozen=True, kw_only=True):
     """When it happened to the promise: a breach happens at its due time."""
     detected_at: datetime
     """When we noticed."""
-    open_seconds: float
+    open_seconds: float | None
+    """Open time used; unknown while the clock runs on."""
     wall_seconds: float
-    reason: str | None = None
 
 
 async def next_due_at(connection: Connection) -> datetime | None:
@@ -94,7 +94,7 @@ async def claim_due(connection: Connection, now: datetime, limit: int) -> list[D
             external_id=row["external_id"],
             channel=row["channel"],
             urgency=row["urgency"],
-            clock=_running(row),
+            clock=_clock(row),
         )
         for row in await connection.fetch(QUERIES["claim_due_clocks"], now, limit)
     ]
@@ -121,9 +121,9 @@ async def load(connection: Connection, ticket_ids: Sequence[UUID]) -> dict[UUID,
     """All clocks of the tickets, running and finished."""
     clocks: dict[UUID, list[Clock]] = {ticket_id: [] for ticket_id in ticket_ids}
     for row in await connection.fetch(QUERIES["load_running_clocks"], ticket_ids):
-        clocks[row["ticket_id"]].append(_running(row))
+        clocks[row["ticket_id"]].append(_clock(row))
     for row in await connection.fetch(QUERIES["load_finished_clocks"], ticket_ids):
-        clocks[row["ticket_id"]].append(_finished(row))
+        clocks[row["ticket_id"]].append(_clock(row))
     return clocks
 
 
@@ -208,7 +208,7 @@ def announce(
             due_at=clock.due_at,
             at=at,
             detected_at=now,
-            open_seconds=clock.open_used.total_seconds(),
+            open_seconds=clock.open_used.total_seconds() if clock.is_finished else None,
             wall_seconds=max(at - clock.started_at, _NOTHING).total_seconds(),
         ),
     )
@@ -237,7 +237,8 @@ def _keys(rows: Sequence[ClockRow]) -> tuple[list[UUID], list[str], list[int]]:
     return [row.ticket_id for row in rows], [row.clock.target for row in rows], [row.clock.cycle for row in rows]
 
 
-def _running(row: Record) -> Clock:
+def _clock(row: Record) -> Clock:
+    """A row of either table; what only the other one has is absent."""
     return Clock(
         target=TargetKind(row["target"]),
         cycle=row["cycle"],
@@ -247,33 +248,14 @@ def _running(row: Record) -> Clock:
         state=ClockState(row["state"]),
         started_at=row["started_at"],
         due_at=row["due_at"],
-        late_from=row["late_from"],
-        warn_at=tuple(row["warn_at"]),
+        late_from=row.get("late_from"),
+        warn_at=tuple(row.get("warn_at", ())),
         warned=row["warned"],
         warned_at=row["warned_at"],
         breached_at=row["breached_at"],
         detected_at=row["detected_at"],
-        open_used=row["open_used"],
-        escalate=row["escalate"],
-    )
-
-
-def _finished(row: Record) -> Clock:
-    return Clock(
-        target=TargetKind(row["target"]),
-        cycle=row["cycle"],
-        matched=row["matched"],
-        policy_version=row["policy_version"],
-        calendar=row["calendar"],
-        state=ClockState(row["state"]),
-        started_at=row["started_at"],
-        due_at=row["due_at"],
-        warned=row["warned"],
-        warned_at=row["warned_at"],
-        breached_at=row["breached_at"],
-        detected_at=row["detected_at"],
-        met_at=row["met_at"],
-        ended_at=row["ended_at"],
+        met_at=row.get("met_at"),
+        ended_at=row.get("ended_at"),
         open_used=row["open_used"],
         escalate=row["escalate"],
     )

@@ -4,7 +4,9 @@ SELECT next_fire_at FROM clock WHERE next_fire_at IS NOT NULL ORDER BY next_fire
 
 -- name: claim_due_clocks
 -- Clocks that time has to act on, the longest overdue first, locked with their tickets; other workers skip them.
-SELECT c.*, t.source, t.external_id, t.channel, t.urgency
+SELECT c.ticket_id, c.target, c.cycle, c.tenant, c.matched, c.policy_version, c.calendar, c.state, c.started_at, c.due_at,
+       c.late_from, c.warn_at, c.warned, c.warned_at, c.breached_at, c.detected_at, c.open_used, c.escalate,
+       t.source, t.external_id, t.channel, t.urgency
 FROM clock c
 JOIN ticket t ON t.id = c.ticket_id
 WHERE c.next_fire_at < $1
@@ -24,11 +26,15 @@ WHERE (c.ticket_id, c.target, c.cycle) = (k.ticket_id, k.target, k.cycle);
 
 -- name: load_running_clocks
 -- The running clocks of the given tickets.
-SELECT * FROM clock WHERE ticket_id = ANY($1::uuid[]);
+SELECT c.ticket_id, c.target, c.cycle, c.tenant, c.matched, c.policy_version, c.calendar, c.state, c.started_at, c.due_at,
+       c.late_from, c.warn_at, c.warned, c.warned_at, c.breached_at, c.detected_at, c.open_used, c.escalate
+FROM clock c WHERE c.ticket_id = ANY($1::uuid[]);
 
 -- name: load_finished_clocks
 -- The finished clocks of the given tickets.
-SELECT * FROM clock_finished WHERE ticket_id = ANY($1::uuid[]);
+SELECT c.ticket_id, c.target, c.cycle, c.tenant, c.matched, c.policy_version, c.calendar, c.state, c.started_at, c.due_at,
+       c.warned, c.warned_at, c.breached_at, c.detected_at, c.met_at, c.ended_at, c.open_used, c.escalate
+FROM clock_finished c WHERE c.ticket_id = ANY($1::uuid[]);
 
 -- name: delete_running_clocks
 -- Take clocks out of the running ones, to be written anew or moved.

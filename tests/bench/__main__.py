@@ -118,6 +118,7 @@ async def _main(wanted: list[str], tickets: int, many: int) -> int:
         for name in wanted or list(parts):
             with console.status(f"measuring {name}"):
                 rows += await parts[name](bench)
+        await bench.client.close()
     table = Table("what", "ours", "beside", "ratio", "wanted", "")
     for row in rows:
         table.add_row(row.what, row.ours, row.beside, f"{row.ratio:.2f}", row.wanted, "ok" if row.is_good else "MISSED")
