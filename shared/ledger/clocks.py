@@ -78,12 +78,6 @@ class ClockNews(Struct, frozen=True, kw_only=True):
     wall_seconds: float
 
 
-async def next_due_at(connection: Connection) -> datetime | None:
-    """The instant at which the next clock fires, or None where none runs."""
-    instant: datetime | None = await connection.fetchval(QUERIES["next_due_at"])
-    return instant
-
-
 async def claim_due(connection: Connection, now: datetime, limit: int) -> list[DueClock]:
     """Lock up to `limit` clocks that fire before `now`, the longest overdue first; those locked elsewhere are skipped."""
     return [

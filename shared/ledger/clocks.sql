@@ -1,7 +1,3 @@
--- name: next_due_at
--- When the next clock fires: one probe of the index.
-SELECT next_fire_at FROM clock WHERE next_fire_at IS NOT NULL ORDER BY next_fire_at LIMIT 1;
-
 -- name: claim_due_clocks
 -- Clocks that time has to act on, the longest overdue first, locked with their tickets; other workers skip them.
 SELECT c.ticket_id, c.target, c.cycle, c.tenant, c.matched, c.policy_version, c.calendar, c.state, c.started_at, c.due_at,
