@@ -139,12 +139,6 @@ async def load_views(connection: Connection, ticket_ids: Sequence[UUID]) -> dict
     return {row["id"]: (row["tenant"], _ticket(row, clocks[row["id"]])) for row in rows}
 
 
-async def load_view(connection: Connection, tenant: str, ticket_id: UUID) -> TicketView | None:
-    """The ticket, or None where the tenant has no such."""
-    found = (await load_views(connection, [ticket_id])).get(ticket_id)
-    return found[1] if found and found[0] == tenant else None
-
-
 async def list_views(connection: Connection, tenant: str, wanted: Filter, limit: int) -> list[TicketView]:
     """Up to `limit` of the tenant's tickets, the newest first."""
     rows = await connection.fetch(

@@ -104,11 +104,6 @@ class SlaPolicy(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     calendars: Mapping[str, Calendar]
     targets: tuple[Target, ...]
 
-    def target_for(self, fields: Fields, opened_at: datetime) -> Target | None:
-        """The first target that holds, or None: an explicit `no_target`."""
-        line = self.line_for(fields, opened_at)
-        return None if line is None else line.target
-
     def line_for(self, fields: Fields, opened_at: datetime) -> Line | None:
         """The line of the first target that holds, or None."""
         for line in self.lines:

@@ -165,3 +165,11 @@ async def test_every_query_of_the_console_can_be_prepared(pool: Pool, name: str)
     """On the migrated database."""
     async with pool.acquire() as connection:
         assert await connection.prepare(store.QUERIES[name])
+
+
+def test_the_schemas_of_both_files_can_be_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """For editors that complete and check while one types."""
+    for group, section in (("policy", "targets"), ("roster", "people")):
+        assert run([group, "schema"]) == 0
+        schema = msgspec.json.decode(capfd.readouterr().out)
+        assert any(section in definition.get("properties", {}) for definition in schema["$defs"].values())

@@ -19,7 +19,7 @@ from services.console.policies import author, read_policy, read_text, shown_faul
 from services.console.session import database
 from services.router import policies
 from services.router.policy_store import Version
-from shared.policy import builtin
+from shared.policy import builtin, layout
 from shared.postgres import time as database_time
 
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
@@ -124,6 +124,12 @@ async def show(tenant: str, version: int | None, history: bool, as_json: bool) -
     click.echo(source, nl=not source.endswith("\n"))
     if stored is None:
         click.echo("(the built-in policy: apply a file of your own with `deskclock policy apply FILE`)", err=True)
+
+
+@policy.command()
+def schema() -> None:
+    """Print the JSON Schema of the file, for editors and other programs."""
+    write_json(layout.policy_schema())
 
 
 def _tell_history(versions: list[Version], tenant: str, *, as_json: bool) -> None:

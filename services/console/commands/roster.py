@@ -9,6 +9,7 @@ from services.console.output import asynchronous, json_option, read_settings, te
 from services.console.policies import author, read_text, shown_faults
 from services.console.session import database
 from services.router import policies
+from shared.policy import layout
 from shared.postgres import time as database_time
 
 
@@ -34,6 +35,12 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
         write_json({"tenant": tenant, "version": version})
     else:
         click.echo(f"roster version {version} is in force for tenant {tenant}")
+
+
+@roster.command()
+def schema() -> None:
+    """Print the JSON Schema of the file, for editors and other programs."""
+    write_json(layout.roster_schema())
 
 
 @roster.command()

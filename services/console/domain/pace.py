@@ -25,12 +25,6 @@ class Pace:
         self._starts.append(at)
         self._rates.append(rate)
 
-    def leap(self, frm: datetime, to: datetime) -> None:
-        """Virtual time jumped: between the two no real time passed."""
-        rate = self._rates[-1]
-        self.change(frm, float("inf"))
-        self.change(to, rate)
-
     def real(self, at: datetime) -> float:
         """Real seconds since the replay began at the virtual instant `at`."""
         n = max(bisect_right(self._starts, at) - 1, 0)

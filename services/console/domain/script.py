@@ -85,11 +85,6 @@ class Script:
         """Those that have arrived."""
         return list(self._arrived.values())
 
-    @property
-    def answered(self) -> int:
-        """How many have had a first answer."""
-        return len(self._answered)
-
     def end_traffic(self, at: datetime) -> None:
         """No more requests arrive. From now on nobody's working hours matter: everybody is there to answer what is left."""
         self._is_over = True
@@ -103,10 +98,6 @@ class Script:
             at, _, act = heapq.heappop(self._heap)
             acts += act(at)
         return acts
-
-    def next_at(self) -> datetime | None:
-        """The instant of the next act, if there is one."""
-        return self._heap[0][0] if self._heap else None
 
     def heard_assignment(self, number: str, agent: str, at: datetime) -> None:
         """An agent has got a request; answers it within working hours, then hands it to a crew."""

@@ -453,7 +453,7 @@ def test_the_built_in_policy_promises_something_to_every_channel_and_urgency() -
     assert read is builtin.policy()
     for channel in Channel:
         for urgency in Urgency:
-            found = read.sla.target_for(Fields(channel=channel, urgency=urgency), datetime(2026, 6, 1, tzinfo=UTC))
+            found = read.sla.line_for(Fields(channel=channel, urgency=urgency), datetime(2026, 6, 1, tzinfo=UTC))
             assert found is not None
-            assert TargetKind.FIRST_RESPONSE in found.promises
+            assert TargetKind.FIRST_RESPONSE in found.target.promises
     assert b'"office"' in builtin.document()

@@ -133,4 +133,3 @@ def test_rule_57_the_first_line_that_holds_wins() -> None:
     """Two lines would hold; the order of the policy decides."""
     lines = policy(target({FIRST: h(1)}, name="first"), target({FIRST: h(2)}, name="second"))
     assert evaluate([opened("09:00")], lines, "09:00").matched == "first"
-    assert lines.target_for(evaluate([opened("09:00")], lines, "09:00").fields, at("09:00")) is lines.targets[0]  # type: ignore[arg-type]
