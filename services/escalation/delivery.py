@@ -21,7 +21,6 @@ from services.escalation.store import Pulse, pages
 from services.escalation.store.pages import HeldEscalation, LeasedPage
 from services.escalation.tokens import Tokens, digest
 from shared.jetstream.relay import Relay
-from shared.postgres import failures
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
@@ -124,8 +123,8 @@ class Delivery:
         try:
             outcome = await self._send(page)
             await self._conclude(page, outcome)
-        except failures.UNAVAILABLE as error:
-            _log.warning(
+        except Exception as error:  # noqa: BLE001 - one page's trouble, or the database's, must not end the others
+            _log.error(
                 "page_outcome_lost",
                 "What became of a page could not be stored; it is tried again after its lease",
                 error=error,

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+import asyncpg
 from msgspec import Struct
 
 from services.escalation import news, tokens
@@ -25,7 +26,6 @@ from services.escalation.tokens import Tokens
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Ladder, Policy, Rotation
-from shared.policy.errors import PolicyErrors
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
@@ -138,7 +138,9 @@ class Stepping:
         """A policy version; None where it can't be had, so that one tenant's trouble holds nobody else."""
         try:
             return await self._shelf.version(connection, tenant, version)
-        except (LookupError, PolicyErrors) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            raise  # the database's trouble, not the policy's: the step stays due
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, somebody is paged
             _log.error("policy_missing", "A policy version can't be used", error=error, tenant=tenant, version=version)
             return None
 

@@ -4,6 +4,7 @@ Called after everything that may let a ticket go: intake's commit, a presence ch
 caller who finds the pool locked leaves a mark, and the run that holds it goes round again, so no wake-up is lost.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,20 +16,25 @@ from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
 from services.router.assignment_news import save_news
 from services.router.domain.match import Because, Matched, match
 from services.router.domain.queue import Waiting
-from services.router.pool_store import Given, Opening, Terms, Unroutable, Verdict
+from services.router.domain.tour import BEFORE_ALL, Tour
+from services.router.pool_store import Extent, Given, Heads, Opening, Terms, Unroutable, Verdict
 from shared import timesource
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Bind
+from shared.postgres import failures
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Batch
 from shared.postgres.pool import Connection, Pool
+from shared.runtime.logs import Log
 
 BATCH = 500
 """Assignments of one transaction at most."""
 LEAST_DEPTH = 32
 """So many tickets of each signature are read at least, where there is room for them."""
 _DEEPEST = 1 << 14
+SIGNATURES = 500
+"""Kinds of work that one transaction reads at most; a run takes more of them in turns."""
 _TIMERS = 5_000
 """Tickets that change their band in one transaction at most."""
 _SPREAD = 1_000
@@ -39,6 +45,8 @@ _REFRESH_EVERY = 10
 _ATTEMPTS = 5
 _RETRY_SECONDS = 0.01
 _RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+_log = Log(__name__)
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -61,19 +69,44 @@ class _Round(Struct, frozen=True, kw_only=True):
     """There is more to give at once."""
     is_blocked: bool = False
     """Tickets that wait for somebody of their own hide others: read deeper."""
+    following: int | None = None
+    """The last signature that was read, where there may be more after it."""
     verdicts: frozenset[Verdict] = frozenset()
     """Why tickets of the kinds that were read wait."""
+
+
+class _View(Struct, frozen=True, kw_only=True):
+    """What one transaction looks at."""
+
+    depth: int
+    after: int
+    """Signatures greater than this."""
+    signatures: int
+    refresh: bool
+    """Judge also those for whom there is no room why they wait."""
 
 
 class Assignment:
     """Runs the matcher on the pools of all tenants."""
 
-    def __init__(self, pool: Pool, shelf: PolicyShelf, metrics: AssignmentMetrics, relay: Relay) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        shelf: PolicyShelf,
+        metrics: AssignmentMetrics,
+        relay: Relay,
+        *,
+        signatures: int = SIGNATURES,
+    ) -> None:
         self._pool = pool
         self._shelf = shelf
         self._metrics = metrics
         self._relay = relay
+        self._signatures = signatures
         self._sweeps = 0
+        self._swept_to = ("", "")
+        self._starts: dict[tuple[str, str], int] = {}
+        self._failing: set[tuple[str, str]] = set()
 
     async def run(self, tenant: str, pool: str, *, refresh: bool = False) -> RunResult:
         """Give what can be given in one pool, until nothing more can be.
@@ -84,52 +117,86 @@ class Assignment:
         assigned = 0
         depth = LEAST_DEPTH
         has_told = False
+        judges_anew = refresh
+        tour = Tour(self._starts.pop((tenant, pool), BEFORE_ALL))
         async with self._pool.acquire() as connection:
             terms = await self._terms(connection, tenant)
             while True:
-                done = await self._round(connection, tenant, pool, depth, terms, refresh=refresh)
+                view = _View(depth=depth, after=tour.after, signatures=self._signatures, refresh=judges_anew)
+                done = await self._round(connection, tenant, pool, view, terms)
                 if done is None:
                     if has_told:
                         return RunResult(assigned=assigned, is_busy=True)
                     await pool_store.mark_dirty(connection, tenant, pool)
                     has_told = True
                     continue
-                if refresh and done.verdicts:
+                if done.verdicts:
                     await self._spread(connection, tenant, pool, list(done.verdicts))
-                has_told = refresh = False
+                has_told = judges_anew = False
                 assigned += done.assigned
+                if done.following is not None:
+                    self._starts.setdefault((tenant, pool), done.following)
                 if done.is_blocked and depth < _DEEPEST:
                     depth *= 4
-                elif not done.goes_on and done.dirty == await pool_store.load_dirty(connection, tenant, pool):
+                elif done.goes_on:
+                    continue
+                elif tour.go_on(done.following):
+                    depth, judges_anew = LEAST_DEPTH, refresh
+                elif done.dirty == await pool_store.load_dirty(connection, tenant, pool):
                     return RunResult(assigned=assigned)
+                else:
+                    tour = Tour(BEFORE_ALL)
 
     async def run_tenant(self, tenant: str) -> int:
-        """Run all pools of a tenant in which somebody waits, as after a presence change; returns assignments made."""
+        """Run all pools of a tenant in which somebody waits, as after a presence change; returns assignments made.
+
+        Raises as `run` does where the database is away; a pool that fails for a reason of its own is passed over.
+        """
         async with self._pool.acquire() as connection:
             pools = await pool_store.list_pools_of_tenant(connection, tenant)
-        return sum([(await self.run(tenant, pool, refresh=True)).assigned for pool in pools])
+        return sum([await self._run_guarded(tenant, pool, refresh=True) for pool in pools])
 
     async def sweep(self) -> int:
         """Run every pool in which somebody waits: the safety net, and what wakes tickets whose time has come.
 
-        Called every second; returns assignments made. Where nobody waits it costs one index probe.
+        Called every second; returns assignments made. Where nobody waits it costs one index probe. One that is cut short
+        is followed by one that begins after the pool it came to, and a pool that fails holds up no other.
         """
         self._sweeps += 1
         refresh = self._sweeps % _REFRESH_EVERY == 0
         async with self._pool.acquire() as connection:
-            waiting = await pool_store.list_waiting_pools(connection)
-        return sum([(await self.run(tenant, pool, refresh=refresh)).assigned for tenant, pool in waiting])
+            waiting = sorted(await pool_store.list_waiting_pools(connection))
+        self._forget_all_but(waiting)
+        begin = bisect_right(waiting, self._swept_to)
+        assigned = 0
+        for tenant, pool in waiting[begin:] + waiting[:begin]:
+            self._swept_to = (tenant, pool)  # before the run: one that never ends in time must not be the first again
+            assigned += await self._run_guarded(tenant, pool, refresh=refresh)
+        return assigned
 
-    async def reconcile_counters(self) -> int:
-        """Set loads right where they aren't the sum of active assignments; returns by how many units they weren't.
+    def _forget_all_but(self, waiting: Sequence[tuple[str, str]]) -> None:
+        known = set(waiting)
+        self._failing &= known
+        self._starts = {place: start for place, start in self._starts.items() if place in known}
 
-        Called every minute; what it finds is counted, because it is a fault.
-        """
-        async with self._pool.acquire() as connection:
-            drift = await pool_store.reconcile_counters(connection)
-        if drift:
-            self._metrics.drift.inc(drift)
-        return drift
+    async def _run_guarded(self, tenant: str, pool: str, *, refresh: bool) -> int:
+        """`run`, for one pool of many: only a database that is away stops the others. Returns assignments made."""
+        try:
+            assigned = (await self.run(tenant, pool, refresh=refresh)).assigned
+        except failures.UNAVAILABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - as a policy that can't be read: one tenant's trouble is no other's
+            self._metrics.failures.inc()
+            if (tenant, pool) not in self._failing:  # said once, counted always
+                _log.error(
+                    "matching_failed", "A pool can't be matched; others are", error=error, tenant=tenant, pool=pool
+                )
+            self._failing.add((tenant, pool))
+            return 0
+        if (tenant, pool) in self._failing:
+            _log.info("matching_back", "A pool that could not be matched is matched again", tenant=tenant, pool=pool)
+            self._failing.discard((tenant, pool))
+        return assigned
 
     async def measure(self) -> int:
         """Show the queue to Prometheus; once per scrape interval is enough. Returns how many tickets wait."""
@@ -143,10 +210,8 @@ class Assignment:
         connection: Connection,
         tenant: str,
         pool: str,
-        depth: int,
+        view: "_View",
         terms: Terms,
-        *,
-        refresh: bool,
     ) -> _Round | None:
         """One transaction, again after a deadlock; None where another process holds the pool."""
         started = timesource.monotonic()
@@ -155,7 +220,7 @@ class Assignment:
         while True:
             try:
                 async with connection.transaction():
-                    done = await _transact(connection, tenant, pool, depth, terms, refresh=refresh)
+                    done = await _transact(connection, tenant, pool, view, terms)
             except _RACES:
                 if attempt == _ATTEMPTS:
                     raise
@@ -203,10 +268,8 @@ async def _transact(
     connection: Connection,
     tenant: str,
     pool: str,
-    depth: int,
+    view: "_View",
     terms: Terms,
-    *,
-    refresh: bool,
 ) -> _Round | None:
     opening = await pool_store.open_run(connection, tenant, pool, terms)
     if not opening.is_mine:
@@ -216,13 +279,19 @@ async def _transact(
     if opening.has_timers and await pool_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS):
         # in a transaction of its own: it locks queue rows, and whoever waits for one may hold an agent we need
         return _Round(dirty=opening.dirty, goes_on=True)
-    heads, ends, onlookers = await _read_queue(
-        connection, tenant, pool, opening, depth, is_at_once=bool(terms.at_once), refresh=refresh
-    )
-    if not heads and not onlookers:
-        return _Round(dirty=opening.dirty)
+    heads, onlookers = await _read_queue(connection, tenant, pool, opening, view, is_at_once=bool(terms.at_once))
+    if not heads.tickets and not onlookers:
+        return _Round(dirty=opening.dirty, following=heads.following)
     agents = await pool_store.load_desks(connection, tenant, with_busy=bool(terms.at_once))
-    matched = match(heads, agents, opening.now, at_once=terms.at_once, ends=ends, onlookers=onlookers, limit=BATCH)
+    matched = match(
+        heads.tickets,
+        agents,
+        opening.now,
+        at_once=terms.at_once,
+        ends=heads.ends,
+        onlookers=onlookers,
+        limit=BATCH,
+    )
     given: list[Given] = []
     if matched.chosen:
         given = await pool_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
@@ -236,28 +305,36 @@ async def _transact(
         # what was passed over in `assign` is somebody else's: going on for it alone could spin
         goes_on=bool(given) and (matched.has_more or len(given) < len(matched.chosen)),
         is_blocked=matched.is_blocked,
-        verdicts=_verdicts(matched) if refresh else frozenset(),
+        following=heads.following,
+        verdicts=_verdicts(matched) if view.refresh else frozenset(),
     )
 
 
 async def _read_queue(
-    connection: Connection, tenant: str, pool: str, opening: Opening, depth: int, *, is_at_once: bool, refresh: bool
-) -> tuple[list[Waiting], list[Waiting], list[Waiting]]:
-    """The tickets to match, of these the last ones before more, and new ones that are only to be judged."""
+    connection: Connection, tenant: str, pool: str, opening: Opening, view: "_View", *, is_at_once: bool
+) -> tuple[Heads, list[Waiting]]:
+    """The tickets to match, and new ones that are only to be judged."""
     real_time = min(opening.real_time, BATCH)
     interruptible = min(opening.at_once if is_at_once else opening.interruptible, BATCH)
-    if refresh or depth > LEAST_DEPTH:
-        real_time, interruptible = max(real_time, depth), max(interruptible, depth)
-    heads: list[Waiting] = []
-    ends: list[Waiting] = []
+    if view.refresh or view.depth > LEAST_DEPTH:
+        real_time, interruptible = max(real_time, view.depth), max(interruptible, view.depth)
+    heads = Heads(tickets=[], ends=[], following=None)
     onlookers: list[Waiting] = []
     if real_time > 0 or interruptible > 0:
-        heads, ends = await pool_store.load_heads(connection, tenant, pool, real_time, interruptible, BATCH, depth)
-    if opening.has_new and (ends or min(real_time, interruptible) < BATCH):
-        known = {ticket.ticket_id for ticket in heads}
+        extent = Extent(
+            real_time=real_time,
+            interruptible=interruptible,
+            total=BATCH,
+            least=view.depth,
+            after=view.after,
+            signatures=view.signatures,
+        )
+        heads = await pool_store.load_heads(connection, tenant, pool, extent)
+    if opening.has_new and (heads.ends or min(real_time, interruptible) < BATCH):
+        known = {ticket.ticket_id for ticket in heads.tickets}
         new = await pool_store.load_new(connection, tenant, pool, BATCH)
         onlookers = [ticket for ticket in new if ticket.ticket_id not in known]
-    return heads, ends, onlookers
+    return heads, onlookers
 
 
 async def _save_reasons(connection: Connection, matched: Matched) -> list[Unroutable]:

@@ -42,6 +42,16 @@ class AssignmentMetrics:
             "Units by which agents' loads were not the sum of their assignments; above 0 is a fault.",
             registry=registry,
         )
+        self.failures = Counter(
+            "sla_matching_failures_total",
+            "Matching runs that failed for a reason of their own, as a policy that can't be read; other pools went on.",
+            registry=registry,
+        )
+        self.stranded = Gauge(
+            "sla_tickets_stranded",
+            "Open tickets that neither wait for an owner nor have one, up to 1000; above 0 is a fault.",
+            registry=registry,
+        )
         self._pools: set[str] = set()
         self.know_pool("default")
 

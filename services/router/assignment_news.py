@@ -37,6 +37,15 @@ class TicketUnroutable(Struct, frozen=True, kw_only=True):
     pool: str
 
 
+class TicketUnassigned(Struct, frozen=True, kw_only=True):
+    """`data` of `ticket.unassigned`."""
+
+    source: str
+    ticket: str
+    owner: str
+    reason: str
+
+
 async def save_news(
     connection: Connection,
     tenant: str,

@@ -16,6 +16,7 @@ from services.router.gauges import SECONDS as GAUGE_SECONDS
 from services.router.gauges import Gauges
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.reconciling import Reconciling
 from services.router.settings import Settings
 from services.router.views import Views
 from shared.contract import subjects
@@ -57,7 +58,8 @@ async def assemble(stack: AsyncExitStack) -> Service:
     shelf = PolicyShelf()
     metrics = RouterMetrics(registry)
     vitals.register(registry, health)
-    assignment = Assignment(pool, shelf, AssignmentMetrics(registry), relay)
+    matching = AssignmentMetrics(registry)
+    assignment = Assignment(pool, shelf, matching, relay)
     intake = Intake(pool, shelf, assignment, relay, metrics)
     puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
     consumer = Consumer(puller, publisher, intake, metrics)
@@ -81,7 +83,9 @@ async def assemble(stack: AsyncExitStack) -> Service:
             [Part(name="consumer", run=consumer.run), Part(name="intake", run=intake.run)],
             [
                 looping("matching", SWEEP_SECONDS, assignment.sweep, health, drain=False),
-                looping("reconcile", RECONCILE_SECONDS, assignment.reconcile_counters, health, drain=False),
+                looping(
+                    "reconcile", RECONCILE_SECONDS, Reconciling(pool, matching, relay).run_once, health, drain=False
+                ),
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),
                 looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
                 looping("outbox", SWEEP_SECONDS, relay.sweep, health),

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from services.router import policy_store
+from services.router import leaving, policy_store
 from services.router.domain.policy_changes import changes
 from services.router.policy_store import StoredPolicy, StoredRoster, Version
 from shared.policy import builtin, parse, roster
@@ -81,8 +81,8 @@ async def policy_versions(
 async def apply_roster(connection: Connection, tenant: str, text: str, by: str, now: datetime) -> int:
     """Make a roster file the one in force; returns its version.
 
-    The same text as the newest version changes nothing and returns that. Who is missing gets no new tickets; nobody's
-    load is touched. Raises `PolicyErrors`: also where the policy in force wants to page somebody whom it leaves out.
+    The same text as the newest version changes nothing and returns that. Who is missing gets no new tickets, and their
+    open ones go back into the queue. Raises `PolicyErrors`: also where the policy in force wants to page somebody whom it leaves out.
     """
     async with connection.transaction():
         await policy_store.lock_versions(connection, tenant)
@@ -92,7 +92,9 @@ async def apply_roster(connection: Connection, tenant: str, text: str, by: str, 
         read = await asyncio.to_thread(parse.parse_roster, text)
         await _check_roster(connection, tenant, read)
         version = 1 if stored is None else stored.version + 1
-        await policy_store.save_people(connection, tenant, read.people)
+        await leaving.hold(connection, tenant, list(read.people))
+        left = await policy_store.save_people(connection, tenant, read.people)
+        await leaving.requeue_of(connection, tenant, left, now)
         new = StoredRoster(version=version, source=text, applied_at=now, applied_by=by)
         await policy_store.insert_roster(connection, tenant, new)
     return version

@@ -103,11 +103,19 @@ async def people_on_roster(connection: Connection, tenant: str) -> dict[str, boo
     return {row["key"]: row["is_reachable"] for row in rows}
 
 
-async def save_people(connection: Connection, tenant: str, people: Mapping[str, Person]) -> None:
-    """Make the agents of a tenant those people; who is missing is deactivated. Nobody's load or status is touched."""
-    await connection.fetch(QUERIES["lock_agents_of_tenant"], tenant)
+async def save_people(connection: Connection, tenant: str, people: Mapping[str, Person]) -> list[str]:
+    """Make the agents of a tenant those people; who is missing is deactivated. Returns the keys of those who left.
+
+    Who comes may have work already, given by hand: that is counted. What the others do and have stays.
+    """
+    held = await connection.fetch(QUERIES["lock_agents_of_tenant"], tenant)
+    known = {row["key"] for row in held if row["active"]}
     await connection.execute(QUERIES["upsert_agents"], tenant, *_columns(people.values()))
-    await connection.execute(QUERIES["deactivate_agents"], tenant, list(people))
+    left = await connection.fetch(QUERIES["deactivate_agents"], tenant, list(people))
+    come = [key for key in people if key not in known]
+    if come:
+        await connection.execute(QUERIES["reconcile_loads"], [tenant] * len(come), come)
+    return [row["key"] for row in left]
 
 
 def _columns(people: Iterable[Person]) -> list[list[object]]:

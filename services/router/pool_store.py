@@ -15,6 +15,7 @@ from msgspec import Struct
 from services.router.domain.match import Choice
 from services.router.domain.queue import Band, Needs, Reason, Waiting
 from services.router.domain.roster import Agent, Profile
+from services.router.domain.tour import BEFORE_ALL
 from services.router.store import QUERIES
 from shared import ids
 from shared.contract.tickets import Channel
@@ -120,14 +121,46 @@ async def advance_bands(connection: Connection, tenant: str, pool: str, now: dat
     return len(await connection.fetch(QUERIES["advance_bands"], tenant, pool, now, limit))
 
 
-async def load_heads(
-    connection: Connection, tenant: str, pool: str, real_time: int, interruptible: int, total: int, least: int
-) -> tuple[list[Waiting], list[Waiting]]:
-    """The first tickets of each signature, and of these the last ones of signatures that have more.
+class Extent(Struct, frozen=True, kw_only=True):
+    """How much of a queue to read."""
 
-    Up to `real_time` or `interruptible` of a signature by its kind, and up to `total` in all but for `least` of each.
-    """
-    rows = await connection.fetch(QUERIES["load_heads"], tenant, pool, real_time, interruptible, total, least)
+    real_time: int
+    """Tickets of a signature of real-time work at most."""
+    interruptible: int
+    """The same for interruptible work."""
+    total: int
+    """Tickets in all at most, but for `least` of each signature."""
+    least: int
+    after: int = BEFORE_ALL
+    """Only signatures greater than this."""
+    signatures: int
+    """So many signatures at most."""
+
+
+class Heads(Struct, frozen=True, kw_only=True):
+    """The first tickets of each signature."""
+
+    tickets: list[Waiting]
+    ends: list[Waiting]
+    """Of these the last ones of signatures that have more."""
+    following: int | None
+    """The last signature that was read, where there may be more after it."""
+
+
+async def load_heads(connection: Connection, tenant: str, pool: str, extent: Extent) -> Heads:
+    """The first tickets of each signature."""
+    found = await connection.fetch(
+        QUERIES["load_heads"],
+        tenant,
+        pool,
+        extent.real_time,
+        extent.interruptible,
+        extent.total,
+        extent.least,
+        extent.after,
+        extent.signatures,
+    )
+    rows = [row for row in found if row["ticket_id"] is not None]
     heads = [_waiting(row) for row in rows]
     ends: list[Waiting] = []
     count = 0
@@ -137,7 +170,7 @@ async def load_heads(
             if count == rows[index]["depth"]:
                 ends.append(head)
             count = 0
-    return heads, ends
+    return Heads(tickets=heads, ends=ends, following=found[0]["following"] if found else None)
 
 
 async def load_new(connection: Connection, tenant: str, pool: str, limit: int) -> list[Waiting]:
@@ -307,20 +340,6 @@ async def list_waiting_pools(connection: Connection) -> list[tuple[str, str]]:
 async def list_pools_of_tenant(connection: Connection, tenant: str) -> list[str]:
     """Pools of one tenant in which somebody waits."""
     return [row["pool"] for row in await connection.fetch(QUERIES["list_pools_of_tenant"], tenant)]
-
-
-async def reconcile_counters(connection: Connection) -> int:
-    """Set agents' loads to the sum of their active assignments; returns by how many units they had drifted.
-
-    Opens its own transaction: agents are locked by one statement and counted by the next, which sees what they finished.
-    """
-    async with connection.transaction():
-        drifted = await connection.fetch(QUERIES["list_drifted"])
-        if not drifted:
-            return 0
-        who = [row["tenant"] for row in drifted], [row["key"] for row in drifted]
-        await connection.execute(QUERIES["lock_agents"], *who)
-        return sum(row["units"] for row in await connection.fetch(QUERIES["reconcile_loads"], *who))
 
 
 class QueueGauge(Struct, frozen=True):

@@ -1,11 +1,8 @@
 """Matching runs on a real database: who owns what afterwards, why the rest waits, and what many workers at once do."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from random import Random
-from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -17,38 +14,28 @@ from services.router.agent_store import AgentStatus
 from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
-from services.router.domain.queue import QueueEntry, Reason, place_in_queue
+from services.router.domain.queue import Reason
 from services.router.pool_store import Terms
-from services.router.store import ByHand
-from shared import ids
 from shared.contract.tickets import Channel, Urgency
 from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Bind, ChannelRule, Policy
 from shared.postgres import queries
-from shared.postgres.outbox import Batch
 from shared.postgres.pool import Connection, Pool
-
-NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-RULES = {
-    Channel.PHONE: ChannelRule(units=12),
-    Channel.LIVE_CHAT: ChannelRule(units=4),
-    Channel.EMAIL: ChannelRule(units=6, interruptible=True),
-    Channel.SOCIAL: ChannelRule(units=3, interruptible=True),
-}
-_serial = count(1)
-
-
-class Ears:
-    """Stands where the relay does, and keeps what it was told to publish."""
-
-    def __init__(self) -> None:
-        self.heard: list[dict[str, object]] = []
-
-    def post(self, batch: Batch | None) -> bool:
-        """Take one batch."""
-        if batch is not None:
-            self.heard += [msgspec.json.decode(payload) for payload in batch.payloads]
-        return True
+from tests.integration.desk import (
+    NOW,
+    RULES,
+    Ears,
+    drift,
+    finish,
+    give,
+    hire,
+    load,
+    make,
+    owners,
+    put,
+    reasons,
+    waiting,
+)
 
 
 class ShelfOnArrival(PolicyShelf):
@@ -59,11 +46,6 @@ class ShelfOnArrival(PolicyShelf):
         policy = await super().current(connection, tenant)
         rule = ChannelRule(units=6, interruptible=True, bind=Bind.ON_ARRIVAL)
         return msgspec.structs.replace(policy, channels={**policy.channels, Channel.EMAIL: rule})
-
-
-def make(pool: Pool, ears: Ears | None = None, shelf: PolicyShelf | None = None) -> Assignment:
-    """An assignment as one router has it."""
-    return Assignment(pool, shelf or PolicyShelf(), AssignmentMetrics(CollectorRegistry()), ears or Ears())  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -77,99 +59,6 @@ async def assignment(pool: Pool, ears: Ears, clock_control) -> Assignment:  # ty
     """On a Monday at noon."""
     await clock_control.freeze(NOW)
     return make(pool, ears)
-
-
-async def hire(
-    pool: Pool,
-    key: str,
-    skills: str = "a",
-    channels: Sequence[Channel] = tuple(RULES),
-    status: str = "online",
-    capacity: int = 12,
-    tenant: str = "default",
-) -> None:
-    """Put an agent on the roster; `skills` are letters, each at level 3."""
-    await pool.execute(
-        "INSERT INTO agent (tenant, key, name, skills, channels, status, capacity) VALUES ($1, $2, $2, $3, $4, $5, $6)",
-        tenant,
-        key,
-        msgspec.json.encode(dict.fromkeys(skills, 3)),
-        list(channels),
-        status,
-        capacity,
-    )
-
-
-def waiting(
-    channel: Channel = Channel.EMAIL,
-    skill: str = "a",
-    *,
-    pool: str = "default",
-    tenant: str = "default",
-    due: timedelta = timedelta(hours=1),
-    excluded: tuple[str, ...] = (),
-    previous_owner: str | None = None,
-) -> QueueEntry:
-    """A ticket that came just now, due in an hour."""
-    return place_in_queue(
-        ticket_id=ids.uuid7(NOW + timedelta(milliseconds=next(_serial))),
-        tenant=tenant,
-        pool=pool,
-        channel=channel,
-        rule=RULES[channel],
-        needs=((skill, 1),),
-        prefers=(),
-        urgency=Urgency.NORMAL,
-        queued_at=NOW,
-        due_at=NOW + due,
-        promised=timedelta(hours=2),
-        now=NOW,
-        previous_owner=previous_owner,
-        excluded=excluded,
-    )
-
-
-async def put(pool: Pool, *entries: QueueEntry) -> None:
-    """Tickets into the ledger and the queue, as intake does."""
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.copy_records_to_table(
-            "ticket",
-            records=[(e.ticket_id, e.tenant, "shop", str(e.ticket_id), "open", NOW, e.channel, 0) for e in entries],
-            columns=("id", "tenant", "source", "external_id", "status", "opened_at", "channel", "policy_version"),
-        )
-        await store.enqueue_new(connection, entries)
-
-
-async def finish(pool: Pool, *ticket_ids: UUID) -> None:
-    """Tickets are solved, as intake does it."""
-    async with pool.acquire() as connection, connection.transaction():
-        await store.dequeue(connection, ticket_ids)
-        await store.release(connection, "default", ticket_ids, "solved", NOW)
-
-
-async def owners(pool: Pool) -> dict[UUID, str]:
-    """Who has what now."""
-    rows = await pool.fetch("SELECT ticket_id, agent FROM assignment WHERE ended_at IS NULL")
-    return {row["ticket_id"]: row["agent"] for row in rows}
-
-
-async def reasons(pool: Pool) -> dict[UUID, str]:
-    """Who waits, and why."""
-    return {row["ticket_id"]: row["reason"] for row in await pool.fetch("SELECT ticket_id, reason FROM queued")}
-
-
-async def load(pool: Pool, key: str) -> tuple[int, int, int, bool]:
-    """Real-time units, interruptible units, calls, over capacity."""
-    row = await pool.fetchrow(
-        "SELECT primary_used, interruptible_used, calls, over_capacity FROM agent WHERE key = $1", key
-    )
-    assert row is not None
-    return tuple(row)
-
-
-async def drift(pool: Pool) -> int:
-    """Agents whose counters are not the sum of what they have."""
-    return len(await pool.fetch(store.QUERIES["list_drifted"]))
 
 
 async def test_every_query_can_be_prepared(pool: Pool) -> None:
@@ -401,27 +290,6 @@ async def test_helpdesk_is_obeyed_beyond_capacity(assignment: Assignment, pool: 
     assert (12, 0, 0, False) == await load(pool, "ana")
 
 
-async def give(pool: Pool, tickets: Sequence[QueueEntry], agent: str) -> list[UUID]:
-    """The helpdesk names an agent."""
-    async with pool.acquire() as connection, connection.transaction():
-        return await store.assign_by_hand(
-            connection,
-            [
-                ByHand(
-                    tenant=ticket.tenant,
-                    ticket_id=ticket.ticket_id,
-                    agent=agent,
-                    pool=ticket.pool,
-                    channel=ticket.channel,
-                    units=ticket.units,
-                    interruptible=ticket.interruptible,
-                )
-                for ticket in tickets
-            ],
-            NOW,
-        )
-
-
 async def test_reassigning_by_hand_moves_the_load(assignment: Assignment, pool: Pool) -> None:
     """From one to the other; saying it again changes nothing; a stranger has no load to grow."""
     await hire(pool, "ana")
@@ -525,22 +393,6 @@ async def test_call_for_a_locked_pool_leaves_a_mark_and_returns(assignment: Assi
 
         assert (True, 0, True) == (opening.is_mine, result.assigned, result.is_busy)
         assert opening.dirty + 1 == await pool_store.load_dirty(connection, "default", "default")
-
-
-async def test_drift_is_repaired_and_counted(assignment: Assignment, pool: Pool) -> None:
-    """Loads are set to what the active assignments add up to."""
-    await hire(pool, "ana")
-    await hire(pool, "ben")
-    await put(pool, waiting(), waiting(Channel.LIVE_CHAT))
-    await assignment.run("default", "default")
-    before = {key: await load(pool, key) for key in ("ana", "ben")}
-    assert 0 == await assignment.reconcile_counters()
-    await pool.execute("UPDATE agent SET primary_used = 7 WHERE key = 'ana'")
-    await pool.execute("UPDATE agent SET interruptible_used = 1, calls = 1 WHERE key = 'ben'")
-
-    assert 0 < await assignment.reconcile_counters()
-
-    assert before == {key: await load(pool, key) for key in ("ana", "ben")}
 
 
 async def test_queue_is_measured_by_reason(pool: Pool, clock_control) -> None:  # type: ignore[no-untyped-def]

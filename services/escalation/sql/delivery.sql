@@ -32,7 +32,9 @@ WITH due AS (
         lease = $4, lease_until = clock_timestamp() + $5::interval
     FROM free
     WHERE p.id = free.id
-    RETURNING p.*, free.next_step_at
+    RETURNING p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret,
+              p.evidence, p.body, p.due_at, p.committed_at, p.attempted_at, p.attempts, p.lease, p.token_hash,
+              free.next_step_at
 ), noted AS (
     INSERT INTO page_attempt (page_id, n, started_at) SELECT id, attempts, $1 FROM leased
 )

@@ -4,7 +4,9 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
        (SELECT next_fire_at FROM clock WHERE next_fire_at IS NOT NULL ORDER BY next_fire_at LIMIT 1) AS due_at;
 
 -- name: open_escalations
--- Open an escalation for each fired clock, or send a live one up again: a breach always begins at the first step.
+-- Open an escalation for each fired clock, or send a live one up again: a breach always begins at the first step, and a
+-- warning that counts from the beginning again (the due time has moved) needs pages of its own. What is fired already, or
+-- answered, is left alone.
 INSERT INTO escalation AS e (id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, state, opened_at,
                              anchor_at, step, next_step_at)
 SELECT id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, 'open', $11, anchor_at, step, anchor_at
@@ -13,8 +15,10 @@ FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::i
      AS k (id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, anchor_at, step)
 ON CONFLICT (ticket_id, target, cycle) WHERE state <> 'resolved' DO UPDATE
 SET reason = excluded.reason, state = 'open', policy_version = excluded.policy_version, ladder = excluded.ladder,
-    generation = e.generation + CASE WHEN excluded.reason = 'breached' THEN 1 ELSE 0 END,
+    generation = e.generation + CASE WHEN excluded.reason = 'breached' OR excluded.step <= e.step THEN 1 ELSE 0 END,
     anchor_at = excluded.anchor_at, step = excluded.step, loop = 0, next_step_at = excluded.next_step_at,
     acknowledged_by = NULL, acknowledged_at = NULL
-WHERE excluded.reason = 'breached' OR (e.reason = 'warned' AND e.state = 'open')
+WHERE excluded.reason = 'breached'
+   OR (e.reason = 'warned' AND e.state = 'open'
+       AND (e.anchor_at, e.step, e.ladder) <> (excluded.anchor_at, excluded.step, excluded.ladder))
 RETURNING id, ticket_id, target, cycle, generation;

@@ -93,7 +93,8 @@ async def pulse_step(connection: Connection) -> Pulse:
 async def open_or_reopen(connection: Connection, openings: Sequence[Opening], now: datetime) -> list[Opened]:
     """Open escalations; a live one of the same clock goes up again if the promise broke, or if it only warned so far.
 
-    Returns those that changed, in no order; a warning leaves one alone that is answered or further on (R1).
+    Returns those that changed, in no order; a warning leaves one alone that is answered or further on (R1). One that warns
+    again because its due time has moved is a generation of its own, so that its pages are too (R34).
     """
     rows = await connection.fetch(
         QUERIES["open_escalations"],

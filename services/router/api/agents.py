@@ -1,7 +1,5 @@
 """`/v1/agents`: who there is, how much they have, and whether they are there."""
 
-import base64
-import binascii
 from typing import Annotated
 
 from litestar import get, put
@@ -13,8 +11,8 @@ from msgspec import Meta, Struct
 from services.router.agent_store import AgentStatus, AgentView
 from services.router.agents import Agents
 from shared.contract.access import Scope
-from shared.contract.problems import FieldError, Kind, Refused
-from shared.web import answers, bodies
+from shared.contract.problems import Kind, Refused
+from shared.web import answers, bodies, cursors
 from shared.web.bodies import Call
 from shared.web.operations import Example, operation
 
@@ -50,7 +48,7 @@ async def list_agents(request: Call) -> ASGIResponse:
     after = _read_cursor(wanted.cursor) if wanted.cursor else ""
     found = await _agents(request).list(request.user.tenant, after=after, limit=wanted.limit + 1)
     page = found[: wanted.limit]
-    next_cursor = _cursor(page[-1].key) if len(found) > len(page) else None
+    next_cursor = cursors.encode(page[-1].key.encode()) if len(found) > len(page) else None
     return answers.json(AgentPage(agents=page, next_cursor=next_cursor))
 
 
@@ -96,17 +94,11 @@ def _not_found(key: str) -> Refused:
     return Refused(Kind.NOT_FOUND, f"there is no agent {key[:100]!r} on the roster; GET /v1/agents lists them by key")
 
 
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
 def _read_cursor(cursor: str) -> str:
     try:
-        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
-        key = "\0"
+        key = cursors.decode(cursor).decode()
+    except UnicodeDecodeError:
+        raise cursors.unknown() from None
     if "\0" in key:
-        raise bodies.invalid(
-            (FieldError(parameter="cursor", detail="is not one of ours: send back `next_cursor` as it was given"),)
-        )
+        raise cursors.unknown()
     return key

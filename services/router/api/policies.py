@@ -150,7 +150,7 @@ async def show_roster(request: Call) -> ASGIResponse:
 async def apply_roster(request: Call) -> ASGIResponse:
     """Make a roster file the one in force.
 
-    YAML or JSON. Who is not in it any more gets no new tickets and keeps what they have.
+    YAML or JSON. Who is not in it any more gets no new tickets, and their open ones go to others.
     """
     return await _apply(request, policies.apply_roster, _roster_version)
 

@@ -49,28 +49,34 @@ RETURNING 1;
 
 -- name: load_heads
 -- The first tickets of each signature: up to `$3` of real-time work, `$4` of interruptible work, and about `$5` in all.
--- Signatures are found by one index probe each; all of one are the same kind of work, so the first one tells.
-WITH RECURSIVE kind (signature, interruptible) AS (
-    (SELECT signature, interruptible FROM queued WHERE tenant = $1 AND pool = $2 ORDER BY signature LIMIT 1)
+-- Signatures are found by one index probe each, up to `$8` of them from after `$7`; all of one are the same kind of work, so
+-- the first one tells. `following` is the last one where there may be more. A signature of which nothing is wanted has one
+-- row without a ticket.
+WITH RECURSIVE kind (signature, interruptible, n) AS (
+    (SELECT signature, interruptible, 1 FROM queued
+     WHERE tenant = $1 AND pool = $2 AND signature > $7::bigint ORDER BY signature LIMIT 1)
     UNION ALL
-    SELECT following.signature, following.interruptible FROM kind CROSS JOIN LATERAL (
+    SELECT following.signature, following.interruptible, kind.n + 1 FROM kind CROSS JOIN LATERAL (
         SELECT q.signature, q.interruptible FROM queued q
         WHERE q.tenant = $1 AND q.pool = $2 AND q.signature > kind.signature ORDER BY q.signature LIMIT 1) following
+    WHERE kind.n < $8::integer
 ), share AS (
     SELECT greatest($6::bigint, $5::bigint / greatest(count(*), 1)) AS n FROM kind
 ), page AS (
     SELECT signature, least(CASE WHEN interruptible THEN $4::bigint ELSE $3::bigint END, share.n) AS depth
     FROM kind CROSS JOIN share
 )
-SELECT head.*, page.depth
-FROM page CROSS JOIN LATERAL (
+SELECT head.ticket_id, head.channel, head.units, head.interruptible, head.needs, head.prefers, head.signature,
+       head.queued_at, head.band, head.order_rank, head.order_at, head.previous_owner, head.affinity_until, head.excluded,
+       head.reason, page.depth, (SELECT max(signature) FROM kind HAVING count(*) >= $8) AS following
+FROM page LEFT JOIN LATERAL (
     SELECT q.ticket_id, q.channel, q.units, q.interruptible, q.needs, q.prefers, q.signature, q.queued_at, q.band,
            q.order_rank, q.order_at, q.previous_owner, q.affinity_until, q.excluded, q.reason
     FROM queued q
     WHERE q.tenant = $1 AND q.pool = $2 AND q.signature = page.signature
     ORDER BY q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id
     LIMIT page.depth
-) head;
+) head ON true;
 
 -- name: load_new
 -- Tickets that no matching run has judged yet.
@@ -82,15 +88,16 @@ LIMIT $3;
 
 -- name: load_desks
 -- Everybody who works tickets; those who may get some now (`$2`: even where they are busy) are locked, in the order of
--- their keys.
+-- their keys. What is said of them is what holds once they are locked, not what held before the wait.
 WITH held AS (
-    SELECT key, primary_used, interruptible_used, calls, last_assigned_at FROM agent
+    SELECT key, skills, channels, capacity, status, primary_used, interruptible_used, calls, last_assigned_at FROM agent
     WHERE tenant = $1 AND active AND status = 'online' AND calls = 0
       AND (primary_used < capacity OR $2) AND channels <> '{}'
     ORDER BY key FOR NO KEY UPDATE
 )
-SELECT a.key, a.skills, a.channels, a.capacity, held.key IS NOT NULL AS is_held,
-       a.status = 'online' AS is_online,
+SELECT a.key, coalesce(held.skills, a.skills) AS skills, coalesce(held.channels, a.channels) AS channels,
+       coalesce(held.capacity, a.capacity) AS capacity, held.key IS NOT NULL AS is_held,
+       coalesce(held.status, a.status) = 'online' AS is_online,
        coalesce(held.primary_used, a.primary_used) AS primary_used,
        coalesce(held.interruptible_used, a.interruptible_used) AS interruptible_used,
        coalesce(held.calls, a.calls) AS calls,
@@ -215,3 +222,36 @@ LEFT JOIN (SELECT tenant, agent, coalesce(sum(units) FILTER (WHERE NOT interrupt
            FROM assignment WHERE ended_at IS NULL GROUP BY tenant, agent) s ON s.tenant = a.tenant AND s.agent = a.key
 WHERE (a.primary_used, a.interruptible_used, a.calls)
    <> (coalesce(s.primary_real, 0), coalesce(s.interruptible_real, 0), coalesce(s.calls_real, 0));
+
+-- name: list_stranded
+-- Open tickets that neither wait in the queue nor are anybody's: up to `$1` of what should never be.
+SELECT t.tenant, t.source, t.external_id
+FROM ticket t
+WHERE t.status IN ('open', 'pending_customer', 'on_hold') AND t.opened_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM queued q WHERE q.ticket_id = t.id)
+  AND NOT EXISTS (SELECT FROM assignment a WHERE a.ticket_id = t.id AND a.ended_at IS NULL)
+LIMIT $1;
+
+-- name: hold_tickets_of_leavers
+-- Open tickets of those of a tenant's agents who are not among `$2`, locked in the order of their ids.
+SELECT t.id
+FROM agent g
+JOIN assignment a ON a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL
+JOIN ticket t ON t.id = a.ticket_id
+WHERE g.tenant = $1 AND g.active AND g.key <> ALL($2::text[])
+ORDER BY t.id
+FOR NO KEY UPDATE OF t;
+
+-- name: load_left
+-- Up to `$3` open tickets of the agents `$2` of a tenant who have left the roster, or of everybody who ever did but for what
+-- was given by hand; locked, and without those that somebody is changing.
+SELECT t.id, t.tenant, t.source, t.external_id, t.channel, t.urgency, t.needs, t.prefers, t.pool, t.opened_at, a.units,
+       a.interruptible
+FROM agent g
+JOIN assignment a ON a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL
+JOIN ticket t ON t.id = a.ticket_id
+WHERE NOT g.active AND ($1::text IS NULL AND NOT a.by_hand OR g.tenant = $1 AND g.key = ANY($2::text[]))
+  AND t.status IN ('open', 'pending_customer', 'on_hold') AND t.opened_at IS NOT NULL
+ORDER BY t.id
+LIMIT $3
+FOR NO KEY UPDATE OF t SKIP LOCKED;

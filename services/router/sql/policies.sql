@@ -41,7 +41,7 @@ SELECT key, jsonb_array_length(contacts) > 0 AS is_reachable FROM agent WHERE te
 
 -- name: lock_agents_of_tenant
 -- All agents of a tenant, locked in the order of their keys until the transaction ends.
-SELECT key FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;
+SELECT key, active FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;
 
 -- name: upsert_agents
 -- What the roster says of people; what they do right now (status, load, last assignment) stays.
@@ -57,5 +57,6 @@ SET active = true, name = excluded.name, skills = excluded.skills, channels = ex
                     OR agent.primary_used + agent.interruptible_used > 2 * excluded.capacity;
 
 -- name: deactivate_agents
--- People who are no longer on the roster: they get no new tickets, and what they hold stays counted.
-UPDATE agent SET active = false, status = 'offline' WHERE tenant = $1 AND active AND key <> ALL($2::text[]);
+-- People who are no longer on the roster: they get no new tickets.
+UPDATE agent SET active = false, status = 'offline' WHERE tenant = $1 AND active AND key <> ALL($2::text[])
+RETURNING key;

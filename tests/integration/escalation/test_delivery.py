@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import msgspec
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -388,13 +389,23 @@ async def test_r35_a_channel_that_breaks_or_hangs_gives_an_unknown_result(world,
     assert ["pending"] == [page["state"] for page in await world.pages()]
 
 
-async def test_an_answer_that_cant_be_stored_is_found_again_by_the_lease(world, clock_control, monkeypatch):
-    """The database went away after the page was sent: the page is tried again, with the same id."""
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ConnectionResetError,
+        asyncpg.ReadOnlySQLTransactionError,
+        asyncpg.InvalidCachedStatementError,
+        asyncpg.CheckViolationError,
+        RuntimeError,
+    ],
+)
+async def test_an_answer_that_cant_be_stored_is_found_again_by_the_lease(world, clock_control, monkeypatch, trouble):
+    """Whatever the database had against it after the page was sent: the page is tried again, with the same id."""
     await broken(world, clock_control)
     hasty = world.another_delivery(lease_for=timedelta(0))
 
     async def go_away(*_: object) -> None:
-        raise ConnectionResetError
+        raise trouble
 
     with monkeypatch.context() as patch:
         patch.setattr("services.escalation.store.pages.lock_escalation", go_away)

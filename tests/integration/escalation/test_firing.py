@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.escalation.firing import Firing
 from services.escalation.store import QUERIES
+from shared.policy.document import Ladder, Step
 from shared.postgres.pool import Pool
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
@@ -168,3 +169,105 @@ async def test_the_idle_poll_is_one_probe_of_the_index(world, pool: Pool):
         await connection.execute("SET LOCAL enable_seqscan = off")
         plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + QUERIES["pulse_clock"]))
     assert "clock_due" in plan
+
+
+async def move(world, minutes: int, *, warned: int = 0, ladder: str = "wake the lead") -> None:
+    """The due time moves, so that the clock warns again so many minutes after its start, if it has not `warned`."""
+    warns_at = START + timedelta(minutes=minutes)
+    await world.pool.execute(
+        "UPDATE clock SET due_at = $1, warn_at = $2, warned = $3, escalate = $4, next_fire_at = $5",
+        START + timedelta(hours=9), [warns_at], warned, ladder, warns_at,
+    )  # fmt: skip
+
+
+async def test_r34_a_warning_of_a_due_time_that_moved_pages_again(world, clock_control):
+    """Each is a generation of its own: whoever the event says was paged, was."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
+    await clock_control.freeze(START + timedelta(minutes=61))
+    await world.drain()
+    for minutes in (180, 240):
+        await move(world, minutes)
+        await clock_control.freeze(START + timedelta(minutes=minutes + 1))
+        await world.drain()
+
+    assert [1, 2, 3] == [one["generation"] for one in world.relay.data("escalation.opened")]
+    told = [paged["page"] for one in world.relay.data("escalation.stepped") for paged in one["paged"]]
+    sent = [str(page["id"]) for page in await world.pages() if page["state"] == "accepted"]
+    assert 3 == len(set(told))
+    assert told == sent
+    assert 1 == len(await world.escalations())
+
+
+async def test_r1_a_warning_that_fired_already_pages_nobody_again_and_says_nothing(world, clock_control):
+    """The due time moves away and back: the same warning is no news."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
+    await clock_control.freeze(START + timedelta(minutes=61))
+    await world.drain()
+    said = [one for one in world.relay.kinds() if one.startswith("escalation.")]
+    await move(world, 60)
+
+    await world.drain()
+
+    assert said == [one for one in world.relay.kinds() if one.startswith("escalation.")]
+    assert 1 == len(await world.pages())
+
+
+async def test_r17_the_same_warning_on_another_ladder_tells_those_of_that_ladder(world, clock_control):
+    """The terms changed: others have to know."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
+    await clock_control.freeze(START + timedelta(minutes=61))
+    await world.drain()
+    world.use(Ladder(name="vip", steps=(Step(after=timedelta(), page=("person/head",)),)))
+    await move(world, 60, ladder="vip")
+
+    await world.drain()
+
+    assert ["ana", "head"] == [page["person"] for page in await world.pages()]
+
+
+async def test_r1_the_warnings_that_were_planned_are_one_generation(world, clock_control):
+    """The second says more than the first, and both are sent."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=3), warn_in=[timedelta(hours=1), timedelta(hours=2)])
+    for _ in range(2):
+        await clock_control.advance(minutes=61)
+        await world.drain()
+
+    assert [1, 1] == [one["generation"] for one in world.relay.data("escalation.opened")]
+    assert [0, 1] == [page["step"] for page in await world.pages()]
+
+
+async def test_r9_a_warning_that_was_answered_stays_quiet_when_the_due_time_moves(world, clock_control):
+    """Somebody has taken responsibility; only the breach calls again."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
+    await clock_control.freeze(START + timedelta(minutes=61))
+    await world.drain()
+    [escalation] = await world.escalations()
+    await world.answering.by_key("default", escalation["id"], "ana")
+    await move(world, 180)
+    await clock_control.freeze(START + timedelta(minutes=181))
+
+    await world.drain()
+
+    [escalation] = await world.escalations()
+    assert ("acknowledged", 1) == (escalation["state"], escalation["generation"])
+    assert 1 == len(await world.pages())
+
+
+async def test_r17_a_warning_leaves_a_broken_promise_at_its_step(world, clock_control):
+    """A level never goes down."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=1))
+    await clock_control.freeze(START + timedelta(minutes=61))
+    await world.drain()
+    [before] = await world.escalations()
+    await world.pool.execute("UPDATE clock SET state = 'running', breached_at = NULL")
+    await move(world, 60)
+
+    await world.firing.run_once()
+
+    assert [before] == await world.escalations()

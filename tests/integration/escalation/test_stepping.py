@@ -5,7 +5,9 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 
+from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Cadence, Contact, Ladder, Rotation, Step
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
@@ -246,3 +248,66 @@ async def test_an_escalation_that_was_resolved_takes_no_step(world, clock_contro
     )
     assert 0 == await world.stepping.run_once()
     assert [] == await world.pages()
+
+
+async def test_r7_a_policy_that_breaks_its_reader_pages_the_console(world, clock_control, monkeypatch):
+    """A fault of ours, with one stored version: it must not hold up every escalation there is."""
+    await broken(world, clock_control)
+
+    async def crash(*_: object) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(world.shelf, "version", crash)
+
+    assert 1 == await world.stepping.run_once()
+    assert ["console"] == [page["method"] for page in await world.pages()]
+
+
+async def test_a_lost_connection_is_no_reason_to_page_the_console(world, clock_control, monkeypatch):
+    """The step stays due, and is taken when the database is back."""
+    await broken(world, clock_control)
+
+    async def go_away(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.shelf, "version", go_away)
+        with pytest.raises(ConnectionResetError):
+            await world.stepping.run_once()
+
+    assert 1 == await world.stepping.run_once()
+    assert ["ana"] == whom(await world.pages())
+
+
+@pytest.mark.parametrize("document", [b'{"targets": 7}', b"[]", b"null", None])
+async def test_r7_where_the_policy_cant_be_read_the_console_is_paged_and_nobody_else_waits(
+    world, clock_control, pool, document
+):
+    """One tenant's stored version no longer compiles, or is gone: another's escalation goes on in the same batch."""
+    await broken(world, clock_control)
+    shelf = PolicyShelf()
+    if document is not None:
+        await pool.execute(
+            "INSERT INTO policy_version (tenant, version, source, document, applied_at, applied_by)"
+            " VALUES ('default', 1, '', $1, $2, 'x')",
+            document,
+            START,
+        )
+    await world.ticket("882", due_in=timedelta(minutes=1))
+    await pool.execute("UPDATE clock SET tenant = 'other' WHERE state = 'running'")
+    await pool.execute("UPDATE ticket SET tenant = 'other' WHERE external_id = '882'")
+    await pool.execute('INSERT INTO agent SELECT (jsonb_populate_record(g, \'{"tenant": "other"}\')).* FROM agent g')
+    await world.firing.run_once()
+    good = world.shelf
+
+    class Shelf(PolicyShelf):
+        async def version(self, connection, tenant, number):
+            return await (good if tenant == "other" else shelf).version(connection, tenant, number)
+
+    world.shelf = Shelf()
+    assert 2 == await world.another_stepping().run_once()
+
+    states = dict(await pool.fetch("SELECT tenant, state FROM escalation"))
+    assert {"default": "exhausted", "other": "open"} == states
+    methods = await pool.fetch("SELECT method FROM page WHERE tenant = 'default'")
+    assert ["console"] == [row["method"] for row in methods]

@@ -1,0 +1,59 @@
+"""What should never be, looked for every minute: loads that drifted, tickets of people who left, tickets that got lost."""
+
+from services.router import leaving, reconcile_store
+from services.router.assignment_metrics import AssignmentMetrics
+from shared.jetstream.relay import Relay
+from shared.postgres import time as database_time
+from shared.postgres.pool import Pool
+from shared.runtime.logs import Log
+
+MOST_STRANDED = 1_000
+"""Tickets nobody has that are looked for at most; the gauge goes no higher."""
+_NAMED = 5
+
+_log = Log(__name__)
+
+
+class Reconciling:
+    """Sets right what can be, and counts what can't."""
+
+    def __init__(self, pool: Pool, metrics: AssignmentMetrics, relay: Relay) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._relay = relay
+
+    async def run_once(self) -> int:
+        """Look once; returns how much was found, 0 while all is well."""
+        return await self.reconcile_counters() + await self.requeue_left() + await self.find_stranded()
+
+    async def reconcile_counters(self) -> int:
+        """Set loads right where they aren't the sum of active assignments; returns by how many units they weren't.
+
+        What it finds is counted, because it is a fault.
+        """
+        async with self._pool.acquire() as connection:
+            drift = await reconcile_store.reconcile_counters(connection)
+        if drift:
+            self._metrics.drift.inc(drift)
+        return drift
+
+    async def requeue_left(self) -> int:
+        """Queue again what agents who left the roster still have, but for what they were given by hand; returns how many."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            done = await leaving.requeue_all(connection, await database_time.now(connection))
+        self._relay.post(done.batch)
+        return done.tickets
+
+    async def find_stranded(self) -> int:
+        """Look for open tickets that neither wait nor are anybody's, and say so; returns how many were found."""
+        async with self._pool.acquire() as connection:
+            stranded = await reconcile_store.list_stranded(connection, MOST_STRANDED)
+        self._metrics.stranded.set(len(stranded))
+        if stranded:
+            _log.error(
+                "tickets_stranded",
+                f"{len(stranded)} open tickets neither wait for an owner nor have one: assign them by hand, and report this",
+                tickets=len(stranded),
+                first=[f"{one.tenant}/{one.source}/{one.external_id}" for one in stranded[:_NAMED]],
+            )
+        return len(stranded)
