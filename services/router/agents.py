@@ -2,9 +2,9 @@
 
 import asyncpg
 
-from services.router import agent_store
-from services.router.agent_store import AgentStatus, AgentView
 from services.router.assignment import Assignment
+from services.router.store import agents as agents_store
+from services.router.store.agents import AgentStatus, AgentView
 from shared.postgres.pool import Pool
 
 
@@ -18,12 +18,12 @@ class Agents:
     async def list(self, tenant: str, *, after: str = "", limit: int = 50) -> list[AgentView]:
         """Agents in the order of their keys, from after the key `after`."""
         async with self._pool.acquire() as connection:
-            return await agent_store.list_agents(connection, tenant, after, limit)
+            return await agents_store.list_agents(connection, tenant, after, limit)
 
     async def find(self, tenant: str, key: str) -> AgentView | None:
         """One agent, or None."""
         async with self._pool.acquire() as connection:
-            return await agent_store.load_agent(connection, tenant, key)
+            return await agents_store.load_agent(connection, tenant, key)
 
     async def set_status(self, tenant: str, key: str, status: AgentStatus) -> AgentView | None:
         """Say whether an agent is there; None where nobody of that key is on the roster.
@@ -31,7 +31,7 @@ class Agents:
         It holds until it is changed. Who goes keeps what they have; who comes is given what waits before this returns.
         """
         async with self._pool.acquire() as connection:
-            saved = await agent_store.save_status(connection, tenant, key, status)
+            saved = await agents_store.save_status(connection, tenant, key, status)
         if saved is None:
             return None
         try:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import asyncpg
 from msgspec import Struct
 
-from services.router import pool_store
 from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
 from services.router.assignment_news import save_news
 from services.router.domain.match import Because, Matched, match
 from services.router.domain.queue import Waiting
 from services.router.domain.tour import BEFORE_ALL, Tour
-from services.router.pool_store import Extent, Given, Heads, Opening, Terms, Unroutable, Verdict
+from services.router.store import pools as pools_store
+from services.router.store.pools import Extent, Given, Heads, Opening, Terms, Unroutable, Verdict
 from shared import timesource
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
@@ -127,7 +127,7 @@ class Assignment:
                 if done is None:
                     if has_told:
                         return RunResult(assigned=assigned, is_busy=True)
-                    await pool_store.mark_dirty(connection, tenant, pool)
+                    await pools_store.mark_dirty(connection, tenant, pool)
                     has_told = True
                     continue
                 if done.verdicts:
@@ -142,7 +142,7 @@ class Assignment:
                     continue
                 elif tour.go_on(done.following):
                     depth, judges_anew = LEAST_DEPTH, refresh
-                elif done.dirty == await pool_store.load_dirty(connection, tenant, pool):
+                elif done.dirty == await pools_store.load_dirty(connection, tenant, pool):
                     return RunResult(assigned=assigned)
                 else:
                     tour = Tour(BEFORE_ALL)
@@ -153,7 +153,7 @@ class Assignment:
         Raises as `run` does where the database is away; a pool that fails for a reason of its own is passed over.
         """
         async with self._pool.acquire() as connection:
-            pools = await pool_store.list_pools_of_tenant(connection, tenant)
+            pools = await pools_store.list_pools_of_tenant(connection, tenant)
         return sum([await self._run_guarded(tenant, pool, refresh=True) for pool in pools])
 
     async def sweep(self) -> int:
@@ -165,7 +165,7 @@ class Assignment:
         self._sweeps += 1
         refresh = self._sweeps % _REFRESH_EVERY == 0
         async with self._pool.acquire() as connection:
-            waiting = sorted(await pool_store.list_waiting_pools(connection))
+            waiting = sorted(await pools_store.list_waiting_pools(connection))
         self._forget_all_but(waiting)
         begin = bisect_right(waiting, self._swept_to)
         assigned = 0
@@ -201,7 +201,7 @@ class Assignment:
     async def measure(self) -> int:
         """Show the queue to Prometheus; once per scrape interval is enough. Returns how many tickets wait."""
         async with self._pool.acquire() as connection:
-            gauges = await pool_store.measure_queue(connection)
+            gauges = await pools_store.measure_queue(connection)
         self._metrics.show_queue(gauges)
         return sum(gauge.depth for gauge in gauges)
 
@@ -237,7 +237,7 @@ class Assignment:
         """Say of tickets deep in the queue what was found of the first of their kind; in small transactions of their own."""
         for _ in range(_SPREAD_ROUNDS):
             async with connection.transaction():
-                changed, unroutable = await pool_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
+                changed, unroutable = await pools_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
                 now = await database_time.now(connection) if unroutable else None
                 batch = await save_news(connection, tenant, pool, [], unroutable, now) if now else None
             self._relay.post(batch)
@@ -271,18 +271,18 @@ async def _transact(
     view: "_View",
     terms: Terms,
 ) -> _Round | None:
-    opening = await pool_store.open_run(connection, tenant, pool, terms)
+    opening = await pools_store.open_run(connection, tenant, pool, terms)
     if not opening.is_mine:
         return None
     if not opening.has_waiting:
         return _Round(dirty=opening.dirty)
-    if opening.has_timers and await pool_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS):
+    if opening.has_timers and await pools_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS):
         # in a transaction of its own: it locks queue rows, and whoever waits for one may hold an agent we need
         return _Round(dirty=opening.dirty, goes_on=True)
     heads, onlookers = await _read_queue(connection, tenant, pool, opening, view, is_at_once=bool(terms.at_once))
     if not heads.tickets and not onlookers:
         return _Round(dirty=opening.dirty, following=heads.following)
-    agents = await pool_store.load_desks(connection, tenant, with_busy=bool(terms.at_once))
+    agents = await pools_store.load_desks(connection, tenant, with_busy=bool(terms.at_once))
     matched = match(
         heads.tickets,
         agents,
@@ -294,7 +294,7 @@ async def _transact(
     )
     given: list[Given] = []
     if matched.chosen:
-        given = await pool_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
+        given = await pools_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
     unroutable = await _save_reasons(connection, matched)
     return _Round(
         dirty=opening.dirty,
@@ -329,17 +329,17 @@ async def _read_queue(
             after=view.after,
             signatures=view.signatures,
         )
-        heads = await pool_store.load_heads(connection, tenant, pool, extent)
+        heads = await pools_store.load_heads(connection, tenant, pool, extent)
     if opening.has_new and (heads.ends or min(real_time, interruptible) < BATCH):
         known = {ticket.ticket_id for ticket in heads.tickets}
-        new = await pool_store.load_new(connection, tenant, pool, BATCH)
+        new = await pools_store.load_new(connection, tenant, pool, BATCH)
         onlookers = [ticket for ticket in new if ticket.ticket_id not in known]
     return heads, onlookers
 
 
 async def _save_reasons(connection: Connection, matched: Matched) -> list[Unroutable]:
     changed = [(ticket, reason) for ticket, reason in matched.left if ticket.reason is not reason]
-    return await pool_store.save_reasons(connection, changed) if changed else []
+    return await pools_store.save_reasons(connection, changed) if changed else []
 
 
 def _verdicts(matched: Matched) -> frozenset[Verdict]:

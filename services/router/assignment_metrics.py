@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.domain.match import Because
 from services.router.domain.queue import Reason
-from services.router.pool_store import QueueGauge
+from services.router.store.pools import QueueGauge
 
 UNROUTABLE = "unroutable"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from services.router.domain.queue import Needs, Reason
-from services.router.pool_store import Given, Unroutable
+from services.router.store.pools import Given, Unroutable
 from shared.contract.tickets import Channel
 from shared.postgres.outbox import Batch, Outbox
 from shared.postgres.pool import Connection

@@ -10,11 +10,11 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from services.router import store
 from services.router.assignment_news import TicketUnassigned
 from services.router.domain.queue import Needs, QueueEntry, place_in_queue
 from services.router.domain.standing import owed
 from services.router.store import QUERIES
+from services.router.store import queue as queue_store
 from shared.contract.tickets import Channel, Urgency
 from shared.ledger import clocks as clock_rows
 from shared.policy.document import ChannelRule
@@ -41,7 +41,7 @@ async def hold(connection: Connection, tenant: str, staying: Sequence[str]) -> N
     """Lock the tickets of those who are about to leave: everybody of the tenant but the keys `staying`."""
     rows = await connection.fetch(QUERIES["hold_tickets_of_leavers"], tenant, staying)
     if rows:
-        await store.hold(connection, [row["id"] for row in rows])
+        await queue_store.hold(connection, [row["id"] for row in rows])
 
 
 async def requeue_of(connection: Connection, tenant: str, leavers: Sequence[str], now: datetime) -> Requeued:
@@ -64,17 +64,17 @@ async def _requeue(connection: Connection, left: Sequence[Record], now: datetime
         return Requeued()
     by_id = {row["id"]: row for row in left}
     clocks = await clock_rows.load(connection, list(by_id))
-    await store.hold(connection, list(by_id))
+    await queue_store.hold(connection, list(by_id))
     outbox = Outbox(now)
     entries = []
     for name in sorted({row["tenant"] for row in left}):
         mine = [row["id"] for row in left if row["tenant"] == name]
-        for one in await store.release(connection, name, mine, REASON, now):
+        for one in await queue_store.release(connection, name, mine, REASON, now):
             row = by_id[one.ticket_id]
             news = TicketUnassigned(source=row["source"], ticket=row["external_id"], owner=one.agent, reason=REASON)
             outbox.add(name, "ticket.unassigned", row["external_id"], news)
             entries.append(_entry(row, clocks[one.ticket_id], now))
-    await store.enqueue(connection, entries)
+    await queue_store.enqueue(connection, entries)
     return Requeued(tickets=len(entries), batch=await outbox.save(connection))
 
 

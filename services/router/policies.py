@@ -9,9 +9,10 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from services.router import leaving, policy_store
+from services.router import leaving
 from services.router.domain.policy_changes import changes
-from services.router.policy_store import StoredPolicy, StoredRoster, Version
+from services.router.store import policies as policies_store
+from services.router.store.policies import StoredPolicy, StoredRoster, Version
 from shared.policy import builtin, parse, roster
 from shared.policy.document import Roster
 from shared.policy.errors import LocatedError, PolicyErrors
@@ -33,7 +34,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 async def plan_policy(connection: Connection, tenant: str, text: str, now: datetime) -> Plan:
     """Check a policy file as `apply_policy` does, and say what it would change; raises `PolicyErrors`."""
-    stored = await policy_store.newest_policy(connection, tenant)
+    stored = await policies_store.newest_policy(connection, tenant)
     current = builtin.VERSION if stored is None else stored.version
     if stored is not None and stored.source == text:
         return Plan(current=current, next=current, changes=())
@@ -53,29 +54,29 @@ async def apply_policy(connection: Connection, tenant: str, text: str, by: str, 
     page somebody whom the roster doesn't know or nobody can reach.
     """
     async with connection.transaction():
-        await policy_store.lock_versions(connection, tenant)
-        stored = await policy_store.newest_policy(connection, tenant)
+        await policies_store.lock_versions(connection, tenant)
+        stored = await policies_store.newest_policy(connection, tenant)
         if stored is not None and stored.source == text:
             return stored.version
         version = (builtin.VERSION if stored is None else stored.version) + 1
         read = await _checked_policy(connection, tenant, text, version, now)
         new = StoredPolicy(version=version, source=text, document=read.document, applied_at=now, applied_by=by)
-        await policy_store.insert_policy(connection, tenant, new)
+        await policies_store.insert_policy(connection, tenant, new)
     return version
 
 
 async def show_policy(connection: Connection, tenant: str, version: int | None = None) -> StoredPolicy | None:
     """A version with its file, the newest if none is named; None where there is none applied, or not that one."""
     if version is None:
-        return await policy_store.newest_policy(connection, tenant)
-    return await policy_store.load_policy(connection, tenant, version)
+        return await policies_store.newest_policy(connection, tenant)
+    return await policies_store.load_policy(connection, tenant, version)
 
 
 async def policy_versions(
     connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100
 ) -> list[Version]:
     """The history of a tenant's policy, newest first."""
-    return await policy_store.list_policy_versions(connection, tenant, before, limit)
+    return await policies_store.list_policy_versions(connection, tenant, before, limit)
 
 
 async def apply_roster(connection: Connection, tenant: str, text: str, by: str, now: datetime) -> int:
@@ -85,36 +86,36 @@ async def apply_roster(connection: Connection, tenant: str, text: str, by: str, 
     open ones go back into the queue. Raises `PolicyErrors`: also where the policy in force wants to page somebody whom it leaves out.
     """
     async with connection.transaction():
-        await policy_store.lock_versions(connection, tenant)
-        stored = await policy_store.newest_roster(connection, tenant)
+        await policies_store.lock_versions(connection, tenant)
+        stored = await policies_store.newest_roster(connection, tenant)
         if stored is not None and stored.source == text:
             return stored.version
         read = await asyncio.to_thread(parse.parse_roster, text)
         await _check_roster(connection, tenant, read)
         version = 1 if stored is None else stored.version + 1
         await leaving.hold(connection, tenant, list(read.people))
-        left = await policy_store.save_people(connection, tenant, read.people)
+        left = await policies_store.save_people(connection, tenant, read.people)
         await leaving.requeue_of(connection, tenant, left, now)
         new = StoredRoster(version=version, source=text, applied_at=now, applied_by=by)
-        await policy_store.insert_roster(connection, tenant, new)
+        await policies_store.insert_roster(connection, tenant, new)
     return version
 
 
 async def show_roster(connection: Connection, tenant: str) -> StoredRoster | None:
     """The roster file in force; None where none was applied."""
-    return await policy_store.newest_roster(connection, tenant)
+    return await policies_store.newest_roster(connection, tenant)
 
 
 async def roster_versions(
     connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100
 ) -> list[Version]:
     """The history of a tenant's roster, newest first."""
-    return await policy_store.list_roster_versions(connection, tenant, before, limit)
+    return await policies_store.list_roster_versions(connection, tenant, before, limit)
 
 
 async def _checked_policy(connection: Connection, tenant: str, text: str, version: int, now: datetime) -> ReadPolicy:
     read = await asyncio.to_thread(parse.read_policy, text, version=version, today=now.date())
-    reachable = await policy_store.people_on_roster(connection, tenant)
+    reachable = await policies_store.people_on_roster(connection, tenant)
     errors = []
     for person, pointer in roster.people_named(read.policy).items():
         if person not in reachable:
@@ -130,7 +131,7 @@ async def _checked_policy(connection: Connection, tenant: str, text: str, versio
 
 
 async def _check_roster(connection: Connection, tenant: str, read: Roster) -> None:
-    stored = await policy_store.newest_policy(connection, tenant)
+    stored = await policies_store.newest_policy(connection, tenant)
     if stored is None:
         return
     policy = await asyncio.to_thread(parse.stored_policy, stored.document, version=stored.version)

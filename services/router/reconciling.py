@@ -1,7 +1,8 @@
 """What should never be, looked for every minute: loads that drifted, tickets of people who left, tickets that got lost."""
 
-from services.router import leaving, reconcile_store
+from services.router import leaving
 from services.router.assignment_metrics import AssignmentMetrics
+from services.router.store import upkeep as upkeep_store
 from shared.jetstream.relay import Relay
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
@@ -32,7 +33,7 @@ class Reconciling:
         What it finds is counted, because it is a fault.
         """
         async with self._pool.acquire() as connection:
-            drift = await reconcile_store.reconcile_counters(connection)
+            drift = await upkeep_store.reconcile_counters(connection)
         if drift:
             self._metrics.drift.inc(drift)
         return drift
@@ -47,7 +48,7 @@ class Reconciling:
     async def find_stranded(self) -> int:
         """Look for open tickets that neither wait nor are anybody's, and say so; returns how many were found."""
         async with self._pool.acquire() as connection:
-            stranded = await reconcile_store.list_stranded(connection, MOST_STRANDED)
+            stranded = await upkeep_store.list_stranded(connection, MOST_STRANDED)
         self._metrics.stranded.set(len(stranded))
         if stranded:
             _log.error(

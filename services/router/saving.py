@@ -9,9 +9,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.router import store
 from services.router.domain.queue import QueueEntry, place_in_queue
 from services.router.domain.standing import Ownership, Standing, owed
+from services.router.store import queue as queue_store
 from shared.contract.events import TicketEvent
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, Status
@@ -181,7 +181,7 @@ async def _save_ownership(
         pools = await _move_old(connection, old, by_hand, outbox, now)
     waiting = [_entry(item, now) for item in new if item.standing.ownership in _WAITING]
     if waiting:
-        await store.enqueue_new(connection, waiting)
+        await queue_store.enqueue_new(connection, waiting)
         pools |= {(entry.tenant, entry.pool) for entry in waiting}
     if by_hand:
         pools |= await _assign_by_hand(connection, by_hand, outbox, now)
@@ -202,19 +202,19 @@ async def _move_old(
     # Queue rows first and then everybody whose load may change, at once and in order: a matching run locks the same way,
     # and two steps that each lock some agents in order can wait for each other.
     if leaving or by_hand:
-        await store.dequeue(connection, _ids([*leaving, *by_hand]))
+        await queue_store.dequeue(connection, _ids([*leaving, *by_hand]))
     if moved:
-        held = await store.hold(connection, _ids(moved))
+        held = await queue_store.hold(connection, _ids(moved))
         moved = [item for item in moved if item.standing.ticket.id in held]
     if leaving or by_hand:
-        await store.hold_owners(connection, _ids([*leaving, *by_hand]), _named(by_hand))
+        await queue_store.hold_owners(connection, _ids([*leaving, *by_hand]), _named(by_hand))
     for item in await _release(connection, leaving, outbox, now):
         pools.add((item.standing.ticket.tenant, item.standing.ticket.pool))
     returned = [item for item in waiting if item.standing.ownership is Ownership.WAITS]
-    owners = await store.last_owners(connection, _ids(returned)) if returned else {}
+    owners = await queue_store.last_owners(connection, _ids(returned)) if returned else {}
     entries = [_entry(item, now, owners.get(item.standing.ticket.id)) for item in (*waiting, *moved)]
     if entries:
-        await store.enqueue(connection, entries)
+        await queue_store.enqueue(connection, entries)
     return pools | {(entry.tenant, entry.pool) for entry in entries}
 
 
@@ -227,7 +227,7 @@ async def _release(connection: Connection, leaving: Sequence[Touched], outbox: O
         groups.setdefault((ticket.tenant, why), {})[ticket.id] = item
     ended = []
     for (tenant, why), items in sorted(groups.items(), key=lambda group: group[0]):
-        for one in await store.release(connection, tenant, sorted(items), why, now):
+        for one in await queue_store.release(connection, tenant, sorted(items), why, now):
             ticket = items[one.ticket_id].standing.ticket
             ended.append(items[one.ticket_id])
             outbox.add(
@@ -251,7 +251,7 @@ async def _assign_by_hand(
         channel = Channel(ticket.channel or Channel.OTHER)
         rule = item.policy.channels[channel]
         given.append(
-            store.ByHand(
+            queue_store.ByHand(
                 tenant=ticket.tenant,
                 ticket_id=ticket.id,
                 agent=agent,
@@ -261,7 +261,7 @@ async def _assign_by_hand(
                 interruptible=rule.interruptible,
             )
         )
-    changed = set(await store.assign_by_hand(connection, given, now))
+    changed = set(await queue_store.assign_by_hand(connection, given, now))
     for item, one in zip(items, given, strict=True):
         if one.ticket_id in changed:
             ticket = item.standing.ticket

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from services.router import store
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import QueueEntry, place_in_queue
-from services.router.store import ByHand
+from services.router.store import queue as queue_store
+from services.router.store.queue import ByHand
 from shared import ids
 from shared.contract.tickets import Channel, Urgency
 from shared.ledger.policies import PolicyShelf
@@ -106,7 +106,7 @@ async def put(pool: Pool, *entries: QueueEntry) -> None:
             records=[(e.ticket_id, e.tenant, "shop", str(e.ticket_id), "open", NOW, e.channel, 0) for e in entries],
             columns=("id", "tenant", "source", "external_id", "status", "opened_at", "channel", "policy_version"),
         )
-        await store.enqueue_new(connection, entries)
+        await queue_store.enqueue_new(connection, entries)
 
 
 async def finish(pool: Pool, *ticket_ids: UUID) -> None:
@@ -116,8 +116,8 @@ async def finish(pool: Pool, *ticket_ids: UUID) -> None:
             "SELECT FROM ticket WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE", ticket_ids
         )
         await connection.execute("UPDATE ticket SET status = 'solved' WHERE id = ANY($1::uuid[])", ticket_ids)
-        await store.dequeue(connection, ticket_ids)
-        await store.release(connection, "default", ticket_ids, "solved", NOW)
+        await queue_store.dequeue(connection, ticket_ids)
+        await queue_store.release(connection, "default", ticket_ids, "solved", NOW)
 
 
 async def owners(pool: Pool) -> dict[UUID, str]:
@@ -142,13 +142,13 @@ async def load(pool: Pool, key: str) -> tuple[int, int, int, bool]:
 
 async def drift(pool: Pool) -> int:
     """Agents whose counters are not the sum of what they have."""
-    return len(await pool.fetch(store.QUERIES["list_drifted"]))
+    return len(await pool.fetch(queue_store.QUERIES["list_drifted"]))
 
 
 async def give(pool: Pool, tickets: Sequence[QueueEntry], agent: str) -> list[UUID]:
     """The helpdesk names an agent."""
     async with pool.acquire() as connection, connection.transaction():
-        return await store.assign_by_hand(
+        return await queue_store.assign_by_hand(
             connection,
             [
                 ByHand(

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router import pool_store, store
-from services.router.agent_store import AgentStatus
 from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import Reason
-from services.router.pool_store import Terms
+from services.router.store import pools as pools_store
+from services.router.store import queue as queue_store
+from services.router.store.agents import AgentStatus
+from services.router.store.pools import Terms
 from shared.contract.tickets import Channel, Urgency
 from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Bind, ChannelRule, Policy
@@ -334,7 +335,7 @@ async def test_moved_ticket_keeps_its_age_and_its_exclusions(assignment: Assignm
     )
 
     async with pool.acquire() as connection, connection.transaction():
-        await store.enqueue(connection, [moved])
+        await queue_store.enqueue(connection, [moved])
 
     row = await pool.fetchrow("SELECT order_at, queued_at, excluded, prefers, reason FROM queued")
     assert (NOW, NOW, ["ana"], ["x"], "new") == tuple(row)
@@ -348,7 +349,7 @@ async def test_ticket_that_somebody_has_is_not_queued_again(assignment: Assignme
     await assignment.run("default", "default")
 
     async with pool.acquire() as connection, connection.transaction():
-        await store.enqueue(connection, [entry])
+        await queue_store.enqueue(connection, [entry])
 
     assert {} == await reasons(pool)
 
@@ -360,7 +361,7 @@ async def test_stale_queue_row_of_an_owned_ticket_is_dropped(assignment: Assignm
     await put(pool, entry)
     await assignment.run("default", "default")
     async with pool.acquire() as connection:
-        await store.enqueue_new(connection, [entry])
+        await queue_store.enqueue_new(connection, [entry])
 
     await assignment.run("default", "default")
 
@@ -374,7 +375,7 @@ async def test_ticket_that_intake_is_changing_is_passed_over(assignment: Assignm
     held, free = waiting(), waiting()
     await put(pool, held, free)
     async with pool.acquire() as connection, connection.transaction():
-        await store.hold(connection, [held.ticket_id])
+        await queue_store.hold(connection, [held.ticket_id])
 
         await assignment.run("default", "default")
 
@@ -387,12 +388,12 @@ async def test_call_for_a_locked_pool_leaves_a_mark_and_returns(assignment: Assi
     """It does not wait; the mark sends the holder round again."""
     await put(pool, waiting())
     async with pool.acquire() as connection, connection.transaction():
-        opening = await pool_store.open_run(connection, "default", "default", Terms())
+        opening = await pools_store.open_run(connection, "default", "default", Terms())
 
         result = await assignment.run("default", "default")
 
         assert (True, 0, True) == (opening.is_mine, result.assigned, result.is_busy)
-        assert opening.dirty + 1 == await pool_store.load_dirty(connection, "default", "default")
+        assert opening.dirty + 1 == await pools_store.load_dirty(connection, "default", "default")
 
 
 async def test_queue_is_measured_by_reason(pool: Pool, clock_control) -> None:  # type: ignore[no-untyped-def]

@@ -16,6 +16,7 @@ from nats.js.api import ConsumerConfig
 
 from services.console import embedded
 from services.console.embedded import Embedded
+from shared import timesource
 from shared.contract import subjects
 from shared.jetstream import publish, pull, streams
 from shared.jetstream.publish import Message, NotStored, Publisher
@@ -218,7 +219,7 @@ async def _until_stored(client: Client) -> Publisher:
         try:
             await publisher.publish(_messages(1, of="first"))
         except NotStored:
-            await client.flush()
+            await timesource.pause(0.05)
         else:
             return publisher
 
@@ -258,7 +259,7 @@ async def test_what_no_stream_takes_is_an_error(jetstream: JetStreamContext, nat
     """Publishing does not pretend."""
     await jetstream.delete_stream("SLA")
 
-    with pytest.raises(NotStored, match=r"2 of 2 messages are not stored: no stream takes sla\.default"):
+    with pytest.raises(NotStored, match=r"no stream takes sla\.default"):
         await Publisher(nats_client, atomic=True).publish(_messages(2))
 
 
@@ -295,6 +296,71 @@ async def test_a_dead_letter_keeps_its_reason_and_origin(jetstream: JetStreamCon
         headers[publish.DETAIL],
         headers[publish.SUBJECT],
     )
+
+
+async def test_a_dead_letter_of_any_size_is_kept(jetstream: JetStreamContext, nats_client: Client) -> None:
+    """What doesn't fit beside the reason is cut, says how long it was, and the connection stays."""
+    payload = b"x" * (nats_client.max_payload - 50)
+
+    await Publisher(nats_client, atomic=True).publish_dead(
+        "acme",
+        reason="unparseable",
+        detail="not JSON: é" * 1_000,
+        subject="tickets.acme.opened",
+        payload=payload,
+        message_id="TICKETS.7",
+    )
+    await nats_client.flush()
+
+    kept = await jetstream.get_msg("DEAD", 1)
+    headers = kept.headers or {}
+    assert (str(len(payload)), "TICKETS.7") == (headers[publish.TRUNCATED], headers[publish.ORIGIN])
+    assert kept.data is not None
+    assert payload.startswith(kept.data)
+    assert nats_client.max_payload - 5_000 < len(kept.data)
+
+
+async def test_a_dead_letter_that_just_fits_is_whole(jetstream: JetStreamContext, nats_client: Client) -> None:
+    """The size of the headers is reckoned to the byte: one byte more would be cut."""
+    publisher = Publisher(nats_client, atomic=True)
+    letter = {"reason": "invalid", "detail": "", "subject": "tickets.acme.opened", "message_id": "TICKETS.7"}
+    await publisher.publish_dead("acme", payload=b"x" * nats_client.max_payload, **letter)
+    fits = len((await jetstream.get_msg("DEAD", 1)).data or b"") + len(f"{publish.TRUNCATED}: {1_048_576}\r\n")
+
+    for number, size in ((8, fits), (9, fits + 1)):
+        await publisher.publish_dead("acme", payload=b"x" * size, **{**letter, "message_id": f"TICKETS.{number}"})
+
+    assert [None, str(fits + 1)] == [
+        ((await jetstream.get_msg("DEAD", sequence)).headers or {}).get(publish.TRUNCATED) for sequence in (2, 3)
+    ]
+    assert fits == len((await jetstream.get_msg("DEAD", 2)).data or b"")
+
+
+async def test_an_event_of_ours_that_is_too_large_holds_up_nothing(
+    jetstream: JetStreamContext, nats_client: Client
+) -> None:
+    """It is kept as a dead letter, and those before and behind it are published."""
+    first, last = _messages(2)
+    large = Message("sla.acme.ticket.routed", b"x" * nats_client.max_payload, "large.0")
+
+    await Publisher(nats_client, atomic=True).publish([first, large, last])
+    await nats_client.flush()
+
+    assert (2, 1) == (await _stored(jetstream, "SLA"), await _stored(jetstream, "DEAD"))
+    kept = await jetstream.get_msg("DEAD", 1)
+    headers = kept.headers or {}
+    assert ("dead.acme", "too_large", "sla.acme.ticket.routed", "large.0") == (
+        kept.subject,
+        headers[publish.REASON],
+        headers[publish.SUBJECT],
+        headers[publish.ORIGIN],
+    )
+
+
+async def test_nothing_is_published_while_there_is_no_connection() -> None:
+    """It fails at once instead of waiting for an answer; the events stay where they are."""
+    with pytest.raises(NotStored, match="not connected"):
+        await Publisher(Client(), atomic=True).publish(_messages(1))
 
 
 def test_what_is_declared_is_finite() -> None:

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router.agent_store import AgentStatus
 from services.router.agents import Agents
 from services.router.assignment import Assignment, RunResult
 from services.router.assignment_metrics import AssignmentMetrics
+from services.router.store.agents import AgentStatus
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool

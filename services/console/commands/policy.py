@@ -18,7 +18,7 @@ from services.console.output import (
 from services.console.policies import author, read_policy, read_text, shown_faults
 from services.console.session import database
 from services.router import policies
-from services.router.policy_store import Version
+from services.router.store.policies import Version
 from shared.policy import builtin, layout
 from shared.postgres import time as database_time
 

@@ -8,8 +8,8 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from services.router.agent_store import AgentStatus, AgentView
 from services.router.agents import Agents
+from services.router.store.agents import AgentStatus, AgentView
 from shared.contract.access import Scope
 from shared.contract.problems import Kind, Refused
 from shared.web import answers, bodies, cursors

@@ -10,10 +10,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from services.router import policies, policy_store
+from services.router import policies
 from services.router.api import dependencies
 from services.router.policies import Plan
-from services.router.policy_store import Version
+from services.router.store import policies as policies_store
+from services.router.store.policies import Version
 from shared.contract.access import Scope
 from shared.contract.problems import FieldError, Kind, Refused
 from shared.policy import builtin
@@ -205,7 +206,7 @@ async def _apply(
     text = await _read_text(call)
     tenant = call.user.tenant
     async with dependencies.of(call).pool.acquire() as connection, connection.transaction():
-        await policy_store.lock_versions(connection, tenant)
+        await policies_store.lock_versions(connection, tenant)
         before = await version_of(connection, tenant)
         _require_match(call, before)
         now = await database_time.now(connection)

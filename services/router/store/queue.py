@@ -13,12 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from services.router.domain.queue import QueueEntry
+from services.router.store import QUERIES
 from shared import ids
 from shared.contract.tickets import Channel
-from shared.postgres import queries
 from shared.postgres.pool import Connection
-
-QUERIES = queries.load("services.router.sql")
 
 _COLUMNS = (
     "ticket_id", "tenant", "pool", "channel", "units", "interruptible", "needs", "prefers", "signature", "urgency_rank",
