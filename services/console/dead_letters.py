@@ -54,6 +54,8 @@ async def replay(client: Client, tenant: str, ids: list[int] | None) -> list[int
         headers = dict(message.headers or {})
         if not headers.get(publish.SUBJECT):
             raise Failure(f"dead letter {sequence} does not say where it was going")
+        if publish.TRUNCATED in headers:
+            raise Failure(f"dead letter {sequence} was cut to fit: send the event again from where it came")
         await context.publish(headers[publish.SUBJECT], message.data or b"", headers=_kept(headers))
         await context.delete_msg(subjects.DEAD, sequence)
     return [sequence for sequence, _ in chosen]

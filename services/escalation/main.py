@@ -92,7 +92,10 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
                 looping("gauges", _MEASURE_SECONDS, tidying.measure, health, drain=False),
                 looping("outbox", _SWEEP_SECONDS, relay.sweep, health),
             ),
-            (Part(name="relay", run=relay.run),),
+            (
+                Part(name="relay", run=relay.run),
+                Part(name="nats", run=lambda stop: servers.stay_open(client, stop)),
+            ),
         ),
     )
 

@@ -90,6 +90,6 @@ async def assemble(stack: AsyncExitStack) -> Service:
                 looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
                 looping("outbox", SWEEP_SECONDS, relay.sweep, health),
             ],
-            [Part(name="relay", run=relay.run)],
+            [Part(name="relay", run=relay.run), Part(name="nats", run=partial(servers.stay_open, client))],
         ],
     )

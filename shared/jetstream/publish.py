@@ -2,7 +2,7 @@
 
 An atomic batch costs one flush to disk instead of one a message. It is refused as a whole when one of its message ids is
 known already (https://github.com/nats-io/nats-architecture-and-design, ADR-50); then each message goes by itself,
-and JetStream drops those it has.
+and JetStream drops those it has. Nothing larger than the server takes is ever sent: the server would end the connection.
 """
 
 import asyncio
@@ -23,10 +23,16 @@ WINDOW = 256
 ANSWER_SECONDS = 5.0
 _SHORTEST_BATCH = 2
 _LONGEST_HEADER = 2_000
+_HEADER_ROOM = 512
+"""Bytes that are more than the headers of one of our own events take."""
 
 REASON = "Deskclock-Reason"
 DETAIL = "Deskclock-Detail"
 SUBJECT = "Deskclock-Subject"
+ORIGIN = "Deskclock-Origin"
+"""Stream and sequence of the message as it came (`TICKETS.7`); of an event of our own its message id."""
+TRUNCATED = "Deskclock-Truncated"
+"""How many bytes the payload had, where it had to be cut to fit beside these headers."""
 
 _log = Log(__name__)
 
@@ -41,6 +47,10 @@ class Message(Struct, frozen=True):
 
 class NotStored(nats.errors.Error):
     """JetStream has not confirmed every message; publishing them again is safe."""
+
+
+class _Refused(NotStored):
+    """JetStream has answered, and the answer is no."""
 
 
 class _Failure(Struct):
@@ -67,18 +77,56 @@ class Publisher:
         self._window = asyncio.Semaphore(WINDOW)
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Store all messages, in order where batches are possible. Raises NotStored."""
-        for start in range(0, len(messages), BATCH):
-            part = messages[start : start + BATCH]
+        """Store all messages, in order where batches are possible. Raises NotStored.
+
+        Our own events are far smaller than the 1 MiB a server takes by default: their names are limited by the contract
+        and their lists by the policy. One that doesn't fit all the same is kept in the stream `DEAD`, so that it holds up
+        nothing behind it.
+        """
+        if not self._client.is_connected:
+            raise NotStored("NATS is not connected")
+        room = self._client.max_payload - _HEADER_ROOM
+        for message in messages:
+            if len(message.payload) > room:
+                await self._set_aside(message)
+        fitting = [message for message in messages if len(message.payload) <= room]
+        for start in range(0, len(fitting), BATCH):
+            part = fitting[start : start + BATCH]
             if not (self._atomic and len(part) >= _SHORTEST_BATCH and await self._publish_batch(part)):
                 await self._publish_each(part)
 
     async def publish_dead(
         self, tenant: str, *, reason: str, detail: str, subject: str, payload: bytes, message_id: str
     ) -> None:
-        """Keep what can't be used, with its reason. Raises NotStored."""
-        headers = {REASON: reason, DETAIL: _one_line(detail), SUBJECT: subject, "Nats-Msg-Id": message_id}
+        """Keep what can't be used, with its reason; what is too long beside its headers is cut. Raises NotStored."""
+        headers = {
+            REASON: reason,
+            DETAIL: _one_line(detail),
+            SUBJECT: subject,
+            ORIGIN: message_id,
+            "Nats-Msg-Id": message_id,
+        }
+        if _size(payload, headers) > self._client.max_payload:
+            headers[TRUNCATED] = str(len(payload))
+            payload = payload[: max(self._client.max_payload - _size(b"", headers), 0)]
         await self._store(subjects.dead(tenant), payload, headers)
+
+    async def _set_aside(self, message: Message) -> None:
+        detail = f"{len(message.payload)} bytes, and the server's max_payload is {self._client.max_payload}"
+        _log.error(
+            "event_too_large",
+            f"An event of our own is too large for NATS and is kept in the stream {subjects.DEAD}: {detail}",
+            subject=message.subject,
+            message_id=message.id,
+        )
+        await self.publish_dead(
+            message.subject.split(".")[1],
+            reason="too_large",
+            detail=detail,
+            subject=message.subject,
+            payload=message.payload,
+            message_id=message.id,
+        )
 
     async def _publish_batch(self, messages: Sequence[Message]) -> bool:
         """True when the batch is stored; False where each message has to be tried by itself."""
@@ -94,11 +142,13 @@ class Publisher:
                 "Nats-Msg-Id": messages[-1].id,
             }
             await self._store(messages[-1].subject, messages[-1].payload, headers)
-        except NotStored as error:
+        except _Refused as error:
             _log.debug(
                 "batch_refused", "JetStream refused a batch; publishing its messages one by one", reason=str(error)
             )
             return False
+        except NotStored:
+            raise
         except nats.errors.Error as error:
             raise NotStored(f"NATS is not there: {error}") from error
         return True
@@ -116,6 +166,8 @@ class Publisher:
             ]
 
     async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        if _size(payload, headers) > self._client.max_payload:
+            raise NotStored(f"{subject} with its headers is more than the server's max_payload: raise that")
         try:
             reply = await self._client.request(subject, payload, timeout=ANSWER_SECONDS, headers=dict(headers))
             answer = _answers.decode(reply.data)
@@ -124,13 +176,19 @@ class Publisher:
         except (nats.errors.Error, msgspec.MsgspecError) as error:
             raise NotStored(f"no confirmation for {subject}: {error}") from error
         if answer.error is not None:
-            raise NotStored(f"JetStream refuses {subject}: {answer.error.description}")
+            raise _Refused(f"JetStream refuses {subject}: {answer.error.description}")
 
 
 async def open_publisher(client: Client) -> Publisher:
     """A publisher that knows what the stream of our own events can do."""
     info = await client.jetstream().stream_info(subjects.SLA)
     return Publisher(client, atomic=bool(info.config.allow_atomic))
+
+
+def _size(payload: bytes, headers: Mapping[str, str]) -> int:
+    """Bytes as the server counts them: `NATS/1.0`, a line for each header, an empty line, the payload."""
+    lines = sum(len(name) + len(value.encode()) + 4 for name, value in headers.items())
+    return len("NATS/1.0\r\n") + lines + len("\r\n") + len(payload)
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,7 @@ crash left behind is published by whichever process finds it. The event `n` of r
 JetStream drops what it already has.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,8 @@ from shared.postgres.pool import Connection
 
 LEFT_BEHIND = timedelta(seconds=2)
 """A row this old was not published by the process that wrote it."""
+
+_LOCK = 0x4F757442  # "OutB"
 
 
 class Batch(Struct, frozen=True):
@@ -75,14 +78,65 @@ async def delete(connection: Connection, batch_ids: list[UUID]) -> None:
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", batch_ids)
 
 
-async def claim_left_behind(connection: Connection, limit: int = 20) -> list[Batch]:
-    """Rows whose writer did not publish them; call in a transaction that lasts until they are deleted."""
+class Span(Struct, frozen=True):
+    """Rows from one id to another, both included."""
+
+    first: UUID
+    last: UUID
+
+    def with_(self, batch_id: UUID) -> "Span":
+        """The same, and this one."""
+        return Span(min(self.first, batch_id), max(self.last, batch_id))
+
+
+async def claim_left_behind(
+    connection: Connection,
+    *,
+    most: int,
+    ours: Iterable[UUID] = (),
+    refused: Span | None = None,
+    before: UUID | None = None,
+) -> list[Batch]:
+    """The oldest rows whose writer does not publish them, of together `most` events or a single row of more.
+
+    Those that are `ours` are left out and not locked; those `refused` count as left behind however young they are; with
+    `before`, only rows before that id. Call in a transaction that lasts until they are deleted: nobody else is given
+    any row meanwhile, so that none is published twice at once and none overtakes another.
+    """
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+        return []
     rows = await connection.fetch(
         """
-        SELECT id, subjects, payloads FROM outbox WHERE written_at < clock_timestamp() - $1::interval
-        ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+        WITH waiting AS (
+            SELECT id, cardinality(subjects) AS events
+            FROM outbox
+            WHERE (written_at < clock_timestamp() - $1::interval OR id BETWEEN $2 AND $3)
+              AND ($4::uuid IS NULL OR id < $4)
+              AND id NOT IN (SELECT unnest($5::uuid[]))
+            ORDER BY id
+            LIMIT 100
+        ), counted AS (
+            SELECT id, sum(events) OVER (ORDER BY id) AS upto, row_number() OVER (ORDER BY id) AS place FROM waiting
+        )
+        SELECT outbox.id, subjects, payloads
+        FROM outbox JOIN counted ON counted.id = outbox.id
+        WHERE upto <= $6 OR place = 1
+        ORDER BY outbox.id
+        FOR UPDATE OF outbox SKIP LOCKED
         """,
         LEFT_BEHIND,
-        limit,
+        refused and refused.first,
+        refused and refused.last,
+        before,
+        list(ours),
+        most,
     )
     return [Batch(row["id"], row["subjects"], row["payloads"]) for row in rows]
+
+
+async def has_any(connection: Connection, span: Span) -> bool:
+    """Whether a row of these is still there."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM outbox WHERE id BETWEEN $1 AND $2)", span.first, span.last
+    )
+    return found

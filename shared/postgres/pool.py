@@ -4,8 +4,27 @@ from typing import TypeAlias
 
 import asyncpg
 
+from shared.runtime.logs import Log
+
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 30.0
+
+SESSION = {
+    "jit": "off",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "20s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
+}
+"""So that a host of ours that froze or vanished gives its locks back within half a minute.
+
+Nothing of ours idles in a transaction for so long: the sweep of the outbox, which publishes in one, ends after 10 s.
+A Unix socket has no keepalives and ignores the last four.
+"""
+
+_log = Log(__name__)
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Record: TypeAlias = asyncpg.Record
@@ -13,14 +32,32 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolC
 
 
 async def open_pool(url: str, *, name: str, size: int = 8) -> Pool:
-    """A pool of up to `size` connections; raises OSError or asyncpg.PostgresError where there is no server to talk to."""
+    """A pool of up to `size` connections; raises OSError or asyncpg.PostgresError where there is no server to talk to.
+
+    PgBouncer refuses start-up parameters it doesn't know; then the role has to bring `SESSION` (ALTER ROLE ... SET).
+    """
+    names = {"application_name": name, "timezone": "UTC"}
+    try:
+        return await _open(url, size, {**names, **SESSION})
+    except asyncpg.ProtocolViolationError as error:
+        if "startup parameter" not in str(error):
+            raise
+        _log.warning(
+            "session_settings_refused",
+            "A connection pooler refuses our session settings: give them to the role, as the operations guide says",
+            error=error,
+        )
+        return await _open(url, size, names)
+
+
+async def _open(url: str, size: int, server_settings: dict[str, str]) -> Pool:
     return await asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
-        server_settings={"application_name": name, "timezone": "UTC", "jit": "off"},
+        server_settings=server_settings,
         init=_set_up,
     )
 

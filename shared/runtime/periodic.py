@@ -18,7 +18,8 @@ TRANSIENT: tuple[type[Exception], ...] = (OSError, asyncpg.PostgresError, asyncp
 
 DEADLINE_SECONDS = 60.0
 UNEXPECTED_FAILURES = 5
-_LONGEST_BACKOFF = 15.0
+_LONGEST_BACKOFF = 2.0
+"""A loop works again within 5 seconds of a restart of its database."""
 _STALE_AFTER = 30.0
 _STALE_ROUNDS = 10.0
 

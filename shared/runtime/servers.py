@@ -1,6 +1,7 @@
 """Connections to the servers a process needs: opened with one clear line where a server is missing, closed at the end."""
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
+from shared import timesource
 from shared.postgres import migrate
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool, open_pool
@@ -18,6 +20,11 @@ from shared.runtime.run import CannotStart
 CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 10.0
 _RECONNECT_SECONDS = 1
+_PING_SECONDS = 5
+_PINGS = 2
+"""A server that is silent for three times these seconds is gone, whatever TCP says."""
+_UNSENT_SECONDS = 15.0
+_LOOK_SECONDS = 1.0
 
 _log = Log(__name__)
 
@@ -50,8 +57,16 @@ async def require_fit(pool: Pool, *, environment: str) -> None:
 
 
 async def open_nats(stack: AsyncExitStack, url: str, *, name: str) -> Client:
-    """A client that reconnects for ever and is drained when the stack closes. Raises CannotStart."""
+    """A client that reconnects for ever and is drained when the stack closes. Raises CannotStart.
+
+    A long-lived process runs `stay_open` on it too.
+    """
     client = Client()
+
+    async def on_reconnected() -> None:
+        _limit_unsent(client)
+        _log.info("nats_reconnected", "The connection to NATS is back")
+
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.connect(
@@ -61,17 +76,42 @@ async def open_nats(stack: AsyncExitStack, url: str, *, name: str) -> Client:
                 connect_timeout=2,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=_RECONNECT_SECONDS,
+                ping_interval=_PING_SECONDS,
+                max_outstanding_pings=_PINGS,
                 error_cb=_on_error,
                 disconnected_cb=_on_disconnected,
-                reconnected_cb=_on_reconnected,
+                reconnected_cb=on_reconnected,
             )
     except (OSError, ValueError, nats.errors.Error) as error:
         await client.close()
         raise CannotStart(
             f"NATS at {shown(url)} does not answer: {describe(error)}; start it or set DESKCLOCK_NATS_URL"
         ) from None
+    _limit_unsent(client)
     stack.push_async_callback(_close_nats, client)
     return client
+
+
+class NatsClosed(RuntimeError):
+    """The client has given its connection up and will never reconnect."""
+
+
+async def stay_open(client: Client, stop: asyncio.Event) -> None:
+    """A part of each process that uses NATS: lives until `stop` is set. Raises NatsClosed.
+
+    Some errors of the server (a violation of its protocol or limits) close the client for good; only a new process helps.
+    """
+    while not await timesource.pause(_LOOK_SECONDS, unless=stop):
+        if client.is_closed:
+            raise NatsClosed(f"the connection to NATS is closed for good: {client.last_error or 'no reason given'}")
+
+
+def _limit_unsent(client: Client) -> None:
+    """Let TCP give up on what the other side doesn't take; the client can't reconnect before its old socket is closed."""
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - there is no other way to the socket
+    connected = writer and writer.get_extra_info("socket")
+    if connected and hasattr(socket, "TCP_USER_TIMEOUT"):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNSENT_SECONDS * 1_000))
 
 
 def shown(url: str) -> str:
@@ -109,7 +149,3 @@ async def _on_error(error: Exception) -> None:
 
 async def _on_disconnected() -> None:
     _log.warning("nats_disconnected", "The connection to NATS is lost; reconnecting")
-
-
-async def _on_reconnected() -> None:
-    _log.info("nats_reconnected", "The connection to NATS is back")
