@@ -3,47 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import Struct
-
-from services.router.domain.queue import Needs, Reason
+from services.router.news import TicketAssigned, TicketUnroutable
 from services.router.store.pools import Given, Unroutable
-from shared.contract.tickets import Channel
 from shared.postgres.outbox import Batch, Outbox
 from shared.postgres.pool import Connection
-
-
-class TicketAssigned(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.assigned`."""
-
-    source: str
-    ticket: str
-    owner: str
-    channel: Channel
-    skills: Needs
-    """Mandatory skills with the least level; the owner has them all."""
-    prefers: tuple[str, ...]
-    reasons: tuple[str, ...]
-    pool: str
-
-
-class TicketUnroutable(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.unroutable`: nobody on the roster takes this channel with these skills."""
-
-    source: str
-    ticket: str
-    channel: Channel
-    skills: Needs
-    reasons: tuple[str, ...] = (Reason.NO_SKILL,)
-    pool: str
-
-
-class TicketUnassigned(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.unassigned`."""
-
-    source: str
-    ticket: str
-    owner: str
-    reason: str
 
 
 async def save_news(

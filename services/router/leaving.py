@@ -10,9 +10,9 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from services.router.assignment_news import TicketUnassigned
 from services.router.domain.queue import Needs, QueueEntry, place_in_queue
 from services.router.domain.standing import owed
+from services.router.news import TicketUnassigned
 from services.router.store import QUERIES
 from services.router.store import queue as queue_store
 from shared.contract.tickets import Channel, Urgency

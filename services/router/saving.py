@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from services.router.domain.queue import QueueEntry, place_in_queue
 from services.router.domain.standing import Ownership, Standing, owed
+from services.router.news import TicketAssigned, TicketRouted, TicketUnassigned
 from services.router.store import queue as queue_store
 from shared.contract.events import TicketEvent
 from shared.contract.ledger import Ticket
@@ -143,21 +144,8 @@ def _is_rerouted(item: Touched) -> bool:
     )
 
 
-class _Routed(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.routed`."""
-
-    source: str
-    ticket: str
-    channel: str | None
-    urgency: str | None
-    theme: str | None
-    pool: str
-    rules: Sequence[str]
-    matched: str | None
-
-
-def _routed(ticket: Ticket) -> _Routed:
-    return _Routed(
+def _routed(ticket: Ticket) -> TicketRouted:
+    return TicketRouted(
         source=ticket.source,
         ticket=ticket.external_id,
         channel=ticket.channel,
@@ -234,7 +222,7 @@ async def _release(connection: Connection, leaving: Sequence[Touched], outbox: O
                 tenant,
                 "ticket.unassigned",
                 ticket.external_id,
-                _Unassigned(source=ticket.source, ticket=ticket.external_id, owner=one.agent, reason=why),
+                TicketUnassigned(source=ticket.source, ticket=ticket.external_id, owner=one.agent, reason=why),
             )
     return ended
 
@@ -269,7 +257,14 @@ async def _assign_by_hand(
                 ticket.tenant,
                 "ticket.assigned",
                 ticket.external_id,
-                _ByHand(source=ticket.source, ticket=ticket.external_id, owner=one.agent, pool=one.pool),
+                TicketAssigned(
+                    source=ticket.source,
+                    ticket=ticket.external_id,
+                    owner=one.agent,
+                    channel=one.channel,
+                    reasons=("by_hand",),
+                    pool=one.pool,
+                ),
             )
     return {(one.tenant, one.pool) for one in given if one.ticket_id in changed}
 
@@ -277,25 +272,6 @@ async def _assign_by_hand(
 def _named(by_hand: Iterable[Touched]) -> list[tuple[str, str]]:
     """Tenant and agent of whom the helpdesk named."""
     return [(item.standing.ticket.tenant, item.standing.evaluation.assigned_by_hand or "") for item in by_hand]
-
-
-class _Unassigned(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.unassigned`."""
-
-    source: str
-    ticket: str
-    owner: str
-    reason: str
-
-
-class _ByHand(Struct, frozen=True, kw_only=True):
-    """`data` of `ticket.assigned` where the helpdesk named the owner."""
-
-    source: str
-    ticket: str
-    owner: str
-    pool: str
-    reasons: tuple[str, ...] = ("by_hand",)
 
 
 _LEAVING = frozenset({Ownership.OVER, Ownership.TAKEN_BACK})
