@@ -1,6 +1,7 @@
 """Connections to PostgreSQL, each with a timeout on every call and `jsonb` as raw JSON bytes."""
 
 from typing import TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -24,6 +25,10 @@ Nothing of ours idles in a transaction for so long: the sweep of the outbox, whi
 A Unix socket has no keepalives and ignores the last four.
 """
 
+_CACHE = "statement_cache_size"
+_STATEMENTS = 100
+"""Prepared statements that a connection keeps, where the address doesn't say."""
+
 _log = Log(__name__)
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -35,6 +40,7 @@ async def open_pool(url: str, *, name: str, size: int = 8) -> Pool:
     """A pool of up to `size` connections; raises OSError or asyncpg.PostgresError where there is no server to talk to.
 
     PgBouncer refuses start-up parameters it doesn't know; then the role has to bring `SESSION` (ALTER ROLE ... SET).
+    In transaction mode it needs `statement_cache_size=0` in the query of `url`.
     """
     names = {"application_name": name, "timezone": "UTC"}
     try:
@@ -51,15 +57,28 @@ async def open_pool(url: str, *, name: str, size: int = 8) -> Pool:
 
 
 async def _open(url: str, size: int, server_settings: dict[str, str]) -> Pool:
+    address, cached = _split(url)
     return await asyncpg.create_pool(
-        url,
+        address,
         min_size=1,
         max_size=size,
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
         server_settings=server_settings,
+        statement_cache_size=cached,
         init=_set_up,
     )
+
+
+def _split(url: str) -> tuple[str, int]:
+    """The address without `statement_cache_size`, which asyncpg would send to the server, and its value."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    sizes = [int(value) for name, value in query if name == _CACHE]
+    if not sizes:
+        return url, _STATEMENTS
+    kept = urlencode([(name, value) for name, value in query if name != _CACHE])
+    return urlunsplit(parts._replace(query=kept)), sizes[-1]
 
 
 async def _set_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

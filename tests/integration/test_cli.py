@@ -143,6 +143,17 @@ async def test_dead_letters_are_listed_and_sent_again(cli: Cli, jetstream: JetSt
     assert b"{oops" == back.data
 
 
+async def test_a_dead_letter_that_was_cut_is_not_sent_again(cli: Cli, jetstream: JetStreamContext) -> None:
+    """Half an event is none: it stays where it is."""
+    headers = {publish.SUBJECT: "tickets.default.opened", publish.TRUNCATED: "2000000"}
+    stored = await jetstream.publish(subjects.dead("default"), b"{", headers=headers)
+
+    answer = await cli("dead", "replay", str(stored.seq))
+
+    assert (1, True) == (answer.code, "was cut to fit" in answer.err)
+    assert 1 == (await jetstream.stream_info(subjects.DEAD)).state.messages
+
+
 async def test_a_database_without_our_schema_is_named(cli: Cli, pool: Pool) -> None:
     """The way out is one command."""
     await pool.execute("DROP TABLE api_key")

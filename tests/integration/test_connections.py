@@ -192,7 +192,7 @@ async def _pool_like_pgbouncer(reader: asyncio.StreamReader, writer: asyncio.Str
     length, code = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
     assert _STARTUP == code
     asked = await reader.readexactly(length - len(head))
-    if b"jit" in asked:
+    if b"jit" in asked or b"statement_cache_size" in asked:
         writer.write(b"E" + (len(_REFUSAL) + 4).to_bytes(4, "big") + _REFUSAL)
         await writer.drain()
         writer.close()
@@ -206,12 +206,17 @@ async def _pool_like_pgbouncer(reader: asyncio.StreamReader, writer: asyncio.Str
 async def test_a_pooler_that_refuses_session_settings_is_used_without_them(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """PgBouncer takes only the settings it knows; the log says what to do for the others."""
+    """PgBouncer takes only the settings it knows; the log says what to do for the others.
+
+    What the address says of prepared statements is for the client, not for the server.
+    """
     target = urlsplit(database.url)
     folder = parse_qs(target.query)["host"][0]
     async with _listening(partial(_pool_like_pgbouncer, folder=folder)) as port:
         opened = await open_pool(
-            f"postgresql://{target.username}@127.0.0.1:{port}{target.path}?sslmode=disable", name="tests", size=1
+            f"postgresql://{target.username}@127.0.0.1:{port}{target.path}?sslmode=disable&statement_cache_size=0",
+            name="tests",
+            size=1,
         )
         assert {"TimeZone": "UTC", "application_name": "tests"} == await _shown(
             opened, ("TimeZone", "application_name")

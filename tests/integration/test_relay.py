@@ -319,7 +319,7 @@ async def test_a_sweep_is_not_overtaken_by_another(pool: Pool) -> None:
     await _age(pool)
     slow, told = _Hanging(), _Told()
     first = asyncio.create_task(Relay(slow, pool).sweep())
-    await slow.asked.wait()
+    await asyncio.wait_for(slow.asked.wait(), 10)
 
     assert 0 == await Relay(told, pool).sweep()
     slow.answer.set()
@@ -339,7 +339,7 @@ async def test_posted_rows_neither_hide_others_from_the_sweep_nor_are_locked_by_
     await _age(pool)
 
     swept = asyncio.create_task(sweeping.sweep())
-    await told.asked.wait()
+    await asyncio.wait_for(told.asked.wait(), 10)
     free = await pool.fetch("SELECT FROM outbox WHERE id = ANY($1) FOR UPDATE NOWAIT", [batch.id for batch in posted])
     told.answer.set()
 
