@@ -100,6 +100,7 @@ class Consumer:
                 subject=message.subject,
                 payload=message.data,
                 message_id=f"{subjects.TICKETS}.{message.metadata.sequence.stream}",
+                attributes={name: value for name, value in (message.headers or {}).items() if _is_attribute(name)},
             )
         except NotStored as error:
             _log.warning("dead_letter_failed", "A dead letter could not be kept and comes again", error=error)
@@ -119,6 +120,10 @@ def _read(message: Msg) -> TicketEvent:
     if any(name.lower() == "ce-type" for name in headers):
         return events.decode_binary(tenant, headers, message.data)
     return events.decode(tenant, message.data)
+
+
+def _is_attribute(header: str) -> bool:
+    return header.lower().startswith(("ce-", "content-type"))
 
 
 async def _keep(messages: Sequence[Msg], settled: asyncio.Event) -> None:

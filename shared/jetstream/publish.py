@@ -8,6 +8,7 @@ and JetStream drops those it has. Nothing larger than the server takes is ever s
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import nats.errors
@@ -96,10 +97,22 @@ class Publisher:
                 await self._publish_each(part)
 
     async def publish_dead(
-        self, tenant: str, *, reason: str, detail: str, subject: str, payload: bytes, message_id: str
+        self,
+        tenant: str,
+        *,
+        reason: str,
+        detail: str,
+        subject: str,
+        payload: bytes,
+        message_id: str,
+        attributes: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Keep what can't be used, with its reason; what is too long beside its headers is cut. Raises NotStored."""
+        """Keep what can't be used, with its reason; what is too long beside its headers is cut. Raises NotStored.
+
+        `attributes` are headers of its own that belong to it: those of a CloudEvent in binary mode.
+        """
         headers = {
+            **{name: _one_line(value) for name, value in attributes.items()},
             REASON: reason,
             DETAIL: _one_line(detail),
             SUBJECT: subject,
