@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +13,12 @@ from services.console.failures import Exit, explained
 
 
 def main() -> None:
-    """The installed command."""
+    """The installed command.
+
+    A shell starts `deskclock up &` of a script with SIGINT ignored, and that is inherited: Ctrl-C and `kill -INT` shall
+    end us all the same.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -16,6 +16,8 @@ from shared import timesource
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
+IN_BACKGROUND = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+"""Starts a command as `command &` in a script does: with SIGINT ignored."""
 
 
 class Up:
@@ -35,7 +37,7 @@ class Up:
         }
         self.home = home
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "services.console", "up"],
+            [*IN_BACKGROUND, sys.executable, "-m", "services.console", "up"],
             cwd=ROOT,
             env=self.environ,
             stdout=subprocess.PIPE,
@@ -57,6 +59,16 @@ class Up:
         """Wait for its end; exit code and what it said on standard error."""
         _, said = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, said
+
+    def stop(self) -> None:
+        """End it whatever state a test has left it in; a guard of its own ends what it started."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate(timeout=SECONDS)
 
     def children(self) -> dict[str, int]:
         """The services' process ids, by module."""
@@ -82,10 +94,10 @@ class Up:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     running = Up(tmp_path)
-    yield running
-    if running.process.poll() is None:
-        running.process.send_signal(signal.SIGINT)
-        running.process.communicate(timeout=SECONDS)
+    try:
+        yield running
+    finally:
+        running.stop()
 
 
 def is_gone(pid: int) -> bool:

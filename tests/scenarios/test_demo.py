@@ -11,6 +11,8 @@ import pytest
 
 SECONDS = 120
 COMMAND = [sys.executable, "-m", "services.console", "demo", "--fast", "--seconds", "8"]
+IN_BACKGROUND = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+"""Starts a command as `command &` in a script does: with SIGINT ignored."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,10 +47,18 @@ def test_a_day_of_a_city_is_replayed_and_judged_as_the_city_judges_it(environ: d
 def test_ctrl_c_ends_the_demo_cleanly(environ: dict[str, str]) -> None:
     """Nothing is left running, nothing is left behind, and the code says how it ended."""
     with subprocess.Popen(
-        COMMAND, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*IN_BACKGROUND, *COMMAND],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # the first line of the board: everything runs
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # the first line of the board: everything runs
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (130, False) == (process.returncode, "Traceback" in said)
