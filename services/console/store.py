@@ -49,7 +49,12 @@ async def load_time(connection: Connection) -> tuple[datetime, float]:
 
 
 async def load_snapshot(connection: Connection, tenant: str) -> Snapshot:
-    """The board of one tenant; its parts are read one after the other, so totals may differ by what happens meanwhile."""
+    """The board of one tenant; all its parts are of one instant, so that they never contradict each other."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await _snapshot(connection, tenant)
+
+
+async def _snapshot(connection: Connection, tenant: str) -> Snapshot:
     now, rate = await load_time(connection)
     [totals] = await connection.fetch(QUERIES["board_totals"], tenant)
     page_totals = await _rows(connection, PageTotals, "board_page_totals", tenant)
