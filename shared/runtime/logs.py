@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "color_message"}
+"""What is no field of ours; `color_message` is uvicorn's, its sentence again with escape codes."""
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 

@@ -108,3 +108,12 @@ def test_auto_is_json_away_from_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     Log("a").warning("loud", "Said")
 
     assert ["loud"] == [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+
+
+def test_the_coloured_copy_of_a_web_server_line_is_no_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uvicorn says its sentence twice, once with escape codes."""
+    stream = _written(Format.JSON, monkeypatch)
+
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[36mStarted"})
+
+    assert "color_message" not in json.loads(stream.getvalue())
