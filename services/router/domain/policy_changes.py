@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+from shared.policy import calendars
+
 _SECTIONS = ("calendars", "channels", "urgency", "themes", "skills", "targets", "escalations", "on_call", "follow_up")
 _SINGLE = frozenset({"follow_up"})
 """Sections that are one thing, not several with names."""
+_BUILT_IN: dict[str, dict[str, Any]] = {"calendars": {calendars.ALWAYS: {"hours": "always"}}}
+"""What holds where a file doesn't say otherwise: it neither comes nor goes."""
 _LONGEST = 60
 
 
@@ -20,7 +24,8 @@ def _section(section: str, before: Any, after: Any) -> Iterator[str]:
     if section in _SINGLE:
         yield from _fields(section, before or {}, after or {})
         return
-    old, new = _entries(before), _entries(after)
+    built_in = _BUILT_IN.get(section, {})
+    old, new = {**built_in, **_entries(before)}, {**built_in, **_entries(after)}
     for name in new:
         if name not in old:
             yield f'{section}: "{name}" added'

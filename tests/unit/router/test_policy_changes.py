@@ -50,6 +50,16 @@ def test_rules_of_one_name_are_told_apart_by_number() -> None:
     )
 
 
+def test_the_built_in_calendar_neither_comes_nor_goes() -> None:
+    """`always` holds whether a file has it or not."""
+    always = "{calendars: {always: {hours: always}}}"
+    assert () == between(always, "{}")
+    assert () == between("{}", always)
+    assert ('calendars: "always" hours always -> {mon: 09:00-10:00}',) == between(
+        "{}", '{calendars: {always: {hours: {mon: "09:00-10:00"}}}}'
+    )
+
+
 def test_a_section_that_comes_or_goes() -> None:
     """Everything in it does."""
     assert ('on_call: "s" added', "follow_up after_solved none -> 1h") == between(
