@@ -76,6 +76,14 @@ async def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
     assert (1, True) == (again.code, "no valid key" in again.err)
 
 
+async def test_a_new_key_comes_with_the_id_that_revokes_it(cli: Cli) -> None:
+    """The key alone on standard output, for scripts; the rest beside it."""
+    made = await cli("keys", "create")
+    key_id = made.out.split("_")[1]
+    assert f"id {key_id}," in made.err
+    assert 0 == (await cli("keys", "revoke", key_id)).code
+
+
 async def test_a_roster_and_a_policy_are_planned_applied_and_shown(cli: Cli, tmp_path: Path) -> None:
     """Versions count up; the same file again changes nothing."""
     policy, roster = tmp_path / "policy.yaml", tmp_path / "roster.yaml"
@@ -90,6 +98,8 @@ async def test_a_roster_and_a_policy_are_planned_applied_and_shown(cli: Cli, tmp
     assert (0, 1) == (planned["current"], planned["next"])
     assert 1 == (await cli("policy", "apply", str(policy), "--json")).json["version"]
     assert 1 == (await cli("policy", "apply", str(policy), "--json")).json["version"]
+    for kind, path in (("policy", policy), ("roster", roster)):
+        assert "unchanged: version 1 is in force for tenant default\n" == (await cli(kind, "apply", str(path))).out
     assert POLICY == (await cli("policy", "show")).out
     assert "nothing changes" in (await cli("policy", "plan", str(policy))).out
     assert "(deskclock)" in (await cli("policy", "show", "--history")).out

@@ -47,7 +47,15 @@ async def create(tenant: str, scopes: tuple[str, ...], label: str, as_json: bool
         write_json(made)
         return
     click.echo(made.key)
-    click.echo(f"tenant {made.tenant}, may {', '.join(made.scopes)}; keep it, it is not shown again", err=True)
+    click.echo(
+        f"id {made.id}, tenant {made.tenant}, may {', '.join(made.scopes)}; keep the key, it is not shown again."
+        f" `deskclock keys revoke {made.id}{_of(tenant)}` takes it back",
+        err=True,
+    )
+
+
+def _of(tenant: str) -> str:
+    return "" if tenant == "default" else f" --tenant {tenant}"
 
 
 @keys.command(name="list")

@@ -86,12 +86,16 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
     """Put a file in force for new tickets, as a new version; the same file again changes nothing."""
     text = read_text(file)
     async with database(read_settings()) as connection:
+        before = await policies.show_policy(connection, tenant)
         with shown_faults(file):
             version = await policies.apply_policy(
                 connection, tenant, text, author(), await database_time.now(connection)
             )
+    unchanged = before is not None and before.version == version
     if as_json:
-        write_json({"tenant": tenant, "version": version})
+        write_json({"tenant": tenant, "version": version, "unchanged": unchanged})
+    elif unchanged:
+        click.echo(f"unchanged: version {version} is in force for tenant {tenant}")
     else:
         click.echo(f"policy version {version} is in force for tenant {tenant}")
 

@@ -27,12 +27,16 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
     """Put a file in force; the same file again changes nothing. Apply it before a policy that pages its people."""
     text = read_text(file)
     async with database(read_settings()) as connection:
+        before = await policies.show_roster(connection, tenant)
         with shown_faults(file):
             version = await policies.apply_roster(
                 connection, tenant, text, author(), await database_time.now(connection)
             )
+    unchanged = before is not None and before.version == version
     if as_json:
-        write_json({"tenant": tenant, "version": version})
+        write_json({"tenant": tenant, "version": version, "unchanged": unchanged})
+    elif unchanged:
+        click.echo(f"unchanged: version {version} is in force for tenant {tenant}")
     else:
         click.echo(f"roster version {version} is in force for tenant {tenant}")
 
