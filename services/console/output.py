@@ -1,10 +1,14 @@
 """What a command says: tables for people, JSON for programs; colours only where a terminal asks for them."""
 
 import asyncio
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -53,6 +57,22 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]
 def interrupt(_number: int, _frame: object) -> None:
     """What SIGTERM does to commands that have something to stop: the same as Ctrl-C."""
     raise KeyboardInterrupt
+
+
+def program() -> str:
+    """How this program is called from the present folder, ready for a shell."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{_from_here(Path(sys.executable))} -m services.console"
+    found = shutil.which(called.name)
+    if found is not None and called.exists() and Path(found).samefile(called):
+        return called.name
+    return _from_here(called)
+
+
+def _from_here(path: Path) -> str:
+    here = Path(os.path.abspath(path))  # noqa: PTH100 - a link in a virtual environment must stay one
+    return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))
 
 
 def write_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from services.console import session, stack
 from services.console.failures import Refused
-from services.console.output import console, errors, interrupt, read_settings
+from services.console.output import console, errors, interrupt, program, read_settings
 from services.console.session import Stack
 from services.console.settings import Settings
 from services.console.views.palette import ACCENT, FAINT
@@ -93,12 +93,12 @@ def _tell(screen: Console, settings: Settings, where: Stack, key: str, *, is_new
         screen.print(Text.assemble((f"{name:>11}  ", FAINT), text), soft_wrap=True)
     screen.print(Text("\nSend a first ticket:", style="bold"))
     screen.print(Text(_curl(where, key)), soft_wrap=True)
+    screen.print(Text("\nThen, in another terminal in this folder:", style="bold"))
     screen.print(
-        Text(
-            "\nIn another terminal here: deskclock top; deskclock ticket explain 1. Ctrl-C ends it all.\n", style=FAINT
-        ),
+        Text(f"  {program()} top\n  {program()} ticket explain 1\n"),
         soft_wrap=True,
     )
+    screen.print(Text("Ctrl-C ends it all.\n", style=FAINT))
 
 
 def _curl(where: Stack, key: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.console import session
+from services.console import output, session
 from services.console.__main__ import run
 from services.console.domain.spans import parse_span
 from services.console.session import Stack
@@ -122,6 +122,30 @@ def test_evaluate_judges_offline_and_names_lines_it_cannot_read(
     assert '"target":"first_response","cycle":1,"matched":"all","state":"met"' in out
     assert '"target":"resolution","cycle":1,"matched":"all","state":"breached"' in out
     assert err.startswith("line 2: ")
+
+
+@pytest.mark.parametrize(
+    ("shown", "called"),
+    [
+        (".venv/bin/deskclock", "{here}/.venv/bin/deskclock"),
+        (".venv/bin/deskclock", ".venv/bin/deskclock"),
+        ("/opt/deskclock/bin/deskclock", "/opt/deskclock/bin/deskclock"),
+        ("deskclock", "{here}/path/deskclock"),
+        (".venv/bin/python -m services.console", "{here}/services/console/__main__.py"),
+    ],
+)
+def test_commands_are_told_as_they_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: str, called: str
+) -> None:
+    """From the present folder; by name alone where the shell finds this very program."""
+    path = tmp_path / "path" / "deskclock"
+    path.parent.mkdir()
+    path.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(path.parent))
+    monkeypatch.setattr("sys.argv", [called.format(here=tmp_path)])
+    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv/bin/python"))
+    assert shown == output.program()
 
 
 def test_a_running_stack_is_found_and_a_dead_one_is_not(tmp_path: Path) -> None:
