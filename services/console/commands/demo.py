@@ -1,4 +1,7 @@
-"""`deskclock demo`: the whole stack on temporary data, with weeks of a real city's traffic replayed in two minutes."""
+"""`deskclock demo`: the whole stack on temporary data, in two minutes.
+
+It replays about a week of a real city's requests, and the four weeks after.
+"""
 
 import asyncio
 import signal
@@ -83,10 +86,11 @@ class _Example(Struct, frozen=True, kw_only=True):
 )
 @click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
 def demo(seconds: float | None, rate: float | None, fast: bool, example: Path | None, as_json: bool) -> None:
-    """Watch the stack work: a real week of Boston's 311 requests, and the weeks after it, in under two minutes.
+    """Watch the stack work: about a week of a real city's requests, and the four weeks after.
 
-    Starts PostgreSQL, NATS and both services on temporary data, replays the requests in virtual time with simulated
-    agents, and reports what was promised, kept and broken, beside the city's own verdict. Nothing is left behind.
+    Starts PostgreSQL, NATS and both services on temporary data, replays Boston's 311 requests in virtual time with
+    simulated agents, in under two minutes, and reports what was promised, kept and broken, beside the city's own
+    verdict. Nothing is left behind.
     """
     if seconds is not None and rate is not None:
         raise click.UsageError("give --seconds or --rate, not both")
