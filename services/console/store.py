@@ -39,6 +39,7 @@ class Backlog(Struct, frozen=True, kw_only=True):
 
 
 _DUE_LINES = 30
+_LATE_LINES = 10
 _PAGE_LINES = 40
 
 
@@ -67,6 +68,7 @@ async def _snapshot(connection: Connection, tenant: str) -> Snapshot:
         tickets=await _rows(connection, TicketCount, "board_tickets", tenant),
         clocks=await _clocks(connection, tenant),
         due=await _rows(connection, DueSoon, "board_next_due", tenant, _DUE_LINES),
+        late=await _rows(connection, DueSoon, "board_late", tenant, _LATE_LINES),
         agents=await _rows(connection, AgentLoad, "board_agents", tenant),
         queue=await _rows(connection, Waiting, "board_queue", tenant),
         escalations={row["state"]: row["escalations"] for row in escalations},

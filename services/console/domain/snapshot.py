@@ -38,7 +38,7 @@ class ClockCount(Struct, frozen=True, kw_only=True):
 
 
 class DueSoon(Struct, frozen=True, kw_only=True):
-    """A clock that is about to come due."""
+    """A clock that is about to come due, or was not long ago."""
 
     external_id: str
     channel: str
@@ -105,6 +105,8 @@ class PageTotals(Struct, frozen=True, kw_only=True):
     accepted: int = 0
     acknowledged: int = 0
     failed: int = 0
+    moot: int = 0
+    """Pages whose ticket was answered before they were delivered."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -118,6 +120,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     tickets: tuple[TicketCount, ...] = ()
     clocks: tuple[ClockCount, ...] = ()
     due: tuple[DueSoon, ...] = ()
+    late: tuple[DueSoon, ...] = ()
+    """Broken last and still unanswered, the newest first."""
     agents: tuple[AgentLoad, ...] = ()
     queue: tuple[Waiting, ...] = ()
     escalations: dict[str, int] = {}

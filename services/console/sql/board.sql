@@ -42,6 +42,16 @@ LEFT JOIN agent g ON g.tenant = a.tenant AND g.key = a.agent
 WHERE c.tenant = $1 AND c.next_fire_at IS NOT NULL
 ORDER BY c.due_at, t.external_id LIMIT $2
 
+-- name: board_late
+-- The promises that were broken last and are still unanswered.
+SELECT t.external_id, t.channel, t.urgency, c.target, c.breached_at AS due_at, c.warned_at IS NOT NULL AS is_warned, coalesce(g.name, a.agent) AS owner
+FROM clock c
+JOIN ticket t ON t.id = c.ticket_id
+LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+LEFT JOIN agent g ON g.tenant = a.tenant AND g.key = a.agent
+WHERE c.tenant = $1 AND c.state = 'breached' AND c.breached_at IS NOT NULL
+ORDER BY c.breached_at DESC, t.external_id LIMIT $2
+
 -- name: board_agents
 -- Those who work tickets: presence, load, and how many tickets they own.
 SELECT g.key, g.name, g.status, g.capacity, g.primary_used, g.interruptible_used, g.over_capacity,
@@ -70,10 +80,11 @@ WHERE p.tenant = $1 AND p.kind <> 'resolve'
 ORDER BY p.committed_at DESC, p.id DESC LIMIT $2
 
 -- name: board_page_totals
--- How many pages there were, were accepted and were acknowledged.
+-- How many pages there were, were accepted, were acknowledged, and were not sent as they had become moot.
 SELECT count(*) FILTER (WHERE kind = 'page') AS pages,
        count(*) FILTER (WHERE kind = 'warning') AS warnings,
        count(*) FILTER (WHERE kind = 'page' AND accepted_at IS NOT NULL) AS accepted,
        count(*) FILTER (WHERE kind = 'page' AND acknowledged_at IS NOT NULL) AS acknowledged,
-       count(*) FILTER (WHERE state = 'failed') AS failed
+       count(*) FILTER (WHERE state = 'failed') AS failed,
+       count(*) FILTER (WHERE kind = 'page' AND state = 'cancelled' AND accepted_at IS NULL) AS moot
 FROM page WHERE tenant = $1

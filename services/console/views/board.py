@@ -19,6 +19,8 @@ from services.console.views import palette
 
 _BAR = 12
 _PERSON = 22
+_LATE = 4
+"""Broken promises on top of those that come due."""
 _TWO_COLUMNS = 112
 """Columns from which on owners stand beside the tickets."""
 
@@ -152,8 +154,8 @@ def _tickets(snapshot: Snapshot, channels: Sequence[str]) -> Panel:
         end_section=True,
     )
     oldest = snapshot.oldest_wait
-    reasons = ", ".join(f"{line.tickets:,} {line.reason}" for line in snapshot.queue)
-    waiting = f"waiting: {reasons}; oldest {palette.span(oldest)}" if oldest is not None else "nobody waits"
+    reasons = ", ".join(f"{line.tickets:,} {palette.waiting(line.reason, brief=True)}" for line in snapshot.queue)
+    waiting = f"waiting, the oldest for {palette.span(oldest)}: {reasons}" if oldest is not None else "nobody waits"
     return _panel(table, "Open tickets", f"[{palette.FAINT}]{waiting}[/]")
 
 
@@ -209,7 +211,17 @@ def _due(snapshot: Snapshot, rows: int) -> Panel:
         table.add_column(name, no_wrap=True)
     table.add_column("in", justify="right", no_wrap=True)
     table.add_column("owner", no_wrap=True, ratio=1)
-    for clock in snapshot.due[:rows]:
+    late = snapshot.late[: min(_LATE, max(rows // 3, 1))]
+    for clock in late:
+        table.add_row(
+            Text(f"✗ {clock.external_id}"),
+            palette.channel(clock.channel),
+            palette.target(clock.target),
+            Text(f"{palette.span(snapshot.now - clock.due_at)} late"),
+            Text(clock.owner or "nobody"),
+            style=palette.BAD,
+        )
+    for clock in snapshot.due[: max(rows - len(late), 0)]:
         left = clock.due_at - snapshot.now
         table.add_row(
             Text(
@@ -221,9 +233,9 @@ def _due(snapshot: Snapshot, rows: int) -> Panel:
             Text(palette.span(left), style=palette.FAIR if clock.is_warned else "default"),
             Text(clock.owner or "nobody", style="default" if clock.owner else palette.FAINT),
         )
-    if not snapshot.due:
+    if not snapshot.due and not late:
         table.add_row(Text("no clock runs", style=palette.FAINT))
-    return _panel(table, "Due next", f"[{palette.FAINT}]▲ warned[/]")
+    return _panel(table, "Due next", f"[{palette.FAINT}]✗ late, the newest · ▲ warned[/]")
 
 
 def _agents(agents: Sequence[AgentLoad], rows: int) -> Panel:

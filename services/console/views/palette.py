@@ -14,6 +14,22 @@ TARGET_NAME = {
     "ownership": "ownership",
     "follow_up": "follow-up",
 }
+WAITING_NAME = {
+    "new": "nobody has been looked for yet",
+    "no_skill": "nobody on the roster can take it",
+    "offline": "all who can take it are offline",
+    "full": "everybody at work who can take it is full",
+    "fragmented": "there is room, but no one person has enough of it",
+    "excluded": "all who can take it are excluded from it",
+}
+WAITING_BRIEF = {
+    "new": "new",
+    "no_skill": "nobody can take",
+    "offline": "all offline",
+    "full": "all full",
+    "fragmented": "no one has enough room",
+    "excluded": "all excluded",
+}
 CHANNEL_NAME = {"live_chat": "live chat", "self_service": "self service"}
 
 GOOD, FAIR, BAD, FAINT, ACCENT = "green", "yellow", "red", "dim", "cyan"
@@ -27,6 +43,11 @@ def channel(name: str) -> str:
 def target(name: str) -> str:
     """A target as people say it."""
     return TARGET_NAME.get(name, name)
+
+
+def waiting(reason: str, *, brief: bool = False) -> str:
+    """Why a ticket has no owner, as people say it; briefly, as it follows a number of tickets."""
+    return (WAITING_BRIEF if brief else WAITING_NAME).get(reason, reason)
 
 
 def bar(share: float, width: int) -> str:
@@ -69,11 +90,15 @@ def clock(at: datetime, zone: ZoneInfo | None = None, *, seconds: bool = False) 
 
 
 def span(length: timedelta) -> str:
-    """The two largest units: `3d 4h`, `12m`, `45s`; negative with a sign."""
-    sign = "-" if length < timedelta() else ""
+    """The largest unit and the one below it: `3d 4h`, `21h 0m`, `45s`, a bare `12m` only if exact; negative with a sign."""
     seconds = round(abs(length.total_seconds()))
+    sign = "-" if seconds and length < timedelta() else ""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, seconds = divmod(rest, 60)
-    parts = [f"{value}{unit}" for value, unit in ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")) if value]
-    return sign + (" ".join(parts[:2]) or "0s")
+    units = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+    while len(units) > 1 and not units[0][0]:
+        units.pop(0)
+    while len(units) > 1 and not units[-1][0]:
+        units.pop()
+    return sign + " ".join(f"{value}{unit}" for value, unit in units[:2])

@@ -99,7 +99,8 @@ def _pages(report: Report) -> Text:
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(report.escalations.items())) or "none"
     text.append(
         f"{pages.warnings:,} warnings and {pages.pages:,} pages; {pages.accepted:,} pages were delivered,"
-        f" {pages.acknowledged:,} acknowledged, {pages.failed:,} failed.\n"
+        f" {pages.acknowledged:,} acknowledged, {pages.failed:,} failed;"
+        f" {pages.moot:,} became moot, as their ticket was answered meanwhile.\n"
         f"Escalations: {states}; {report.climbed:,} went past their first step.\n",
         style="not bold",
     )

@@ -63,7 +63,7 @@ def _owner(head: TicketHead, now: datetime) -> str:
     if head.owner and head.assigned_at:
         return f"{head.owner}, since {moment(head.assigned_at)}"
     if head.waiting_reason and head.queued_at:
-        return f"nobody: waits since {palette.span(now - head.queued_at)} ({head.waiting_reason})"
+        return f"nobody: waits for {palette.span(now - head.queued_at)}: {palette.waiting(head.waiting_reason)}"
     return "nobody"
 
 
@@ -94,7 +94,8 @@ def _outcome(clock: ClockLine, now: datetime) -> Text:
         return Text("withdrawn", style=palette.FAINT)
     if clock.breached_at is not None:
         late = (clock.met_at or clock.ended_at or now) - clock.breached_at
-        return Text(f"{'kept' if clock.met_at else 'still open'}, {palette.span(late)} late", style=palette.BAD)
+        how = "answered " if clock.met_at else "withdrawn " if clock.ended_at else "still open, "
+        return Text(f"{how}{palette.span(late)} late", style=palette.BAD)
     if clock.met_at is not None and clock.due_at is not None:
         return Text(f"kept with {palette.span(clock.due_at - clock.met_at)} to go", style=palette.GOOD)
     if clock.due_at is not None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -77,7 +78,7 @@ def drawn(snapshot: Snapshot, width: int = 130, height: int = 40, **options: obj
 def test_the_board_shows_tickets_promises_owners_and_pages() -> None:
     """Everything of the snapshot is on a wide board."""
     text = drawn(SNAPSHOT, progress=0.42)
-    for expected in ("Mon 02 Mar 14:05", "x8,000", "2,400 tickets", "744 open", "13 full", "oldest 3h 5m", "97.0 %", "4711", "12m",
+    for expected in ("Mon 02 Mar 14:05", "x8,000", "2,400 tickets", "744 open", "the oldest for 3h 5m: 13 all full", "97.0 %", "4711", "12m",
                      "Agent 11", "11/12", "6 of 12 at work", "taken in 4m", "1 failed", "42.0 %"):  # fmt: skip
         assert expected in text, expected
 
@@ -95,6 +96,25 @@ def test_an_empty_board_says_what_to_do() -> None:
     text = drawn(Snapshot(now=NOW, rate=1))
     assert "nobody waits" in text
     assert "deskclock roster apply FILE" in text
+
+
+def test_the_newest_broken_promises_stand_above_what_is_due() -> None:
+    """Each with how late it is and who has it; a few at most, so that what can be saved keeps its place."""
+    [clock] = SNAPSHOT.due
+    late = tuple(
+        msgspec.structs.replace(clock, external_id=f"9{n}", due_at=NOW - timedelta(minutes=17 + n)) for n in range(9)
+    )
+    lines = drawn(msgspec.structs.replace(SNAPSHOT, late=late)).splitlines()
+    shown = [line for line in lines if "✗ 9" in line]
+    assert 4 == len(shown)
+    assert ["✗", "90", "phone", "resolution", "17m", "late", "ana"] == shown[0].replace("│", " ").split()[:7]
+    assert lines.index(shown[-1]) + 1 == next(n for n, line in enumerate(lines) if "▲ 4711" in line)
+
+
+def test_late_promises_alone_are_no_empty_panel() -> None:
+    """`no clock runs` would be beside the point."""
+    snapshot = msgspec.structs.replace(SNAPSHOT, late=SNAPSHOT.due, due=())
+    assert "no clock runs" not in drawn(snapshot)
 
 
 def test_one_line_tells_the_board_to_a_pipe() -> None:
