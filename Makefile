@@ -20,7 +20,7 @@ $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml deploy/set-u
 	@rm -f .venv/.ready-*
 	@touch $@
 
-demo: $(READY)  ## Half a year of a city's requests in two minutes, on a live board
+demo: $(READY)  ## A week of a city's requests, and what became of them, in two minutes on a live board
 	@$(RUN) services.console demo
 
 up: $(READY)  ## The whole stack, until Ctrl-C

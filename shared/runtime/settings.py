@@ -49,13 +49,13 @@ def load(settings: type[SettingsType], environ: Mapping[str, str] | None = None)
         text = given.get(name, "").strip()
         if not text:
             if field.required:
-                problems.append(f"{name} is not set: {_doc_of(hints[field.name])}")
+                problems.append(f"{name} is not set: {_doc_of(hints[field.name]).rstrip('.')}")
             continue
         try:
             values[field.name] = msgspec.convert(text, hints[field.name], strict=False)
         except msgspec.ValidationError as error:
             shown = _MASKED if _is_secret(hints[field.name]) else text
-            problems.append(f"{name}={shown}: {error}. {_doc_of(hints[field.name])}")
+            problems.append(f"{name}={shown}: {error} ({_doc_of(hints[field.name]).rstrip('.')})")
     if problems:
         raise SettingsError("; ".join(problems))
     return settings(**values)

@@ -27,7 +27,7 @@ class Prometheus:
 
     def __init__(self, folder: Path, targets: dict[str, str]) -> None:
         configuration = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-        configuration["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "1s"}
+        configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         for config in configuration["scrape_configs"][0]["static_configs"]:
             config["targets"] = [targets[config["labels"]["service"]]]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
@@ -57,12 +57,15 @@ class Prometheus:
 
     async def until(self, expression: str) -> None:
         """Wait until a query has a result."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while True:
-                with suppress(httpx.TransportError, json.JSONDecodeError):
-                    if await self.ask(expression):
-                        return
-                await timesource.pause(0.1)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while True:
+                    with suppress(httpx.TransportError, json.JSONDecodeError):
+                        if await self.ask(expression):
+                            return
+                    await timesource.pause(0.1)
+        except TimeoutError:
+            raise AssertionError(f"Prometheus finds nothing for {expression}") from None
 
     def stop(self) -> None:
         """End it."""
@@ -105,7 +108,7 @@ async def test_every_panel_of_the_dashboard_finds_its_series(
             for target in panel.get("targets", []):
                 await prometheus.ask(target["expr"])
                 for metric in set(re.findall(r"\bsla_[a-z_]+\b", target["expr"])):
-                    assert await prometheus.ask(metric), f"{panel['title']}: nobody exports {metric}"
+                    await prometheus.until(metric)
         assert [] == await prometheus.ask('ALERTS{alertstate="firing"}')
     finally:
         prometheus.stop()

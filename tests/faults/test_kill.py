@@ -12,7 +12,7 @@ from shared.contract import subjects
 from shared.jetstream.publish import Message, Publisher
 from shared.postgres.pool import Pool
 
-TICKETS = 3_000
+TICKETS = 2_000
 _PATIENCE_SECONDS = 60.0
 
 
@@ -62,9 +62,9 @@ async def _said(context: JetStreamContext, kind: str) -> list[str]:
 async def test_a_router_killed_in_mid_stream_loses_and_repeats_nothing(
     pool: Pool, nats_client: Client, jetstream: JetStreamContext, spawn
 ) -> None:
-    """Three kills while thousands of tickets pour in, with a second router beside it for a while."""
+    """Two kills of both routers while thousands of tickets pour in."""
     await _publish(nats_client, TICKETS, datetime.now(UTC))  # noqa: TID251 - real services live by the real clock
-    for part in (0.1, 0.4, 0.7):
+    for part in (0.1, 0.5):
         router, other = spawn("services.router"), spawn("services.router")
         router.launch()
         other.launch()
@@ -83,11 +83,11 @@ async def test_a_router_killed_in_mid_stream_loses_and_repeats_nothing(
     assert (TICKETS, TICKETS) == (len(routed), len(set(routed)))
 
 
-async def test_an_escalation_killed_while_firing_fires_each_clock_once(
+async def test_rule_59_escalations_killed_while_firing_fire_each_clock_once(
     pool: Pool, nats_client: Client, jetstream: JetStreamContext, spawn
 ) -> None:
     """Two replicas, killed again and again: one breach a clock, each said once."""
-    clocks = 4_000
+    clocks = 3_000
     await pool.execute(
         """
         INSERT INTO ticket (id, tenant, source, external_id, status, opened_at, channel, urgency, policy_version)

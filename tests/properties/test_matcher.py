@@ -133,6 +133,7 @@ def loads_after(matched: Matched, roster: Sequence[Agent]) -> dict[str, Load]:
     return loads
 
 
+@settings(max_examples=50)
 @given(queues(), agents(), channels_at_once)
 def test_hard_constraints_hold_for_every_assignment(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
@@ -151,6 +152,7 @@ def test_hard_constraints_hold_for_every_assignment(
         assert load.primary + load.interruptible <= 2 * load.agent.capacity
 
 
+@settings(max_examples=50)
 @given(queues(), agents(), channels_at_once)
 def test_every_ticket_is_given_once_or_left_once(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
@@ -162,6 +164,7 @@ def test_every_ticket_is_given_once_or_left_once(
     assert Counter(ticket.ticket_id for ticket in queue) == Counter(seen)
 
 
+@settings(max_examples=50)
 @given(queues(), agents())
 def test_run_conserves_work(queue: list[Waiting], roster: list[Agent]) -> None:
     """P4, P13: nobody who waits could be taken by anybody, but for the wait for a previous owner, and that ends."""
@@ -175,6 +178,7 @@ def test_run_conserves_work(queue: list[Waiting], roster: list[Agent]) -> None:
             assert not any(load.may_have(ticket) and load.fits(ticket) for load in loads.values())
 
 
+@settings(max_examples=50)
 @given(queues(has_extras=False), agents(), channels_at_once)
 def test_order_is_kept_among_tickets_of_one_kind(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
@@ -187,6 +191,7 @@ def test_order_is_kept_among_tickets_of_one_kind(
         )
 
 
+@settings(max_examples=50)
 @given(queues(), agents(), channels_at_once, st.randoms(use_true_random=False))
 def test_order_of_rows_does_not_matter(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel], random: Any
@@ -204,6 +209,7 @@ def test_order_of_rows_does_not_matter(
     }
 
 
+@settings(max_examples=50)
 @given(queues(has_extras=False), agents())
 def test_choice_is_the_plain_lexicographic_one(queue: list[Waiting], roster: list[Agent]) -> None:
     """The heaps choose whom a scan over everybody would choose, by the order of 3.4."""
@@ -229,6 +235,7 @@ def test_choice_is_the_plain_lexicographic_one(queue: list[Waiting], roster: lis
         turns[choice.agent] = (number, never, choice.agent)
 
 
+@settings(max_examples=50)
 @given(queues(), agents())
 def test_reasons_are_true(queue: list[Waiting], roster: list[Agent]) -> None:
     """3.6: each says what is missing."""
@@ -259,6 +266,7 @@ def test_reasons_are_true(queue: list[Waiting], roster: list[Agent]) -> None:
     assert loads.keys() == {agent.key for agent in roster}
 
 
+@settings(max_examples=50)
 @given(queues(), agents(), st.integers(1, 10))
 def test_runs_in_parts_end_where_one_run_ends(queue: list[Waiting], roster: list[Agent], limit: int) -> None:
     """Stopping at a limit and going on with the loads as they are then leaves the same tickets."""
@@ -396,7 +404,7 @@ class HelpdeskMachine(RuleBasedStateMachine):
 
 
 TestHelpdesk = HelpdeskMachine.TestCase
-TestHelpdesk.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestHelpdesk.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
 TestHelpdesk.__doc__ = """A helpdesk's day keeps every rule at every moment."""
 
 
