@@ -52,7 +52,7 @@ def test_every_mistake_is_reported_at_once() -> None:
         settings.load(Example, {"DESKCLOCK_PORT": "many", "DESKCLOCK_ENVIRONMENT": "prod"})
 
     text = str(caught.value)
-    assert "DESKCLOCK_DATABASE_URL is not set: Where PostgreSQL is." in text
+    assert "DESKCLOCK_DATABASE_URL is not set: Where PostgreSQL is;" in text
     assert "DESKCLOCK_PORT=many" in text
     assert "DESKCLOCK_ENVIRONMENT=prod" in text
 
