@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from services.console.failures import Refused
+from services.console.output import write_json
 from services.router import policies
 from shared.policy.document import Policy, Roster
 from shared.policy.errors import PolicyErrors
@@ -72,3 +73,13 @@ def author() -> str:
         return f"{getpass.getuser()} (deskclock)"
     except (KeyError, OSError):
         return "deskclock"
+
+
+def tell_in_force(kind: str, tenant: str, version: int, *, is_unchanged: bool, as_json: bool) -> None:
+    """Say which version of a `policy` or `roster` holds now, and whether the file had been applied before."""
+    if as_json:
+        write_json({"tenant": tenant, "version": version, "unchanged": is_unchanged})
+    elif is_unchanged:
+        click.echo(f"unchanged: version {version} is in force for tenant {tenant}")
+    else:
+        click.echo(f"{kind} version {version} is in force for tenant {tenant}")

@@ -19,6 +19,7 @@ from shared import timesource
 from shared.contract.events import Rejected, TicketEvent
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
+from shared.postgres import failures
 from shared.postgres.pool import Pool
 from shared.runtime.logs import Log, describe
 
@@ -32,9 +33,6 @@ _FIRST_RETRY_SECONDS = 0.02
 _SUBMIT_SECONDS = 20.0
 
 _RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_OUTAGES = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
-            asyncpg.InsufficientResourcesError, OSError, TimeoutError)  # fmt: skip
-
 _REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 _log = Log(__name__)
@@ -163,13 +161,13 @@ class Intake:
                     raise
                 await timesource.pause(delay)
                 delay *= 2
-            except _OUTAGES as error:
+            except (*_REFUSALS, asyncpg.LockNotAvailableError):
+                raise
+            except failures.UNAVAILABLE as error:
                 if attempt == _ATTEMPTS:
                     raise IntakeUnavailable from error
                 await timesource.pause(delay)
                 delay *= 3
-            except (*_REFUSALS, asyncpg.LockNotAvailableError):
-                raise
             except asyncpg.PostgresError as error:
                 # not the events' fault (a missing table, a right not granted): they wait until somebody has mended it
                 raise IntakeUnavailable from error

@@ -15,7 +15,7 @@ from services.console.output import (
     tenant_option,
     write_json,
 )
-from services.console.policies import author, read_policy, read_text, shown_faults
+from services.console.policies import author, read_policy, read_text, shown_faults, tell_in_force
 from services.console.session import database
 from services.router import policies
 from services.router.store.policies import Version
@@ -91,13 +91,8 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
             version = await policies.apply_policy(
                 connection, tenant, text, author(), await database_time.now(connection)
             )
-    unchanged = before is not None and before.version == version
-    if as_json:
-        write_json({"tenant": tenant, "version": version, "unchanged": unchanged})
-    elif unchanged:
-        click.echo(f"unchanged: version {version} is in force for tenant {tenant}")
-    else:
-        click.echo(f"policy version {version} is in force for tenant {tenant}")
+    is_unchanged = before is not None and before.version == version
+    tell_in_force("policy", tenant, version, is_unchanged=is_unchanged, as_json=as_json)
 
 
 @policy.command()

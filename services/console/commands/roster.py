@@ -6,7 +6,7 @@ import click
 
 from services.console.failures import Failure
 from services.console.output import asynchronous, json_option, read_settings, tenant_option, write_json
-from services.console.policies import author, read_text, shown_faults
+from services.console.policies import author, read_text, shown_faults, tell_in_force
 from services.console.session import database
 from services.router import policies
 from shared.policy import layout
@@ -32,13 +32,8 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
             version = await policies.apply_roster(
                 connection, tenant, text, author(), await database_time.now(connection)
             )
-    unchanged = before is not None and before.version == version
-    if as_json:
-        write_json({"tenant": tenant, "version": version, "unchanged": unchanged})
-    elif unchanged:
-        click.echo(f"unchanged: version {version} is in force for tenant {tenant}")
-    else:
-        click.echo(f"roster version {version} is in force for tenant {tenant}")
+    is_unchanged = before is not None and before.version == version
+    tell_in_force("roster", tenant, version, is_unchanged=is_unchanged, as_json=as_json)
 
 
 @roster.command()

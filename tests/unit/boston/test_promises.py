@@ -74,10 +74,7 @@ class Judged(Struct, frozen=True):
 @pytest.fixture(scope="module")
 def judged(policy: Policy, rows: list[Row]) -> list[Judged]:
     """All shipped requests, evaluated once."""
-    return [
-        Judged(row, _due_at(policy, row), _verdict(policy, row) if row.closed_at and row.verdict else None)
-        for row in rows
-    ]
+    return [_judged(policy, row) for row in rows]
 
 
 def test_the_city_s_promise_is_reproduced_within_a_minute(judged: list[Judged]) -> None:
@@ -209,6 +206,8 @@ def _due_at(policy: Policy, row: Row) -> datetime | None:
     return clock.due_at if clock is not None else None
 
 
-def _verdict(policy: Policy, row: Row) -> str:
+def _judged(policy: Policy, row: Row) -> Judged:
     clock = _resolution(policy, row)
-    return "OVERDUE" if clock is not None and clock.breached_at is not None else "ONTIME"
+    verdict = "OVERDUE" if clock is not None and clock.breached_at is not None else "ONTIME"
+    has_verdict = row.closed_at is not None and row.verdict
+    return Judged(row, None if clock is None else clock.due_at, verdict if has_verdict else None)
