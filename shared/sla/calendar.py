@@ -8,6 +8,8 @@ from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from msgspec import structs
+
 from shared.sla.hours import DAY, CalendarSpec
 from shared.sla.openings import Openings, compile_openings, transition
 
@@ -120,6 +122,38 @@ class Calendar:
         starts, ends, _, _ = self._table
         indices = range(bisect_right(ends, first), bisect_left(starts, last))
         return [(to_instant(max(starts[i], first)), to_instant(min(ends[i], last))) for i in indices]
+
+    def same_as(self, other: "Calendar") -> bool:
+        """Whether the other is declared the same, whatever its name: then no due time can differ."""
+        return self is other or structs.replace(self.spec, name="") == structs.replace(other.spec, name="")
+
+    def is_same_between(self, other: "Calendar", since: datetime, until: datetime) -> bool:
+        """Whether both are open at the same instants of `[since, until)`, on the same local days (rules 31 and 55).
+
+        Then open time used and due times within are the same. A due time in business days may be the close of its day:
+        ask a day further for these.
+        """
+        first, last = to_microseconds(since), to_microseconds(until)
+        if first >= last or self.same_as(other):
+            return True
+        if self.spec.always or other.spec.always:
+            return self.spec.always and other.spec.always and self.spec.zone == other.spec.zone
+        return self.openings_between(first, last) == other.openings_between(first, last)
+
+    def openings_between(self, first: int, last: int) -> tuple[list[int], ...]:
+        """Starts and ends of the open spans, cut to the stretch, and the midnights of its open days."""
+        first, last = max(first, _FIRST), min(last, _LAST)
+        self._covered(first - 2 * _DAY)  # a local day may reach over the edge of a compiled year
+        self._covered(last + 2 * _DAY)
+        opens, closes, _, _ = self._table
+        span = slice(bisect_right(closes, first), bisect_left(opens, last))
+        starts, ends = opens[span], closes[span]
+        if not starts:
+            return starts, ends, []
+        starts[0], ends[-1] = max(starts[0], first), min(ends[-1], last)
+        midnights = self._days.midnights
+        days = slice(max(0, bisect_right(midnights, starts[0]) - 1), bisect_left(midnights, ends[-1]))
+        return starts, ends, midnights[days]
 
     # Microseconds, for the fold.
 

@@ -78,3 +78,27 @@ def test_rule_29_one_instant_in_two_zones() -> None:
     moscow = calendar("09:00-18:00", zone=ZoneInfo("Europe/Moscow"))
     assert new_york.add(start, h(2)) == datetime(2007, 1, 2, 15, tzinfo=UTC)
     assert moscow.add(start, h(2)) == datetime(2007, 1, 2, 8, tzinfo=UTC)
+
+
+def test_rule_55_where_two_calendars_differ() -> None:
+    """A holiday more tells two calendars apart on its day, and on no other."""
+    holiday = calendar(holidays=["2026-12-08"])
+    assert not OFFICE.same_as(holiday)
+    assert OFFICE.same_as(calendar())
+    assert OFFICE.is_same_between(holiday, at("2026-06-01 09:00"), at("2026-12-08 09:00"))
+    assert not OFFICE.is_same_between(holiday, at("2026-06-01 09:00"), at("2026-12-08 09:01"))
+    assert holiday.is_same_between(OFFICE, at("2026-12-08 17:00"), at("2040-12-08 17:00"))
+    assert OFFICE.is_same_between(holiday, at("2026-12-08 12:00"), at("2026-12-08 12:00"))
+
+
+def test_calendars_of_two_zones_are_the_same_while_their_days_are() -> None:
+    """Paris keeps Berlin's time; the same instants elsewhere are other local days."""
+    assert OFFICE.is_same_between(
+        calendar(zone=ZoneInfo("Europe/Paris")), at("2020-01-01 00:00"), at("2030-01-01 00:00")
+    )
+    whole, kiev = calendar("00:00-24:00", days=EVERY_DAY), ZoneInfo("Europe/Kiev")
+    assert not whole.is_same_between(calendar("00:00-24:00", days=EVERY_DAY, zone=kiev), at("09:00"), at("2 09:00"))
+    assert not ALWAYS.is_same_between(OFFICE, at("10:00"), at("11:00"))
+    evenings = [calendar("20:00-23:00", days=EVERY_DAY, zone=ZoneInfo("America/New_York")) for _ in range(2)]
+    evenings[0].between(at("2028-01-01 00:00"), at("2028-01-02 00:00"))
+    assert evenings[0].is_same_between(evenings[1], at("2027-01-01 00:00"), at("2027-12-31 23:59"))
