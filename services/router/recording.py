@@ -4,16 +4,14 @@ Nothing here is ticket by ticket where the database is concerned: each step is o
 Lock order: tickets by id, then their queue rows, then agents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
 
 from services.router import saving
-from services.router.domain.classify import classify
-from services.router.domain.standing import stand
+from services.router.domain.standing import Policies, stand, versions_named
 from services.router.saving import Saved, Touched
 from shared import ids
 from shared.contract.events import Assigned, Rejected, StatusChanged, TicketEvent
@@ -24,7 +22,6 @@ from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Policy
 from shared.postgres import time as database_time
 from shared.postgres.pool import Connection
-from shared.sla.timeline import Classify
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """An event dated later than this is refused (sla-rules 1)."""
@@ -107,19 +104,38 @@ async def _fold(
     now: datetime,
 ) -> list[Touched]:
     """How each ticket stands with what is new of it."""
+    arrived = {ticket_ids[identity]: events for identity, events in fresh.items()}
     known = [stored[identity] for identity in fresh if identity in stored]
-    logs = await ticket_rows.load_logs(connection, known) if known else {}
-    clocks = await clock_rows.load(connection, [ticket.id for ticket in known]) if known else {}
-    judges = _Judges(connection, shelf)
-    touched = []
+    touched = await fold_stored(connection, shelf, known, arrived, now) if known else []
+    versions = _Versions(connection, shelf)
     for identity, events in sorted(fresh.items(), key=lambda item: item[0]):
-        before = stored.get(identity)
-        policy, classifier = await judges.of(identity[0], before)
-        ticket_id = ticket_ids[identity]
-        log = [*logs[ticket_id], *events] if before else events
-        rows = clocks[ticket_id] if before else []
-        standing = stand((ticket_id, *identity), before, rows, log, events, policy, classifier, now)
-        touched.append(Touched(before=before, stored=rows, arrived=events, standing=standing, policy=policy))
+        if identity not in stored:
+            policies = await versions.of(identity[0], None, events)
+            standing = stand((ticket_ids[identity], *identity), None, (), events, events, policies, now)
+            touched.append(Touched(before=None, stored=(), arrived=events, standing=standing))
+    return touched
+
+
+async def fold_stored(
+    connection: Connection,
+    shelf: PolicyShelf,
+    tickets: Sequence[Ticket],
+    arrived: Mapping[UUID, Sequence[TicketEvent]],
+    now: datetime,
+) -> list[Touched]:
+    """How stored tickets, locked by the caller, stand with what is new of them; nothing need be new."""
+    ids = [ticket.id for ticket in tickets]
+    logs = await ticket_rows.load_logs(connection, tickets)
+    clocks = await clock_rows.load(connection, ids)
+    versions = _Versions(connection, shelf)
+    touched = []
+    for ticket in tickets:
+        events = arrived.get(ticket.id, ())
+        log = [*logs[ticket.id], *events]
+        identity = (ticket.id, ticket.tenant, ticket.source, ticket.external_id)
+        policies = await versions.of(ticket.tenant, ticket, log)
+        standing = stand(identity, ticket, clocks[ticket.id], log, events, policies, now)
+        touched.append(Touched(before=ticket, stored=clocks[ticket.id], arrived=events, standing=standing))
     return touched
 
 
@@ -139,22 +155,28 @@ def _refusal(event: TicketEvent, now: datetime) -> Receipt | None:
     return Receipt(rejected=Rejected("future", detail))
 
 
-class _Judges:
-    """The policy versions a batch needs, each with its classifier and fetched once."""
+class _Versions:
+    """The policy versions a batch needs, each fetched once."""
 
     def __init__(self, connection: Connection, shelf: PolicyShelf) -> None:
         self._connection = connection
         self._shelf = shelf
-        self._known: dict[tuple[str, int | None], tuple[Policy, Classify]] = {}
+        self._known: dict[tuple[str, int | None], Policy] = {}
 
-    async def of(self, tenant: str, ticket: Ticket | None) -> tuple[Policy, Classify]:
-        """The version that judges this ticket: its own, or the newest for one that hasn't been opened yet."""
-        version = ticket.policy_version if ticket and ticket.opened_at else None
-        judge = self._known.get((tenant, version))
-        if judge is None:
+    async def of(self, tenant: str, ticket: Ticket | None, log: Sequence[TicketEvent]) -> Policies:
+        """The versions that judge a ticket: its own, or the newest for one that hasn't been opened yet."""
+        first, later = versions_named(log, ticket.policy_version if ticket and ticket.opened_at else None)
+        return Policies(
+            first=await self._numbered(tenant, first),
+            later={version: await self._numbered(tenant, version) for version in later},
+        )
+
+    async def _numbered(self, tenant: str, version: int | None) -> Policy:
+        policy = self._known.get((tenant, version))
+        if policy is None:
             if version is None:
                 policy = await self._shelf.current(self._connection, tenant)
             else:
                 policy = await self._shelf.version(self._connection, tenant, version)
-            judge = self._known[tenant, version] = (policy, partial(classify, policy))
-        return judge
+            self._known[tenant, version] = policy
+        return policy

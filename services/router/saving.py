@@ -19,7 +19,6 @@ from shared.contract.tickets import Channel, Status
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
 from shared.ledger.clocks import ClockRow
-from shared.policy.document import Policy
 from shared.postgres.outbox import Batch, Outbox
 from shared.postgres.pool import Connection
 from shared.sla.clock import Clock
@@ -32,7 +31,6 @@ class Touched(Struct, frozen=True, kw_only=True):
     stored: Sequence[Clock]
     arrived: Sequence[TicketEvent]
     standing: Standing
-    policy: Policy
 
 
 class Saved(Struct, frozen=True, kw_only=True):
@@ -65,7 +63,8 @@ async def _save_tickets(connection: Connection, touched: Sequence[Touched], now:
         await ticket_rows.update(connection, changed)
     # in one order for all, so that two batches with the same events wait for each other once, and not in a circle
     arrived = [(item.standing.ticket.id, event) for item in touched for event in item.arrived]
-    await ticket_rows.append(connection, sorted(arrived, key=lambda entry: (entry[1].tenant, entry[1].id)), now)
+    if arrived:
+        await ticket_rows.append(connection, sorted(arrived, key=lambda entry: (entry[1].tenant, entry[1].id)), now)
 
 
 async def _save_clocks(
@@ -130,8 +129,9 @@ def _announce(item: Touched, outbox: Outbox, now: datetime) -> None:
     }
     if _is_rerouted(item):
         outbox.add(ticket.tenant, "ticket.routed", ticket.external_id, _routed(ticket))
+    cause = item.standing.cause
     for change, clock in item.standing.changes:
-        clock_rows.announce(outbox, **names, change=change, clock=clock, now=now)
+        clock_rows.announce(outbox, **names, change=change, clock=clock, now=now, cause=cause)
 
 
 def _is_rerouted(item: Touched) -> bool:
@@ -237,7 +237,7 @@ async def _assign_by_hand(
         if agent is None:
             raise ValueError("the helpdesk named no agent")
         channel = Channel(ticket.channel or Channel.OTHER)
-        rule = item.policy.channels[channel]
+        rule = item.standing.policy.channels[channel]
         given.append(
             queue_store.ByHand(
                 tenant=ticket.tenant,
@@ -292,7 +292,7 @@ def _entry(item: Touched, now: datetime, previous_owner: str | None = None) -> Q
         tenant=ticket.tenant,
         pool=ticket.pool,
         channel=verdict.channel,
-        rule=item.policy.channels[verdict.channel],
+        rule=item.standing.policy.channels[verdict.channel],
         needs=verdict.needs,
         prefers=verdict.prefers,
         urgency=verdict.urgency,

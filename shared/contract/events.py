@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from shared.contract.tickets import Author, Status, Urgency
+from shared.contract.tickets import Author, Status, TargetKind, Urgency
 
 Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with an offset; a time without one is refused."""
@@ -51,6 +51,12 @@ class Opened(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
     requester: Requester = Requester()
     attributes: dict[str, Any] = {}
     urgency: Urgency | None = None
+    by: Author = Author.CUSTOMER
+    """Who began it. Where we did, a first response is owed from the customer's first message on (rule 43)."""
+    team: Name | None = None
+    """The team that begins with it."""
+    split_from: Name | None = None
+    """The ticket it was split off from. Its clocks are its own and count from its `opened_at` (rule 50)."""
     opened_at: Instant | None = None
 
 
@@ -84,6 +90,19 @@ class Assigned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     """The helpdesk gave the ticket to an agent by hand, or took it back (`agent: null`)."""
 
     agent: Name | None = None
+    team: Name | None = None
+    """The team that has it from now on, a hand-off if it is another one; absent leaves the team as it was."""
+    at: Instant | None = None
+
+
+class DeadlineSet(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="deadline_set"):
+    """Somebody promised the customer a time by hand: the target's running clock is due then (rule 58).
+
+    Neither pauses nor later changes of the ticket or the policy move it. `due_at: null` returns to the policy's promise.
+    """
+
+    target: TargetKind
+    due_at: Instant | None
     at: Instant | None = None
 
 
@@ -96,14 +115,37 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     at: Instant | None = None
 
 
-Data: TypeAlias = Opened | Replied | StatusChanged | Updated | Assigned | Feedback
+class PolicyChanged(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="policy_changed"):
+    """Another version of the policy judges the ticket from then on; only our own log says so."""
 
-KINDS: dict[str, type[Data]] = {
+    version: int
+    previous: int
+    """The version that judged it before."""
+
+
+class Owned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="owned"):
+    """We gave the ticket to an agent; read from the assignments, which are that part of the log."""
+
+    agent: str
+
+
+class Released(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="released"):
+    """The ticket left that agent; read from the assignments as well."""
+
+    agent: str
+
+
+Told: TypeAlias = Opened | Replied | StatusChanged | Updated | Assigned | DeadlineSet | Feedback
+"""What the outside can tell us of a ticket."""
+Data: TypeAlias = Told | PolicyChanged | Owned | Released
+
+KINDS: dict[str, type[Told]] = {
     "opened": Opened,
     "replied": Replied,
     "status_changed": StatusChanged,
     "updated": Updated,
     "assigned": Assigned,
+    "deadline_set": DeadlineSet,
     "feedback": Feedback,
 }
 
@@ -146,7 +188,7 @@ class _Identity(Struct, frozen=True):
 _envelope = msgspec.json.Decoder(Envelope)
 _identity = msgspec.json.Decoder(_Identity)
 _tagged: msgspec.json.Decoder[Data] = msgspec.json.Decoder(Data)
-_by_kind: dict[str, msgspec.json.Decoder[Data]] = {kind: msgspec.json.Decoder(struct) for kind, struct in KINDS.items()}
+_by_kind: dict[str, msgspec.json.Decoder[Told]] = {kind: msgspec.json.Decoder(struct) for kind, struct in KINDS.items()}
 _encoder = msgspec.json.Encoder()
 
 

@@ -64,7 +64,7 @@ class Author(StrEnum):
 
 
 class TargetKind(StrEnum):
-    """The promises a clock can run for (sla-rules 1)."""
+    """The promises a clock can run for (sla-rules 1); the internal ones are a team's own and restart at a hand-off."""
 
     FIRST_RESPONSE = "first_response"
     NEXT_RESPONSE = "next_response"
@@ -72,6 +72,23 @@ class TargetKind(StrEnum):
     RESOLUTION = "resolution"
     OWNERSHIP = "ownership"
     FOLLOW_UP = "follow_up"
+    INTERNAL_FIRST_RESPONSE = "internal_first_response"
+    INTERNAL_RESOLUTION = "internal_resolution"
+    INTERNAL_OWNERSHIP = "internal_ownership"
+
+    @property
+    def internal(self) -> "TargetKind | None":
+        """The team's own clock of the same kind; None where a team has none."""
+        return _INTERNAL.get(self)
+
+
+_INTERNAL = {
+    TargetKind.FIRST_RESPONSE: TargetKind.INTERNAL_FIRST_RESPONSE,
+    TargetKind.RESOLUTION: TargetKind.INTERNAL_RESOLUTION,
+    TargetKind.OWNERSHIP: TargetKind.INTERNAL_OWNERSHIP,
+}
+CUSTOMER_TARGETS = tuple(kind for kind in TargetKind if kind not in _INTERNAL.values())
+"""The promises made to the customer: the keys of a policy's target lines."""
 
 
 class ClockState(StrEnum):

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from shared.contract.events import TicketEvent
 from shared.contract.tickets import ClockState, TargetKind
-from shared.ledger import QUERIES
+from shared.ledger import QUERIES, pages
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Record
 from shared.sla.clock import Change, Clock
@@ -54,6 +55,10 @@ class Resolved(Struct, frozen=True, kw_only=True):
     cycle: int
     generation: int
     resolution: str
+    """`answered`, `cancelled`, or `withdrawn`: a breach that did not happen, or has not yet."""
+    at: datetime
+    acknowledged_by: str | None
+    """Who had taken responsibility, if somebody had."""
 
 
 class ClockNews(Struct, frozen=True, kw_only=True):
@@ -76,6 +81,12 @@ class ClockNews(Struct, frozen=True, kw_only=True):
     open_seconds: float | None
     """Open time used; unknown while the clock runs on."""
     wall_seconds: float
+    retroactive: bool = False
+    """Of a breach: a change of terms found it late already, so that `at` is the change and not the due time (rule 51)."""
+    reason: str | None = None
+    """What moved the due time, took the breach back or ended the clock: the kind of ticket event, as in `status_changed`."""
+    cause: str | None = None
+    """Id of that event."""
 
 
 async def claim_due(connection: Connection, now: datetime, limit: int) -> list[DueClock]:
@@ -156,8 +167,14 @@ async def delete(connection: Connection, rows: Iterable[ClockRow]) -> None:
 async def resolve_escalations(
     connection: Connection, rows: Sequence[ClockRow], resolutions: Sequence[str], now: datetime
 ) -> list[Resolved]:
-    """End the escalations of these clocks, each with its resolution; returns those that were still live."""
+    """End the escalations of these clocks, each with its resolution; returns those that were still live.
+
+    The clocks are stored already, so that whoever was paged hears how they stand (escalation-rules R14).
+    """
     found = await connection.fetch(QUERIES["resolve_escalations"], *_keys(rows), now, resolutions)
+    if found:
+        # a statement of its own, after the locks: it has to see the pages that were written while we waited for them
+        await pages.resolve(connection, [row["id"] for row in found], now)
     return [
         Resolved(
             id=row["id"],
@@ -166,6 +183,8 @@ async def resolve_escalations(
             cycle=row["cycle"],
             generation=row["generation"],
             resolution=row["resolution"],
+            at=now,
+            acknowledged_by=row["acknowledged_by"],
         )
         for row in found
     ]
@@ -182,8 +201,9 @@ def announce(
     change: Change,
     clock: Clock,
     now: datetime,
+    cause: TicketEvent | None = None,
 ) -> None:
-    """Say in the outbox what became of a clock."""
+    """Say in the outbox what became of a clock, and by what event; None where time did it."""
     at = _happened_at(change, clock, now)
     outbox.add(
         tenant,
@@ -204,12 +224,16 @@ def announce(
             detected_at=now,
             open_seconds=clock.open_used.total_seconds() if clock.is_finished else None,
             wall_seconds=max(at - clock.started_at, _NOTHING).total_seconds(),
+            retroactive=change is Change.BREACHED and clock.breached_at != clock.due_at,
+            reason=cause.kind if cause and change in _CAUSED else None,
+            cause=cause.id if cause and change in _CAUSED else None,
         ),
     )
 
 
 _NOBODY = UUID(int=0)
 _NOTHING = timedelta()
+_CAUSED = frozenset({Change.DUE_CHANGED, Change.BREACH_RETRACTED, Change.CANCELLED})
 _KINDS = {change: f"clock.{change}" for change in Change}
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.contract import events
-from shared.contract.events import TicketEvent
+from shared.contract.events import Data, Owned, Released, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.ledger import QUERIES
 from shared.postgres.pool import Connection
@@ -36,21 +36,17 @@ async def full_logs(connection: Connection, ticket_ids: Sequence[UUID], most: in
 
 
 async def load_logs(connection: Connection, tickets: Iterable[Ticket]) -> dict[UUID, list[TicketEvent]]:
-    """The events of each ticket, in no order."""
+    """The events of each ticket, in no order: those that came, and those that the assignments stand for."""
     by_id = {ticket.id: ticket for ticket in tickets}
     logs: dict[UUID, list[TicketEvent]] = {ticket_id: [] for ticket_id in by_id}
     for row in await connection.fetch(QUERIES["load_events"], list(by_id)):
         ticket = by_id[row["ticket_id"]]
-        logs[ticket.id].append(
-            TicketEvent(
-                tenant=ticket.tenant,
-                id=row["event_id"],
-                source=ticket.source,
-                ticket=ticket.external_id,
-                occurred_at=row["occurred_at"],
-                data=events.decode_data(row["data"]),
-            )
-        )
+        logs[ticket.id].append(_event(ticket, row["event_id"], row["occurred_at"], events.decode_data(row["data"])))
+    for row in await connection.fetch(QUERIES["load_assignments"], list(by_id)):
+        ticket, log, agent = by_id[row["ticket_id"]], logs[row["ticket_id"]], row["agent"]
+        log.append(_event(ticket, f"owned:{row['id']}", row["assigned_at"], Owned(agent=agent)))
+        if row["ended_at"] is not None:
+            log.append(_event(ticket, f"released:{row['id']}", row["ended_at"], Released(agent=agent)))
     return logs
 
 
@@ -78,6 +74,17 @@ async def append(connection: Connection, entries: Iterable[tuple[UUID, TicketEve
             for ticket_id, event in entries
         ],
         columns=_EVENT,
+    )
+
+
+def _event(ticket: Ticket, event_id: str, occurred_at: datetime, data: Data) -> TicketEvent:
+    return TicketEvent(
+        tenant=ticket.tenant,
+        id=event_id,
+        source=ticket.source,
+        ticket=ticket.external_id,
+        occurred_at=occurred_at,
+        data=data,
     )
 
 

@@ -24,6 +24,12 @@ SELECT e.ticket_id, e.event_id, e.occurred_at, e.data
 FROM ticket_event e
 WHERE e.ticket_id = ANY($1::uuid[]);
 
+-- name: load_assignments
+-- Who had the given tickets, and until when.
+SELECT id, ticket_id, agent, assigned_at, ended_at
+FROM assignment
+WHERE ticket_id = ANY($1::uuid[]);
+
 -- name: update_tickets
 -- What the fold says now of stored tickets.
 UPDATE ticket t

@@ -95,14 +95,6 @@ class Rotation(Struct, frozen=True, kw_only=True):
     people: tuple[str, ...]
 
 
-class FollowUp(Struct, frozen=True, kw_only=True):
-    """After a ticket was solved we ask again, so much later."""
-
-    after: timedelta | int
-    """Elapsed time, or a number of business days."""
-    when: Condition | None = None
-
-
 class Policy(Struct, frozen=True, kw_only=True, eq=False):
     """One version of one tenant's policy. Compared and hashed by identity, so that what is compiled from it can be kept."""
 
@@ -117,7 +109,6 @@ class Policy(Struct, frozen=True, kw_only=True, eq=False):
     skills: tuple[SkillRule, ...] = ()
     escalations: Mapping[str, Ladder] = {}
     on_call: Mapping[str, Rotation] = {}
-    follow_up: FollowUp | None = None
     pool: str = "default"
 
 

@@ -36,7 +36,7 @@ When: TypeAlias = Annotated[
     dict[str, Comparand],
     Meta(
         description="Which tickets: fields (channel, urgency, theme, language, source, requester.tier, requester.key, "
-        "attributes.<name>) with a value or a list of values, and `text` with words or /regular expressions/."
+        "team, attributes.<name>) with a value or a list of values, and `text` with words or /regular expressions/."
     ),
 ]
 
@@ -123,10 +123,26 @@ class ValidLine(Line, frozen=True, kw_only=True):
     to: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
 
 
+class GraceLine(Line, frozen=True, kw_only=True):
+    """A changed promise leaves so much open time at least, counted from the change."""
+
+    grace: Annotated[str, Meta(description="Open time of the calendar: `30m`, `2h`.")]
+
+
 class TargetLine(Line, frozen=True, kw_only=True):
     """What is promised to tickets like this; the first line that matches wins."""
 
     name: str
+    kind: (
+        Annotated[
+            Literal["customer", "internal"],
+            Meta(
+                description="`internal`: a team's own first_response, resolution and ownership, beside the customer's; "
+                "they restart when the ticket is handed to another team."
+            ),
+        ]
+        | None
+    ) = None
     when: When | None = None
     calendar: str | None = None
     first_response: Duration | None = None
@@ -153,9 +169,11 @@ class TargetLine(Line, frozen=True, kw_only=True):
     on_reopen: Reopen | None = None
     on_change: (
         Annotated[
-            Literal["retroactive"],
+            Literal["retroactive", "restart"] | GraceLine,
             Meta(
-                description="What a changed urgency does to a running clock: the new target counts from the original start."
+                description="What it does to a clock that runs already when the ticket comes under this line: the promise "
+                "counts from the original start (`retroactive`, the default), from the change (`restart`), or from the "
+                "start but so much open time is left at least ({grace: 30m})."
             ),
         ]
         | None

@@ -72,6 +72,7 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
             version=version,
             calendars=calendars.read(reading, file.calendars, today),
             targets=targets.read(reading, file.targets),
+            follow_up=targets.follow_up(reading, file.follow_up),
         ),
         channels=channel_rules,
         aliases=aliases,
@@ -80,5 +81,4 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         skills=rules.skills(reading, file.skills),
         escalations=paging.ladders(reading, file.escalations),
         on_call=paging.rotations(reading, file.on_call),
-        follow_up=targets.follow_up(reading, file.follow_up),
     )

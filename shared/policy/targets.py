@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from shared.contract.tickets import Status, TargetKind
+from shared.contract.tickets import CUSTOMER_TARGETS, Status, TargetKind
 from shared.policy import calendars, durations, rules, shape
-from shared.policy.document import FollowUp
 from shared.policy.errors import did_you_mean
 from shared.policy.layout import FollowUpLine, TargetLine, ValidLine
 from shared.policy.reading import Reading, Unreadable
-from shared.sla.policy import BusinessDays, Promise, Reopen, Target, WarnAt
+from shared.sla.policy import ChangeMode, FollowUp, OnChange, Promise, Reopen, Target, WarnAt
 
 PAUSING = frozenset({Status.PENDING_CUSTOMER, Status.ON_HOLD})
 """What pauses resolution and update unless the policy says otherwise; nothing pauses a first response."""
@@ -17,6 +16,7 @@ PAUSING = frozenset({Status.PENDING_CUSTOMER, Status.ON_HOLD})
 _PAUSED_BY_DEFAULT = (TargetKind.RESOLUTION, TargetKind.UPDATE)
 _PAUSE_WORDS = frozenset({Status.OPEN, *PAUSING})
 _MOST_WARNINGS = 20
+_INTERNAL_REMEDY = "an internal line may have " + ", ".join(f"`{kind}`" for kind in CUSTOMER_TARGETS if kind.internal)
 
 
 def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
@@ -25,9 +25,11 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
     names: dict[str, str] = {}
     known_calendars = calendars.known_names(reading)
     known_ladders = reading.names("escalations")
-    taker: TargetLine | None = None
+    takers: dict[bool, TargetLine] = {}
     for pointer, line in shape.entries(lines, "/targets"):
         rules.unique_name(reading, names, line.name, pointer)
+        is_internal = line.kind == "internal"
+        taker = takers.get(is_internal)
         if taker is not None:
             reading.fault(
                 pointer,
@@ -39,12 +41,14 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
         target = Target(
             name=line.name,
             calendar=_calendar(reading, line, pointer, known_calendars),
-            promises=_promises(reading, line, pointer),
+            promises=_promises(reading, line, pointer, is_internal=is_internal),
+            is_internal=is_internal,
             when=rules.when(reading, line.when, f"{pointer}/when"),
             warn=_warn(reading, line, pointer),
             escalate=line.escalate,
-            pauses_while=_pauses(reading, line, pointer),
+            pauses_while=_pauses(reading, line, pointer, is_internal=is_internal),
             on_reopen=line.on_reopen or Reopen.RESUME,
+            on_change=_on_change(reading, line, pointer),
             valid_from=_instant(reading, line.valid, pointer, "from"),
             valid_to=_instant(reading, line.valid, pointer, "to"),
         )
@@ -55,7 +59,7 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
                 "put the earlier instant under `from`",
             )
         if taker is None and not _has_condition(reading, line, pointer):
-            taker = line
+            takers[is_internal] = line
         targets.append(target)
     return tuple(targets)
 
@@ -66,7 +70,7 @@ def follow_up(reading: Reading, line: FollowUpLine | None) -> FollowUp | None:
         return None
     after = _promise(reading, line.after_solved, "/follow_up/after_solved")
     condition = rules.when(reading, line.when, "/follow_up/when")
-    return FollowUp(after=after.days if isinstance(after, BusinessDays) else after or timedelta(), when=condition)
+    return FollowUp(after=after or timedelta(), when=condition)
 
 
 def _calendar(reading: Reading, line: TargetLine, pointer: str, known: set[str]) -> str:
@@ -79,23 +83,26 @@ def _calendar(reading: Reading, line: TargetLine, pointer: str, known: set[str])
     return calendars.ALWAYS
 
 
-def _promises(reading: Reading, line: TargetLine, pointer: str) -> Mapping[TargetKind, Promise]:
+def _promises(reading: Reading, line: TargetLine, pointer: str, *, is_internal: bool) -> Mapping[TargetKind, Promise]:
     promises: dict[TargetKind, Promise] = {}
     written = False
-    for kind in TargetKind:
+    for kind in CUSTOMER_TARGETS:
         text: str | None = getattr(line, kind.value)
         place = f"{pointer}/{kind}"
         written = written or text is not None or reading.holds(place)
         if text is not None:
+            held_by = kind.internal if is_internal else kind
             promise = _promise(reading, text, place)
-            if promise is not None:
-                promises[kind] = promise
+            if held_by is None:
+                reading.fault(place, f"`{kind}` is a promise to the customer, no team has one", _INTERNAL_REMEDY)
+            elif promise is not None:
+                promises[held_by] = promise
     if written and line.promise is not None:
         reading.fault(
             f"{pointer}/promise", "it says `promise: nothing` and promises something", "remove one of the two"
         )
     if not written and line.promise is None and not reading.has_faults_in(pointer):
-        kinds = ", ".join(f"`{kind}`" for kind in TargetKind)
+        kinds = ", ".join(f"`{kind}`" for kind in CUSTOMER_TARGETS if kind.internal or not is_internal)
         reading.fault(
             pointer, "it promises nothing", f"add one of {kinds}; if nothing is meant, say `promise: nothing`"
         )
@@ -130,15 +137,43 @@ def _warn(reading: Reading, line: TargetLine, pointer: str) -> tuple[WarnAt, ...
     return tuple(points)
 
 
-def _pauses(reading: Reading, line: TargetLine, pointer: str) -> Mapping[TargetKind, frozenset[Status]]:
+def _pauses(
+    reading: Reading, line: TargetLine, pointer: str, *, is_internal: bool
+) -> Mapping[TargetKind, frozenset[Status]]:
     pauses = dict.fromkeys(_PAUSED_BY_DEFAULT, PAUSING)
     written = line.pauses_while
-    if written is None:
-        return pauses
     place = f"{pointer}/pauses_while"
     if isinstance(written, list):
-        return dict.fromkeys(_PAUSED_BY_DEFAULT, _pausing(reading, written, place))
-    return {**pauses, **{kind: _pausing(reading, statuses, f"{place}/{kind}") for kind, statuses in written.items()}}
+        pauses = dict.fromkeys(_PAUSED_BY_DEFAULT, _pausing(reading, written, place))
+    elif written is not None:
+        for kind, statuses in written.items():
+            pauses[kind] = _pausing(reading, statuses, f"{place}/{kind}")
+            if kind not in CUSTOMER_TARGETS:
+                reading.fault(
+                    f"{place}/{kind}",
+                    f"`{kind}` is no key of a target line",
+                    did_you_mean(kind, CUSTOMER_TARGETS, what="targets"),
+                )
+    if is_internal:
+        return {kind.internal: statuses for kind, statuses in pauses.items() if kind.internal}
+    return pauses
+
+
+def _on_change(reading: Reading, line: TargetLine, pointer: str) -> OnChange:
+    written = line.on_change
+    if written is None:
+        return OnChange()
+    if isinstance(written, str):
+        return OnChange(ChangeMode(written))
+    place = f"{pointer}/on_change/grace"
+    try:
+        grace = durations.elapsed(written.grace)
+    except Unreadable as error:
+        reading.unreadable(place, error)
+        return OnChange()
+    if not grace:
+        reading.fault(place, "a grace of no length", "write how much is left at least, as in `30m`, or `retroactive`")
+    return OnChange(ChangeMode.RETROACTIVE, grace)
 
 
 def _pausing(reading: Reading, statuses: list[Status], pointer: str) -> frozenset[Status]:

@@ -11,7 +11,7 @@ import re2  # type: ignore[import-untyped]
 
 from shared.sla.fields import Fields
 
-FIELDS = ("channel", "urgency", "theme", "language", "source", "requester.tier", "requester.key")
+FIELDS = ("channel", "urgency", "theme", "language", "source", "requester.tier", "requester.key", "team")
 """What a `when` can compare besides `attributes.<name>` and `text`."""
 
 ATTRIBUTE = "attributes."
@@ -226,4 +226,5 @@ _READERS: dict[str, Reader] = {
     "source": lambda fields: fields.source.casefold(),
     "requester.tier": lambda fields: fields.requester_tier.strip().casefold(),
     "requester.key": lambda fields: fields.requester_key.strip().casefold(),
+    "team": lambda fields: fields.team.strip().casefold(),
 }

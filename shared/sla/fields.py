@@ -18,6 +18,8 @@ class Fields(Struct, frozen=True, kw_only=True):
     source: str = ""
     requester_key: str = ""
     requester_tier: str = ""
+    team: str = ""
+    """Whom the helpdesk last handed it to."""
     attributes: Mapping[str, Any] = {}
     text: str = ""
     """Subject and text, joined by a line break."""
@@ -35,6 +37,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     language: str = ""
     requester_key: str = ""
     requester_tier: str = ""
+    team: str = ""
     attributes: dict[str, Any] = {}
 
 

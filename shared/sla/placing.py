@@ -8,17 +8,19 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from shared.contract.tickets import ClockState, Status
-from shared.sla.calendar import NEVER, to_instant
+from shared.contract.tickets import ClockState, Status, TargetKind
+from shared.sla.calendar import NEVER, Calendar, to_instant
 from shared.sla.clock import Clock
-from shared.sla.policy import Line, Terms
-from shared.sla.story import Story, Wait
+from shared.sla.hours import CalendarSpec
+from shared.sla.policy import ChangeMode, Line, Terms
+from shared.sla.story import Lines, Story, Wait
 
 _MICROSECOND = timedelta(microseconds=1)
 _NOTHING = timedelta()
+_ALWAYS = Calendar(CalendarSpec(name="always", always=True))
 
 
-class _Pause(NamedTuple):
+class Pause(NamedTuple):
     """A stretch that does not count."""
 
     since: int
@@ -26,58 +28,150 @@ class _Pause(NamedTuple):
     """None while it lasts."""
 
 
-class _Judged(NamedTuple):
-    """A wait under the terms of one line."""
+class Course(NamedTuple):
+    """How a wait counts under the terms that hold at its end."""
 
     terms: Terms
-    pauses: Sequence[_Pause]
+    pauses: Sequence[Pause]
     origin: int
-    """Position of the wait's origin in the calendar of the terms."""
+    """Position in the calendar of the terms from which it counts."""
     promise: int
     """Open time promised; worked out where the terms say business days, NEVER where the calendar never opens."""
     due: int
     """NEVER where it is not reached: the calendar never opens, or a pause lasts."""
     late_from: int
     """The first instant that counts and is late: `due`, or later where a change or a resume found it late already."""
+    is_by_hand: bool = False
+    """The due time was set by hand: pauses don't move it."""
 
 
-def clocks(wait: Wait, story: Story, version: int, cycle: int, now: datetime) -> list[Clock]:
+class Placed(NamedTuple):
+    """A clock, and how it came to stand there."""
+
+    clock: Clock
+    course: Course
+    wait: Wait
+
+
+def all_clocks(story: Story, now: datetime) -> list[Placed]:
+    """Every clock of the ticket, wait by wait in the order of their start."""
+    placed: list[Placed] = []
+    cycles: dict[TargetKind, int] = {}
+    for wait in story.waits:
+        cycle = cycles.get(wait.kind, 1)
+        found = clocks(wait, story, cycle, now)
+        if found:
+            cycles[wait.kind] = cycle + len(found)
+            placed += found
+    return placed
+
+
+def clocks(wait: Wait, story: Story, cycle: int, now: datetime) -> list[Placed]:
     """The clocks of a wait, their cycles counted from `cycle` on.
 
     Mostly one; none where nothing was promised; more where the policy withdrew its promise and made it again.
     """
-    placed: list[Clock] = []
-    judged: _Judged | None = None
+    placed: list[Placed] = []
+    course: Course | None = None
+    basis = _Basis(wait.origin, None)
     started, is_broken, ended = wait.started, False, wait.ended
-    for since, until, line in _lines_over(wait, story.lines):
-        terms = None if line is None else line.terms.get(wait.kind)
+    for since, until, terms, deadline in _spells(wait, story.lines_of(wait.kind)):
         if terms is None:
-            if judged is not None:
-                placed.append(_finished(judged, version, cycle + len(placed), started, since, now, is_broken=is_broken))
-            judged, is_broken = None, False
+            if course is not None:
+                clock = _finished(course, cycle + len(placed), started, since, now, is_broken=is_broken)
+                placed.append(Placed(clock, course, wait))
+            course, is_broken = None, False
             continue
-        if judged is None:
+        if course is None:
             started = since
-        if is_broken:
+            basis = _Basis(wait.origin, None) if since == wait.started else _basis(wait, terms, since)
+        elif is_broken:
             continue  # it stays as it was broken, whatever is promised later (rule 52)
-        judged = _judged(wait, terms, story, since)
+        elif not terms.is_same_promise(course.terms):
+            basis = _basis(wait, terms, since)
+        course = _course(wait, terms, story, since, basis, deadline)
         if until is not None:
             is_broken = (
-                judged.late_from <= until and judged.due < until and (until == ended or judged.late_from < until)
+                course.late_from <= until and course.due < until and (until == ended or course.late_from < until)
             )
-    if judged is None:
+    if course is None:
         return placed
     if ended is None:
-        placed.append(_standing(judged, version, cycle + len(placed), started))
+        clock = _standing(course, cycle + len(placed), started)
     else:
         number = cycle + len(placed)
-        placed.append(
-            _finished(judged, version, number, started, ended, now, is_broken=is_broken, is_kept=wait.is_kept)
-        )
+        clock = _finished(course, number, started, ended, now, is_broken=is_broken, is_kept=wait.is_kept)
+    placed.append(Placed(clock, course, wait))
     return placed
 
 
-def _lines_over(wait: Wait, lines: Sequence[tuple[int, Line | None]]) -> Iterator[tuple[int, int | None, Line | None]]:
+class _Spell(NamedTuple):
+    """A stretch of a wait under the same terms and deadline."""
+
+    since: int
+    until: int | None
+    terms: Terms | None
+    deadline: int | None
+
+
+class _Basis(NamedTuple):
+    """From when the terms count (rule 51)."""
+
+    origin: int
+    grace_since: int | None
+    """The change after which the grace of the terms is left at least."""
+
+
+def _basis(wait: Wait, terms: Terms, since: int) -> _Basis:
+    if terms.on_change.mode is ChangeMode.RESTART:
+        return _Basis(since, None)
+    return _Basis(wait.origin, since if terms.on_change.grace else None)
+
+
+def _spells(wait: Wait, lines: Lines) -> Iterator[_Spell]:
+    kind = wait.kind
+    if not wait.deadlines:
+        for since, until, line in _lines_over(wait, lines):
+            yield _Spell(since, until, None if line is None else line.terms.get(kind), None)
+        return
+    held: list[_Spell] = []
+    deadline: int | None = None
+    terms: Terms | None = None
+    spells = list(_lines_over(wait, lines))
+    said = [(max(at, wait.started), due) for at, due in wait.deadlines]
+    changes = sorted(
+        {since for since, _, _ in spells} | {at for at, _ in said if wait.ended is None or at < wait.ended}
+    )
+    for i, since in enumerate(changes):
+        line = next(line for began, _, line in reversed(spells) if began <= since)
+        deadline = next((due for at, due in reversed(said) if at <= since), None)
+        promised = None if line is None else line.terms.get(kind)
+        if deadline is None:
+            terms = promised
+        elif terms is None:
+            terms = promised or _by_hand(kind)
+        held.append(_Spell(since, changes[i + 1] if i + 1 < len(changes) else wait.ended, terms, deadline))
+    yield from held
+
+
+def _by_hand(kind: TargetKind) -> Terms:
+    """Terms of a deadline that somebody set where the policy promises nothing."""
+    return Terms(
+        line="set by hand",
+        version=0,
+        kind=kind,
+        calendar_name=_ALWAYS.spec.name,
+        calendar=_ALWAYS,
+        promise=0,
+        business_days=0,
+        warn=(),
+        warn_after=(),
+        pauses_while=frozenset(),
+        escalate=None,
+    )
+
+
+def _lines_over(wait: Wait, lines: Lines) -> Iterator[tuple[int, int | None, Line | None]]:
     """The lines that held while the wait lasted: since, until (None: still), line. One that came as it ended didn't."""
     if len(lines) == 1:
         yield wait.started, wait.ended, lines[0][1]
@@ -94,50 +188,67 @@ def _lines_over(wait: Wait, lines: Sequence[tuple[int, Line | None]]) -> Iterato
         yield since, until, line
 
 
-def _judged(wait: Wait, terms: Terms, story: Story, since: int) -> _Judged:
-    """The wait under terms that hold from `since` on, counted from its origin (`retroactive`)."""
+def _course(wait: Wait, terms: Terms, story: Story, since: int, basis: _Basis, deadline: int | None) -> Course:
+    """The wait under terms that hold from `since` on."""
     calendar = terms.calendar
-    pauses = _pauses(wait, story.statuses, terms.pauses_while)
-    origin = calendar.position(wait.origin)
+    pauses = _pauses(wait, story.statuses, terms.pauses_while, basis.origin)
+    origin = calendar.position(basis.origin)
+    if deadline is not None:
+        promise = max(calendar.position(deadline) - origin, 0)
+        return Course(terms, pauses, origin, promise, deadline, max(deadline, since), is_by_hand=True)
     if terms.business_days:
-        due = calendar.business_days_after(wait.origin, terms.business_days)
+        due = calendar.business_days_after(basis.origin, terms.business_days)
         promise = calendar.position(due) - origin if due < NEVER else NEVER
     else:
         promise = terms.promise
         due = calendar.instant(origin + promise)
     if pauses and due < NEVER:
         due = _reached(terms, pauses, origin + promise, due)
+    if basis.grace_since is not None and due < NEVER:
+        due = max(due, _grace_ends(terms, pauses, basis.grace_since))
     late_from = due
     if late_from < since:
         late_from = since
         for pause in pauses:
             if pause.since <= late_from and (pause.until is None or late_from < pause.until):
                 late_from = NEVER if pause.until is None else pause.until
-    return _Judged(terms, pauses, origin, promise, due, late_from)
+    return Course(terms, pauses, origin, promise, due, late_from)
 
 
-def _pauses(wait: Wait, statuses: Sequence[tuple[int, Status]], pausing: frozenset[Status]) -> Sequence[_Pause]:
-    """The stretches of the wait in which its time does not count; one after the other is one (rule 35)."""
+def _grace_ends(terms: Terms, pauses: Sequence[Pause], since: int) -> int:
+    """When so much open time has been left after a change as its grace says."""
+    calendar = terms.calendar
+    position = calendar.position(since) + terms.on_change.grace // _MICROSECOND
+    left = [
+        Pause(max(pause.since, since), pause.until) for pause in pauses if pause.until is None or pause.until > since
+    ]
+    return _reached(terms, left, position, calendar.instant(position))
+
+
+def _pauses(
+    wait: Wait, statuses: Sequence[tuple[int, Status]], pausing: frozenset[Status], origin: int
+) -> Sequence[Pause]:
+    """The stretches after `origin` in which the wait's time does not count; one after the other is one (rule 35)."""
     if len(statuses) == 1 and statuses[0][1] not in pausing:
         return ()
-    found: list[_Pause] = []
+    found: list[Pause] = []
     paused_since: int | None = None
     for at, status in statuses:
         if wait.ended is not None and at >= wait.ended:
             break
         if status in pausing:
             if paused_since is None:
-                paused_since = max(at, wait.origin)
+                paused_since = max(at, origin)
         elif paused_since is not None:
             if at > paused_since:
-                found.append(_Pause(paused_since, at))
+                found.append(Pause(paused_since, at))
             paused_since = None
     if paused_since is not None and (wait.ended is None or wait.ended > paused_since):
-        found.append(_Pause(paused_since, wait.ended))
+        found.append(Pause(paused_since, wait.ended))
     return found
 
 
-def _reached(terms: Terms, pauses: Sequence[_Pause], position: int, at: int) -> int:
+def _reached(terms: Terms, pauses: Sequence[Pause], position: int, at: int) -> int:
     """When a position (`at`, were nothing paused) is reached under the pauses; NEVER while the last of them lasts."""
     calendar = terms.calendar
     paused = 0
@@ -151,55 +262,54 @@ def _reached(terms: Terms, pauses: Sequence[_Pause], position: int, at: int) -> 
     return at
 
 
-def _used(judged: _Judged, end: int) -> timedelta:
+def _used(course: Course, end: int) -> timedelta:
     """Open time that counted, up to `end`."""
-    calendar = judged.terms.calendar
-    used = calendar.position(end) - judged.origin
-    for pause in judged.pauses:
+    calendar = course.terms.calendar
+    used = calendar.position(end) - course.origin
+    for pause in course.pauses:
         if pause.since < end:
             until = end if pause.until is None else min(pause.until, end)
             used -= calendar.position(until) - calendar.position(pause.since)
     return _MICROSECOND * used
 
 
-def _standing(judged: _Judged, version: int, cycle: int, started: int) -> Clock:
+def _standing(course: Course, cycle: int, started: int) -> Clock:
     """A clock that no event has ended: running (maybe late already; time will tell), or paused."""
-    terms, pauses = judged.terms, judged.pauses
-    is_paused = judged.due >= NEVER or judged.late_from >= NEVER
+    terms, pauses = course.terms, course.pauses
+    is_paused = course.due >= NEVER or course.late_from >= NEVER
     last_pause = pauses[-1].since if pauses else None
-    warn_at = _warnings(judged)
+    warn_at = _warnings(course)
     warned = 0 if last_pause is None else sum(at <= last_pause for at in warn_at)
     return Clock(
         target=terms.kind,
         cycle=cycle,
         matched=terms.line,
-        policy_version=version,
+        policy_version=terms.version,
         calendar=terms.calendar_name,
         state=ClockState.PAUSED if is_paused else ClockState.RUNNING,
         started_at=to_instant(started),
-        due_at=None if is_paused else to_instant(judged.due),
-        late_from=None if is_paused or judged.late_from == judged.due else to_instant(judged.late_from),
+        due_at=None if is_paused else to_instant(course.due),
+        late_from=None if is_paused or course.late_from == course.due else to_instant(course.late_from),
         warn_at=() if is_paused else tuple([to_instant(at) for at in warn_at]),
         warned=warned,
-        open_used=_used(judged, last_pause) if is_paused and last_pause is not None else _NOTHING,
+        open_used=_used(course, last_pause) if is_paused and last_pause is not None else _NOTHING,
         escalate=terms.escalate,
     )
 
 
-def _warnings(judged: _Judged) -> list[int]:
-    terms, pauses = judged.terms, judged.pauses
-    after = terms.warnings_within(judged.promise)
+def _warnings(course: Course) -> list[int]:
+    terms, pauses = course.terms, course.pauses
+    after = terms.warnings_within(course.promise)
     instant = terms.calendar.instant
-    if judged.promise >= NEVER or not after:
+    if course.promise >= NEVER or not after:
         return []
-    if not pauses:
-        return [instant(judged.origin + used) for used in after]
-    return [_reached(terms, pauses, judged.origin + used, instant(judged.origin + used)) for used in after]
+    if not pauses or course.is_by_hand:
+        return [instant(course.origin + used) for used in after]
+    return [_reached(terms, pauses, course.origin + used, instant(course.origin + used)) for used in after]
 
 
 def _finished(
-    judged: _Judged,
-    version: int,
+    course: Course,
     cycle: int,
     started: int,
     ended: int,
@@ -209,22 +319,22 @@ def _finished(
     is_kept: bool = False,
 ) -> Clock:
     """A clock that an event ended, by keeping the promise (in time or late) or by making it moot."""
-    terms = judged.terms
+    terms = course.terms
     ended_at = to_instant(ended)
     state = (ClockState.BREACHED if is_broken else ClockState.MET) if is_kept else ClockState.CANCELLED
     return Clock(
         target=terms.kind,
         cycle=cycle,
         matched=terms.line,
-        policy_version=version,
+        policy_version=terms.version,
         calendar=terms.calendar_name,
         state=state,
         started_at=to_instant(started),
-        due_at=None if judged.due >= NEVER else to_instant(judged.due),
-        breached_at=to_instant(judged.late_from) if is_broken else None,
+        due_at=None if course.due >= NEVER else to_instant(course.due),
+        breached_at=to_instant(course.late_from) if is_broken else None,
         detected_at=now if is_broken else None,
         met_at=ended_at if is_kept else None,
         ended_at=ended_at,
-        open_used=_used(judged, ended),
+        open_used=_used(course, ended),
         escalate=terms.escalate,
     )

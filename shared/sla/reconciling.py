@@ -32,9 +32,9 @@ def reconcile(
         joined, changes = _begun(clock) if known is None else _joined(known, clock, now)
         clocks.append(joined)
         news += [(change, joined) for change in changes]
-    version = placed[0].policy_version if placed else None
+    versions = {clock.policy_version for clock in placed}
     for known in stored.values():
-        if known.is_finished and known.policy_version != version:
+        if known.is_finished and known.policy_version not in versions:
             clocks.append(known)
             continue
         withdrawn, changes = _withdrawn(known, now)

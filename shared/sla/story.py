@@ -4,33 +4,56 @@ First half of the fold. It knows events and their meaning (sla-rules 2.D), nothi
 turns each wait into clocks. Instants are microseconds since the epoch.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from shared.contract.events import Assigned, Feedback, Opened, Replied, StatusChanged, TicketEvent, Updated
+from shared.contract.events import (
+    Assigned,
+    DeadlineSet,
+    Feedback,
+    Opened,
+    Owned,
+    PolicyChanged,
+    Released,
+    Replied,
+    StatusChanged,
+    TicketEvent,
+    Updated,
+)
 from shared.contract.tickets import Author, Status, TargetKind
 from shared.sla.calendar import to_microseconds
-from shared.sla.fields import Classification, Facts, Fields
-from shared.sla.policy import Line, Reopen, SlaPolicy
+from shared.sla.fields import Facts, Fields
+from shared.sla.policy import Judge, Line, Reopen
 
-Classify: TypeAlias = Callable[[Facts], Classification]
-
-_RANKS: dict[type[Any], int] = {Opened: 0, Updated: 1, Assigned: 2, Replied: 3, StatusChanged: 4, Feedback: 5}
+_KINDS = (
+    Opened, PolicyChanged, Updated, DeadlineSet, Assigned, Owned, Replied, StatusChanged, Released, Feedback,
+)  # fmt: skip
+_RANKS: dict[type[Any], int] = {kind: rank for rank, kind in enumerate(_KINDS)}
 """Order of what happened at the same instant: a reply sent together with a new status was written under the old one."""
 
 _FIRST_RESPONSE = TargetKind.FIRST_RESPONSE
 _NEXT_RESPONSE = TargetKind.NEXT_RESPONSE
 _UPDATE = TargetKind.UPDATE
 _RESOLUTION = TargetKind.RESOLUTION
+_OWNERSHIP = TargetKind.OWNERSHIP
+_FOLLOW_UP = TargetKind.FOLLOW_UP
+_TEAM_FIRST_RESPONSE = TargetKind.INTERNAL_FIRST_RESPONSE
+_TEAM_RESOLUTION = TargetKind.INTERNAL_RESOLUTION
+_TEAM_OWNERSHIP = TargetKind.INTERNAL_OWNERSHIP
+_INTERNAL = frozenset({_TEAM_FIRST_RESPONSE, _TEAM_RESOLUTION, _TEAM_OWNERSHIP})
+_RESOLUTIONS = frozenset({_RESOLUTION, _TEAM_RESOLUTION})
 _ENDED_BY_WORK = frozenset({Status.SOLVED, Status.CLOSED})
+
+Lines = list[tuple[int, Line | None]]
+"""Which line held from when on."""
 
 
 class Wait:
     """Somebody waits for something of us; the clocks of one cycle are made from it."""
 
-    __slots__ = ("ended", "is_kept", "kind", "origin", "started")
+    __slots__ = ("deadlines", "ended", "is_kept", "kind", "origin", "started")
 
     def __init__(self, kind: TargetKind, started: int, origin: int) -> None:
         self.kind = kind
@@ -40,61 +63,122 @@ class Wait:
         self.ended: int | None = None
         self.is_kept = False
         """Ended by what was waited for, rather than made moot."""
+        self.deadlines: Sequence[tuple[int, int | None]] = ()
+        """Due times set by hand: when that was said, and the due time (None: the policy's again)."""
 
 
 class Story:
     """A ticket's events, told one by one in order."""
 
     __slots__ = (
-        "_classify", "_first_started", "_is_answered", "_keeps_informed", "_open", "_policy", "_unanswered_since",
-        "agent", "classification", "facts", "fields", "lines", "opened_at", "solved_at", "status", "statuses", "waits",
+        "_is_answered",
+        "_judges",
+        "_keeps_informed",
+        "_latest",
+        "_open",
+        "_owner",
+        "_unanswered_since",
+        "agent",
+        "classification",
+        "facts",
+        "fields",
+        "internal_lines",
+        "judge",
+        "lines",
+        "opened_at",
+        "solved_at",
+        "status",
+        "statuses",
+        "waits",
     )  # fmt: skip
 
-    def __init__(self, opening: TicketEvent, data: Opened, at: int, policy: SlaPolicy, classify: Classify) -> None:
-        self._policy = policy
-        self._classify = classify
+    def __init__(self, opening: TicketEvent, data: Opened, at: int, judge: Judge, later: Mapping[int, Judge]) -> None:
+        self.judge = judge
+        self._judges = later
         self.opened_at = opening.occurred_at
         self.facts = _opening_facts(opening.source, data)
         self.agent: str | None = None
         self.solved_at: int | None = None
         self.status = Status.OPEN
         self.statuses: list[tuple[int, Status]] = [(at, Status.OPEN)]
-        self.lines: list[tuple[int, Line | None]] = []
+        self.lines: Lines = []
+        self.internal_lines: Lines = []
         self.waits: list[Wait] = []
         self._open: dict[TargetKind, Wait] = {}
-        self._first_started: dict[TargetKind, int] = {}
+        self._latest: dict[TargetKind, Wait] = {}
+        self._owner: str | None = None
         self._is_answered = False
         self._keeps_informed = True
         self._unanswered_since: int | None = None
         self._judge(at)
-        self._start(_FIRST_RESPONSE, at)
+        if data.by is Author.CUSTOMER:
+            self._start(_FIRST_RESPONSE, at)
         self._start(_UPDATE, at)
         self._start(_RESOLUTION, at)
+        self._start(_OWNERSHIP, at)
+        self._start_team(at)
 
     @property
     def line(self) -> Line | None:
         """The line of the policy that holds now."""
         return self.lines[-1][1]
 
+    def lines_of(self, kind: TargetKind) -> Lines:
+        """The lines that promise this kind, or don't."""
+        return self.internal_lines if kind in _INTERNAL else self.lines
+
     def tell(self, event: TicketEvent, at: int) -> None:
         """What the next event means."""
         match event.data:
             case Replied() as data:
-                if data.public:
-                    self._reply(data.by, at)
+                self._reply(data, at)
             case StatusChanged(status=status):
                 self._stand(status, at)
             case Updated() as data:
                 self.facts = _updated_facts(self.facts, data)
                 self._judge(at)
-            case Assigned(agent=agent):
-                self.agent = agent
-            case Opened() | Feedback():
-                pass  # a ticket opens once; what the customer thinks of it promises nothing
+            case Assigned() as data:
+                self._assign(data, at)
+            case DeadlineSet() as data:
+                self._set_deadline(data, at)
+            case Owned(agent=agent):
+                self._own(agent, at)
+            case Released(agent=agent):
+                self._own(None if agent == self._owner else self._owner, at)
+            case PolicyChanged(version=version):
+                self._change_policy(self._judges[version], at)
+            case Feedback():
+                self._end(_FOLLOW_UP, at, is_kept=True)
+            case Opened():
+                pass  # a ticket opens once
+
+    def _assign(self, data: Assigned, at: int) -> None:
+        self.agent = data.agent
+        if data.team is not None and data.team != self.facts.team:
+            self._hand_off(data.team, at)
+        self._own(data.agent, at)
+
+    def _set_deadline(self, data: DeadlineSet, at: int) -> None:
+        """Of a promise that is running; one made later has its own time."""
+        wait = self._open.get(data.target)
+        if wait is not None:
+            due = None if data.due_at is None else to_microseconds(data.due_at)
+            wait.deadlines = (*wait.deadlines, (at, due))
+
+    def _change_policy(self, judge: Judge, at: int) -> None:
+        """Versions only go up: a newer one may hold from an earlier time on."""
+        if judge.policy.version <= self.judge.policy.version:
+            return
+        had_internal = bool(self.internal_lines)
+        self.judge = judge
+        self._judge(at)
+        if not had_internal and not self.status.is_over:
+            self._start_team(at)
 
     def _judge(self, at: int) -> None:
         facts = self.facts
-        verdict = self._classify(facts)
+        policy = self.judge.policy
+        verdict = self.judge.classify(facts)
         text = f"{facts.subject}\n{facts.text}" if facts.subject or facts.text else ""
         self.classification = verdict
         self.fields = Fields(
@@ -105,70 +189,127 @@ class Story:
             source=facts.source,
             requester_key=facts.requester_key,
             requester_tier=facts.requester_tier,
+            team=facts.team,
             attributes=facts.attributes,
             text=text,
         )
-        line = self._policy.line_for(self.fields, self.opened_at)
+        line = policy.line_for(self.fields, self.opened_at)
         if not self.lines or line is not self.line:
             self.lines.append((at, line))
+        if policy.internal_lines or self.internal_lines:
+            line = policy.internal_line_for(self.fields, self.opened_at)
+            if not self.internal_lines or line is not self.internal_lines[-1][1]:
+                self.internal_lines.append((at, line))
 
-    def _reply(self, by: Author, at: int) -> None:
-        if by is Author.CUSTOMER:
+    def _reply(self, data: Replied, at: int) -> None:
+        if not data.public:
+            return
+        if data.by is Author.CUSTOMER:
             if self._unanswered_since is None:
                 self._unanswered_since = at
                 self._await_next_response(at)
-        elif by is Author.AGENT:
+        elif data.by is Author.AGENT:
             self._unanswered_since = None
-            self._is_answered = True
+            self._is_answered = _FIRST_RESPONSE in self._latest
             self._end(_FIRST_RESPONSE, at, is_kept=True)
             self._end(_NEXT_RESPONSE, at, is_kept=True)
+            self._end(_TEAM_FIRST_RESPONSE, at, is_kept=True)
+            self._end(_FOLLOW_UP, at, is_kept=True)
             if self._keeps_informed and not self.status.is_over:
                 self._end(_UPDATE, at, is_kept=True)
                 self._start(_UPDATE, at)
 
     def _await_next_response(self, at: int) -> None:
-        """Runs from the oldest unanswered message (rule 44), not before there was a first response (rule 45)."""
-        if self._is_answered and not self.status.is_over:
+        """Runs from the oldest unanswered message (rule 44), not before there was a first response (rule 45).
+
+        Where we began the ticket, the first response is owed from the customer's first message on (rule 43).
+        """
+        if self.status.is_over:
+            return
+        if self._is_answered:
             self._start(_NEXT_RESPONSE, at)
+        elif _FIRST_RESPONSE not in self._latest:
+            self._start(_FIRST_RESPONSE, at)
+
+    def _own(self, agent: str | None, at: int) -> None:
+        """Somebody has the ticket now, or nobody does."""
+        self._owner = agent
+        if agent is not None:
+            self._end(_OWNERSHIP, at, is_kept=True)
+            self._end(_TEAM_OWNERSHIP, at, is_kept=True)
+        elif not self.status.is_over and self._keeps_informed:
+            self._start_unless_open(_OWNERSHIP, at)
+            self._start_unless_open(_TEAM_OWNERSHIP, at)
+
+    def _hand_off(self, team: str, at: int) -> None:
+        """The team before is done with its part; the clocks of the next begin (rule 56)."""
+        for kind in _INTERNAL:
+            self._end(kind, at, is_kept=True)
+        self.facts = msgspec.structs.replace(self.facts, team=team)
+        self._judge(at)
+        if not self.status.is_over:
+            self._start_team(at)
+
+    def _start_team(self, at: int) -> None:
+        if not self.internal_lines:
+            return
+        self._start(_TEAM_FIRST_RESPONSE, at)
+        self._start(_TEAM_RESOLUTION, at)
+        if self._owner is None:
+            self._start(_TEAM_OWNERSHIP, at)
 
     def _stand(self, status: Status, at: int) -> None:
         was_over, self.status = self.status.is_over, status
         if self.statuses[-1][1] is status:
             return
         self.statuses.append((at, status))
-        if status.is_over:
-            if not was_over:
-                self._finish(status, at)
-        elif was_over:
-            self._reopen(at)
+        if not status.is_over:
+            if was_over:
+                self._reopen(at)
+        elif not was_over:
+            self._finish(status, at)
+        elif status not in _ENDED_BY_WORK:
+            self._end(_FOLLOW_UP, at, is_kept=False)
 
     def _finish(self, status: Status, at: int) -> None:
         """Solving keeps the resolution and makes the rest moot (rule 46); spam and merging make all moot (rule 50)."""
         is_kept = status in _ENDED_BY_WORK
         self.solved_at = at if is_kept else None
         self._unanswered_since = None
+        self._owner = None
         for kind in tuple(self._open):
-            self._end(kind, at, is_kept=is_kept and kind is _RESOLUTION)
+            self._end(kind, at, is_kept=is_kept and kind in _RESOLUTIONS)
+        if is_kept:
+            self._start(_FOLLOW_UP, at)
 
     def _reopen(self, at: int) -> None:
         self.solved_at = None
+        self._end(_FOLLOW_UP, at, is_kept=False)
         line = self.line
         mode = Reopen.RESUME if line is None else line.target.on_reopen
         self._keeps_informed = mode is not Reopen.NONE
         if self._keeps_informed:
             is_resumed = mode is Reopen.RESUME
-            self._start(_RESOLUTION, at, self._first_started[_RESOLUTION] if is_resumed else at)
+            self._start(_RESOLUTION, at, self._latest[_RESOLUTION] if is_resumed else None)
             self._start(_UPDATE, at)
-            if not self._is_answered:
-                self._start(_FIRST_RESPONSE, at, self._first_started[_FIRST_RESPONSE] if is_resumed else at)
+            self._start(_OWNERSHIP, at)
+            self._start_team(at)
+            if not self._is_answered and _FIRST_RESPONSE in self._latest:
+                self._start(_FIRST_RESPONSE, at, self._latest[_FIRST_RESPONSE] if is_resumed else None)
         if self._unanswered_since is not None:
             self._await_next_response(at)
 
-    def _start(self, kind: TargetKind, at: int, origin: int | None = None) -> None:
-        wait = Wait(kind, at, at if origin is None else origin)
-        self._first_started[kind] = wait.origin
-        self._open[kind] = wait
+    def _start(self, kind: TargetKind, at: int, resumed: Wait | None = None) -> None:
+        wait = Wait(kind, at, at)
+        if resumed is not None:
+            wait.origin = resumed.origin
+            wait.deadlines = resumed.deadlines
+        self._latest[kind] = self._open[kind] = wait
         self.waits.append(wait)
+
+    def _start_unless_open(self, kind: TargetKind, at: int) -> None:
+        if kind not in self._open and (kind not in _INTERNAL or self.internal_lines):
+            self._start(kind, at)
 
     def _end(self, kind: TargetKind, at: int, *, is_kept: bool) -> None:
         wait = self._open.pop(kind, None)
@@ -177,16 +318,17 @@ class Story:
             wait.is_kept = is_kept
 
 
-def tell(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify) -> Story | None:
+def tell(events: Sequence[TicketEvent], judge: Judge, later: Mapping[int, Judge]) -> Story | None:
     """The story of these events, in whatever order and however often they came; None before the ticket was opened.
 
-    What is dated before the opening counts as happening at it.
+    What is dated before the opening counts as happening at it. `judge` is the policy version in force then, `later` has
+    those the events name; raises KeyError for one that is missing.
     """
     told = _in_order(events)
     for opening in told:
         if isinstance(opening.data, Opened):
             opened = to_microseconds(opening.occurred_at)
-            story = Story(opening, opening.data, opened, policy, classify)
+            story = Story(opening, opening.data, opened, judge, later)
             for event in told:
                 if event is not opening:
                     story.tell(event, max(opened, to_microseconds(event.occurred_at)))
@@ -230,6 +372,7 @@ def _opening_facts(source: str, data: Opened) -> Facts:
         language=data.language or "",
         requester_key=data.requester.key or "",
         requester_tier=data.requester.tier or "",
+        team=data.team or "",
         attributes=data.attributes,
     )
 

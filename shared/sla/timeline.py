@@ -4,7 +4,7 @@
 `place` says, reconciled with what had already fired; firing advances the stored rows. No other SLA arithmetic exists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -17,11 +17,10 @@ from shared.sla import placing, story
 from shared.sla.calendar import to_instant
 from shared.sla.clock import Clock
 from shared.sla.fields import Classification, Facts, Fields
-from shared.sla.policy import SlaPolicy
+from shared.sla.policy import Classify, Judge, SlaPolicy
 from shared.sla.reconciling import reconcile
-from shared.sla.story import Classify
 
-__all__ = ["Classify", "Evaluation", "Facts", "evaluate", "place", "reconcile"]
+__all__ = ["Classify", "Evaluation", "Facts", "Judge", "evaluate", "place", "reconcile"]
 
 _TARGET_ORDER = {kind: place for place, kind in enumerate(TargetKind)}
 
@@ -43,25 +42,30 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """When it was last solved or closed; None once it is reopened."""
     assigned_by_hand: str | None = None
     """The agent of the last `assigned` event, if any."""
+    policy_version: int | None = None
+    """The version that judges it now."""
 
 
-def place(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify, now: datetime) -> Evaluation:
+_NONE_LATER: Mapping[int, Judge] = {}
+
+
+def place(
+    events: Sequence[TicketEvent],
+    policy: SlaPolicy,
+    classify: Classify,
+    now: datetime,
+    later: Mapping[int, Judge] = _NONE_LATER,
+) -> Evaluation:
     """Fold the events, in whatever order they came; clocks that are still running are left as the last event put them.
 
+    `policy` and `classify` judge the ticket from its opening on, `later` has the versions that its events name.
     A promise that was late before an event ended it is `breached` with both instants, noticed `now`.
     """
-    told = story.tell(events, policy, classify)
+    told = story.tell(events, Judge(policy, classify), later)
     if told is None:
         return _unopened(events)
-    version = policy.version
-    placed: list[Clock] = []
-    cycles: dict[TargetKind, int] = {}
-    for wait in told.waits:
-        cycle = cycles.get(wait.kind, 1)
-        clocks = placing.clocks(wait, told, version, cycle, now)
-        cycles[wait.kind] = cycle + len(clocks)
-        placed += clocks
-    if len(told.waits) > 1:
+    placed = [item.clock for item in placing.all_clocks(told, now)]
+    if len(placed) > 1:
         placed.sort(key=_order)
     line = told.line
     return Evaluation(
@@ -74,12 +78,19 @@ def place(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify, 
         matched=None if line is None else line.target.name,
         solved_at=None if told.solved_at is None else to_instant(told.solved_at),
         assigned_by_hand=told.agent,
+        policy_version=told.judge.policy.version,
     )
 
 
-def evaluate(events: Sequence[TicketEvent], policy: SlaPolicy, classify: Classify, now: datetime) -> Evaluation:
-    """Fold the events and let time act on the running clocks up to `now`."""
-    placed = place(events, policy, classify, now)
+def evaluate(
+    events: Sequence[TicketEvent],
+    policy: SlaPolicy,
+    classify: Classify,
+    now: datetime,
+    later: Mapping[int, Judge] = _NONE_LATER,
+) -> Evaluation:
+    """`place` the events and let time act on the running clocks up to `now`."""
+    placed = place(events, policy, classify, now, later)
     return replace(placed, clocks=tuple(clock_time.advance(clock, now)[0] for clock in placed.clocks))
 
 

@@ -16,7 +16,7 @@ from services.router.api.tickets import not_found
 from services.router.views import Identity, TicketView
 from shared import ids
 from shared.contract.access import Scope
-from shared.contract.events import KINDS, Data, Instant, Name, Opened, ShortText, TicketEvent
+from shared.contract.events import KINDS, Instant, Name, Opened, ShortText, TicketEvent, Told
 from shared.contract.problems import FieldError
 from shared.web import answers, bodies
 from shared.web.bodies import Call
@@ -115,7 +115,7 @@ async def _read(call: Call) -> _Attributes:
 _NAMES = ("type", "id", "time", "subject")
 
 
-def _data(attributes: _Attributes, at: str) -> Data:
+def _data(attributes: _Attributes, at: str) -> Told:
     kind = attributes.type.removeprefix(_PREFIX)
     struct = KINDS.get(kind)
     if struct is None or kind == attributes.type:
@@ -124,7 +124,7 @@ def _data(attributes: _Attributes, at: str) -> Data:
     return bodies.decode(bytes(attributes.data), struct, at)
 
 
-def _event(tenant: str, attributes: _Attributes, data: Data, identity: Identity, at: str) -> TicketEvent:
+def _event(tenant: str, attributes: _Attributes, data: Told, identity: Identity, at: str) -> TicketEvent:
     if attributes.subject not in {None, identity.external_id}:
         detail = f"is not this ticket's: {identity.external_id!r}; leave it out, or send the event to the other ticket"
         raise bodies.invalid((FieldError(pointer="#/subject", detail=detail),))

@@ -6,7 +6,7 @@ All words and expressions of a policy are searched in one pass over the text.
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import msgspec
@@ -16,7 +16,7 @@ from shared.policy.document import Policy, SkillRule
 from shared.sla import condition
 from shared.sla.condition import Condition, TextSearch
 from shared.sla.fields import Classification, Fields
-from shared.sla.timeline import Facts
+from shared.sla.timeline import Facts, Judge
 
 UNKNOWN_THEME = "unknown"
 """The theme of a ticket that no theme rule knows."""
@@ -69,6 +69,7 @@ def classify(policy: Policy, facts: Facts) -> Classification:
         source=facts.source,
         requester_key=facts.requester_key,
         requester_tier=facts.requester_tier,
+        team=facts.team,
         attributes=facts.attributes,
         text=text,
     )
@@ -98,6 +99,12 @@ def classify(policy: Policy, facts: Facts) -> Classification:
         prefers=prefers,
         rules=tuple(hits),
     )
+
+
+@lru_cache(maxsize=_POLICIES_KEPT)
+def judge(policy: Policy) -> Judge:
+    """A policy version as the fold wants it."""
+    return Judge(policy.sla, partial(classify, policy))
 
 
 def _skills_for(

@@ -3,7 +3,7 @@
 Pure: the log and what is stored go in, what to store comes out. Everything about time is in `shared.sla.timeline`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -11,13 +11,14 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from shared.contract.events import Assigned, TicketEvent
+from services.router.domain.classify import judge
+from shared.contract.events import Assigned, PolicyChanged, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Status, TargetKind
 from shared.policy.document import Policy
 from shared.sla import timeline
 from shared.sla.clock import Change, Clock
-from shared.sla.timeline import Classify, Evaluation
+from shared.sla.timeline import Evaluation
 
 _encode = msgspec.json.Encoder().encode
 _RESPONSES = (TargetKind.FIRST_RESPONSE, TargetKind.NEXT_RESPONSE)
@@ -37,10 +38,27 @@ class Ownership(StrEnum):
     """Nobody works on it any more."""
 
 
+class Policies(Struct, frozen=True, kw_only=True):
+    """The policy versions that judge a ticket."""
+
+    first: Policy
+    """In force when it was opened."""
+    later: Mapping[int, Policy] = {}
+    """Those that its log names."""
+
+    def numbered(self, version: int | None) -> Policy:
+        """One of them; the first for None."""
+        return self.first if version is None else self.later.get(version, self.first)
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """A ticket after its events: what to store, and what to say."""
 
     ticket: Ticket
+    policy: Policy
+    """The version that judges it now."""
+    cause: TicketEvent | None
+    """The last thing that arrived: what changed, changed by it."""
     clocks: tuple[Clock, ...]
     changes: tuple[tuple[Change, Clock], ...]
     evaluation: Evaluation
@@ -52,24 +70,36 @@ def stand(
     before: Ticket | None,
     stored: Sequence[Clock],
     log: Sequence[TicketEvent],
-    arrived: Iterable[TicketEvent],
-    policy: Policy,
-    classify: Classify,
+    arrived: Sequence[TicketEvent],
+    policies: Policies,
     now: datetime,
 ) -> Standing:
     """Fold a ticket's whole log (with what just `arrived` in it) over what is stored of it.
 
     `identity` is (id, tenant, source, external id); `before` is None for a new ticket.
     """
-    evaluation = timeline.place(log, policy.sla, classify, now)
+    first = judge(policies.first)
+    later = {version: judge(policy) for version, policy in policies.later.items()}
+    evaluation = timeline.place(log, first.policy, first.classify, now, later)
+    policy = policies.numbered(evaluation.policy_version)
     clocks, changes = timeline.reconcile(stored, evaluation.clocks, now)
     return Standing(
         ticket=_ticket(identity, evaluation, policy),
+        policy=policy,
+        cause=max(arrived, key=_happened, default=None),
         clocks=clocks,
         changes=changes,
         evaluation=evaluation,
         ownership=_ownership(before, evaluation, arrived),
     )
+
+
+def versions_named(log: Iterable[TicketEvent], present: int | None) -> tuple[int | None, list[int]]:
+    """Which policy version judged a ticket first, and which ones later; `present` is the stored one, None where there is none."""
+    changes = [event.data for event in log if isinstance(event.data, PolicyChanged)]
+    if not changes:
+        return present, []
+    return min(change.previous for change in changes), sorted({change.version for change in changes})
 
 
 def owed(clocks: Iterable[Clock]) -> tuple[datetime, timedelta] | None:
@@ -83,6 +113,10 @@ def owed(clocks: Iterable[Clock]) -> tuple[datetime, timedelta] | None:
         return None
     _, due_at, promised = min(running)
     return due_at, promised
+
+
+def _happened(event: TicketEvent) -> tuple[datetime, str]:
+    return event.occurred_at, event.id
 
 
 def _ticket(identity: tuple[UUID, str, str, str], evaluation: Evaluation, policy: Policy) -> Ticket:

@@ -9,12 +9,12 @@ import pytest
 
 from shared.contract.tickets import Channel, Status, TargetKind, Urgency
 from shared.policy import builtin, holidays, parse
-from shared.policy.document import Bind, Cadence, FollowUp, Ladder, Policy, Rotation, SkillRule, Step
+from shared.policy.document import Bind, Cadence, Ladder, Policy, Rotation, SkillRule, Step
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import policy_schema, roster_schema
 from shared.sla.condition import Condition
 from shared.sla.fields import Fields
-from shared.sla.policy import BusinessDays, Reopen, WarnAt
+from shared.sla.policy import BusinessDays, FollowUp, Reopen, WarnAt
 
 EXAMPLE = (Path(__file__).parent / "example.yaml").read_text(encoding="utf-8")
 CLASS = r"[\pL\pN][\pL\pN]"
@@ -188,8 +188,11 @@ def test_escalations_and_rotations() -> None:
 
 def test_follow_up_counts_elapsed_time_or_business_days() -> None:
     """As targets do."""
-    assert FollowUp(after=2, when=Condition({"urgency": frozenset({"urgent", "high"})})) == policy(EXAMPLE).follow_up
-    assert FollowUp(after=timedelta(hours=48)) == policy("follow_up: {after_solved: 48h}").follow_up
+    assert (
+        FollowUp(after=BusinessDays(2), when=Condition({"urgency": frozenset({"urgent", "high"})}))
+        == policy(EXAMPLE).sla.follow_up
+    )
+    assert FollowUp(after=timedelta(hours=48)) == policy("follow_up: {after_solved: 48h}").sla.follow_up
 
 
 def test_a_line_may_promise_nothing_on_purpose() -> None:
@@ -222,8 +225,9 @@ def test_a_stored_version_gives_the_same_policy_and_asks_no_list_of_holidays(mon
     assert {name: found.spec for name, found in read.policy.sla.calendars.items()} == {
         name: found.spec for name, found in stored.sla.calendars.items()
     }
-    for part in ("channels", "aliases", "urgency", "themes", "skills", "escalations", "on_call", "follow_up"):
+    for part in ("channels", "aliases", "urgency", "themes", "skills", "escalations", "on_call"):
         assert getattr(read.policy, part) == getattr(stored, part)
+    assert read.policy.sla.follow_up == stored.sla.follow_up
     assert read.document == parse.read_policy(read.document.decode(), version=3).document
 
 
