@@ -21,6 +21,7 @@ from services.escalation.store import Pulse, pages
 from services.escalation.store.pages import HeldEscalation, LeasedPage
 from services.escalation.tokens import Tokens, digest
 from shared.jetstream.relay import Relay
+from shared.ledger import pages as ledger_pages
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
@@ -136,7 +137,7 @@ class Delivery:
     async def _send(self, page: LeasedPage) -> Outcome:
         channel = self._channels[page.method]
         seconds = channel.capabilities.timeout.total_seconds()
-        link = self._tokens.link(page.id)
+        link = "" if page.token_hash is None else self._tokens.link(page.id)
         made = Page(
             id=page.id,
             kind=page.kind,
@@ -149,7 +150,9 @@ class Delivery:
             link=link,
         )
         hashed = digest(self._tokens.token(page.id))
-        if hashed != page.token_hash:  # the key of the links was changed since the page was made
+        if (
+            page.token_hash is not None and hashed != page.token_hash
+        ):  # the key of the links was changed since the page was made
             async with self._pool.acquire() as connection:
                 await pages.renew_token(connection, page, hashed)
         try:
@@ -183,12 +186,15 @@ class Delivery:
         """Store what became of an attempt and what follows; None, and nothing, where the lease is another's by now."""
         held = held or await pages.lock_escalation(connection, page.escalation_id)
         verdict = self._judge(page, outcome, held, now)
-        state = _state(verdict, held)
+        state = _state(page, verdict, held)
         if not await pages.conclude(
             connection, page, state, verdict.retry_at if state == "pending" else None, outcome, now
         ):
             return None
-        if state == "accepted":
+        if held.state == "resolved":
+            if page.kind is not Kind.RESOLVE:  # it was in flight when its escalation ended: now we know (R14)
+                await ledger_pages.resolve(connection, [page.escalation_id], now)
+        elif state == "accepted":
             if page.kind is Kind.PAGE:
                 await pages.extend_answer_window(connection, page.id, now + MIN_ACK_WINDOW)
         elif held.state in _LIVE and verdict.fall_back:
@@ -203,6 +209,7 @@ class Delivery:
             first_at=page.attempted_at,
             budget_until=retry.budget_until(held.next_step_at, page.attempted_at),
             is_keyed=self._channels[page.method].capabilities.is_keyed,
+            most_unknown=1 if page.kind is Kind.RESOLVE else 2,
         )
         return retry.judge(outcome, trial, now, self._jitter())
 
@@ -226,7 +233,7 @@ class Delivery:
         self._metrics.pages.labels(page.method, outcome.result).inc()
         if state == "failed":
             self._metrics.pages.labels(page.method, "failed").inc()
-        if state != "accepted":
+        if state != "accepted" or page.kind is Kind.RESOLVE:
             return
         for stage, begun_at, ended_at in (
             ("due_to_commit", page.due_at, page.committed_at),
@@ -241,9 +248,9 @@ class Delivery:
 _LOST = Outcome(result=Result.UNKNOWN, detail="the process stopped while it was sending")
 
 
-def _state(verdict: Verdict, held: HeldEscalation) -> str:
+def _state(page: LeasedPage, verdict: Verdict, held: HeldEscalation) -> str:
     if verdict.is_accepted:
         return "accepted"
-    if held.state not in _LIVE:
+    if held.state not in _LIVE and page.kind is not Kind.RESOLVE:
         return "cancelled"
     return "pending" if verdict.retry_at is not None else "failed"

@@ -15,7 +15,7 @@ from msgspec import Struct
 from services.escalation import news, tokens
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain import recipient as recipients
-from services.escalation.domain.ladder import Climb, Position, Standing
+from services.escalation.domain.ladder import Climb, Opens, Position, Standing
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.recipient import Circle, Person, Reached
 from services.escalation.metrics import EscalationMetrics
@@ -85,11 +85,12 @@ class Stepping:
             if made:
                 await pages.insert(connection, made, now)
             outbox = Outbox(now)
-            for one in taken:
+            done = [one for one in taken if not one.climb.is_put_off]
+            for one in done:
                 _announce(outbox, one, now)
             batch = await outbox.save(connection)
         self._relay.post(batch)
-        for one in taken:
+        for one in done:
             self._metrics.escalations.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
         return len(due)
 
@@ -101,13 +102,16 @@ class Stepping:
         )
         taken = []
         for one in due:
-            ladder, _ = rules[one.id]
+            ladder, policy = rules[one.id]
             climb = ladders.climb(
                 ladder,
-                Standing(reason=one.reason, anchor_at=one.anchor_at, position=one.position),
+                Standing(
+                    reason=one.reason, anchor_at=one.anchor_at, position=one.position, has_reached=one.has_reached
+                ),
                 now,
                 partial(recipients.reach, circle=circles[one.id]),
                 before.get(one.id, frozenset()),
+                _opens(one, policy),
             )
             taken.append(Taken(one, ladder, climb, [self._page(one, ladder, climb, to, now) for to in climb.reached]))
         return taken
@@ -206,6 +210,14 @@ class Stepping:
             due_at=due.next_step_at,
             token_hash=tokens.digest(self._tokens.token(page_id)),
         )
+
+
+def _opens(due: DueStep, policy: Policy | None) -> Opens:
+    """When the calendar of the promise is open; at any hour, where its clock or its policy is gone (sla-rules 63)."""
+    calendar = policy.sla.calendars.get(due.calendar) if policy and due.calendar else None
+    if calendar is None:
+        return ladders.at_any_hour
+    return lambda at: calendar.next_open(at) or at
 
 
 def _facts(due: DueStep, ladder: Ladder, climb: "Climb[Reached]", to: Reached, now: datetime) -> Facts:

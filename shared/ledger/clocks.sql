@@ -57,4 +57,4 @@ UPDATE escalation e
 SET state = 'resolved', resolved_at = $4, next_step_at = NULL, resolution = live.resolution
 FROM live
 WHERE e.id = live.id AND e.state <> 'resolved'
-RETURNING e.id, e.ticket_id, e.target, e.cycle, e.generation, e.resolution;
+RETURNING e.id, e.ticket_id, e.target, e.cycle, e.generation, e.resolution, e.acknowledged_by;

@@ -37,6 +37,7 @@ class Page(Struct, frozen=True, kw_only=True):
     text: str
     """The whole page as plain text, link included."""
     link: str
+    """Empty where there is nothing to acknowledge."""
 
 
 class Channel(Protocol):

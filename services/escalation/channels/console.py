@@ -9,6 +9,7 @@ from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
 
 _RULE = "-" * 72
+_WHAT = {Kind.WARNING: "WARNING", Kind.PAGE: "PAGE", Kind.RESOLVE: "RESOLVED"}
 
 
 class Console:
@@ -23,7 +24,7 @@ class Console:
     async def send(self, page: Page) -> Outcome:
         """Print it; a stream that is closed can be tried again."""
         stream = self._stream or sys.stdout
-        what = "WARNING" if page.kind is Kind.WARNING else "PAGE"
+        what = _WHAT[page.kind]
         to = f"{page.recipient} ({page.person})" if page.person else page.recipient
         try:
             stream.write(f"{_RULE}\n{what} {page.id} to {to}\n{_printable(page.text)}\n{_RULE}\n")

@@ -20,6 +20,7 @@ import msgspec
 
 from services.escalation.channels import Capabilities, Page, secrets
 from services.escalation.channels.guarded import GuardedBackend
+from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.errors import AddressRefused, SecretMissing
 from shared import timesource
@@ -97,14 +98,15 @@ def payload(page: Page) -> bytes:
     """The body: what broke as fields, and the whole page as text; the same at every attempt."""
     return _encoder.encode(
         {
-            "type": f"{page.kind}.triggered",
+            "type": "page.resolved" if page.kind is Kind.RESOLVE else f"{page.kind}.triggered",
             "timestamp": page.facts.at,
             "data": {
                 "page": page.id,
+                "kind": page.kind,
                 "recipient": page.recipient,
                 "person": page.person,
                 "text": page.text,
-                "acknowledge_url": page.link,
+                "acknowledge_url": page.link or None,
                 **msgspec.to_builtins(page.facts),
             },
         }

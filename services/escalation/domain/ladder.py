@@ -2,6 +2,7 @@
 
 Pure: whoever calls it says how recipients are reached. Steps are planned from the anchor, the instant the promise broke,
 so a late engine moves no later step (R2). Every wait belongs to somebody who was paged: gaps are skipped at once (R22).
+The first walk is for whoever is on call, at any hour; later ones remind, and keep to the promise's hours (sla-rules 63).
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +32,13 @@ class Reachable(Protocol):
 R = TypeVar("R", bound=Reachable)
 Reach = Callable[[Sequence[str]], tuple[R, ...]]
 """Resolve recipients, as the policy writes them, to those who can be paged now; empty is a gap."""
+Opens = Callable[[datetime], datetime]
+"""The next instant at which the calendar of the promise is open: the same one where it is open then."""
+
+
+def at_any_hour(at: datetime) -> datetime:
+    """The `Opens` of a promise that is kept around the clock."""
+    return at
 
 
 class Reason(StrEnum):
@@ -47,6 +55,8 @@ class Kind(StrEnum):
 
     WARNING = "warning"
     PAGE = "page"
+    RESOLVE = "resolve"
+    """Tells whoever was sent the others that they are moot, and why (R14)."""
 
 
 class SkipReason(StrEnum):
@@ -82,6 +92,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     anchor_at: datetime
     position: Position
     """The next step to take; of a warning, its number among the warnings of the clock."""
+    has_reached: bool = False
+    """Whether a page of it got through to anybody: then what follows the first walk reminds."""
 
 
 class Climb(Struct, Generic[R], frozen=True, kw_only=True):
@@ -95,33 +107,61 @@ class Climb(Struct, Generic[R], frozen=True, kw_only=True):
     next_step_at: datetime | None
     """None after a warning, and at the end."""
     is_exhausted: bool = False
+    is_put_off: bool = False
+    """Nothing was taken: a reminder waits for the promise's calendar to open."""
 
 
-def planned_at(ladder: Ladder, anchor_at: datetime, position: Position) -> datetime:
-    """When a step is due by the plan (R2); the position after the last loop is the end of the ladder."""
-    into_loop = sum((step.after for step in ladder.steps[: position.step + 1]), timedelta())
+def planned_at(ladder: Ladder, anchor_at: datetime, position: Position, opens: Opens = at_any_hour) -> datetime:
+    """When a step is due by the plan (R2); the position after the last loop is the end of the ladder.
+
+    Reminders, the walks after the first and the end that follows them, come while the promise's calendar is open: one
+    that would not waits for the opening, and those behind it keep their distance (sla-rules 63).
+    """
+    into_loop = [step.after for step in ladder.steps[: position.step + 1]]
     if position.loop >= _loops(ladder):
-        into_loop = timedelta()
-    return anchor_at + position.loop * _period(ladder) + into_loop
+        into_loop = []
+    if position.loop == 0 or _loops(ladder) == 1:
+        return anchor_at + position.loop * _period(ladder) + sum(into_loop, timedelta())
+    to_next_loop = max(ladder.steps[-1].after, MIN_ACK_WINDOW)
+    at = anchor_at + sum((step.after for step in ladder.steps), timedelta())
+    for _ in range(1, position.loop):
+        at = opens(at + to_next_loop)
+        for step in ladder.steps:
+            at = opens(at + step.after)
+    at = opens(at + to_next_loop)
+    for after in into_loop:
+        at = opens(at + after)
+    return at
 
 
-def climb(ladder: Ladder, standing: Standing, now: datetime, reach: "Reach[R]", before: frozenset[str]) -> "Climb[R]":
+def climb(
+    ladder: Ladder,
+    standing: Standing,
+    now: datetime,
+    reach: "Reach[R]",
+    before: frozenset[str],
+    opens: Opens = at_any_hour,
+) -> "Climb[R]":
     """Take the step that is due at `now`; `before` are those whom the step before it paged in the same loop."""
     if standing.reason is Reason.WARNED:
         return _warn(ladder, standing, reach)
-    position, skipped = _catch_up(ladder, standing, now)
+    position, skipped = _catch_up(ladder, standing, now, opens)
     while position.loop < _loops(ladder):
         last = _together(ladder, position)
         recipients = [name for step in ladder.steps[position.step : last.step + 1] for name in step.page]
         reached = reach(recipients)
         if reached and not (before and {one.who for one in reached} <= before):
-            return _paged(ladder, standing, now, last, reached, skipped)
+            if _is_too_late_in_the_day(ladder, standing, position, now, opens):
+                return _put_off(standing, opens(now))
+            return _paged(ladder, standing, now, last, reached, skipped, opens)
         reason = SkipReason.SAME_PEOPLE if reached else SkipReason.GAP
         skipped += [Skipped(position.loop, step, reason) for step in range(position.step, last.step + 1)]
         following = _after(ladder, last)
         if following.loop != position.loop:
             before = frozenset()
         position = following
+    if _is_too_late_in_the_day(ladder, standing, position, now, opens):
+        return _put_off(standing, opens(now))
     return Climb(
         kind=Kind.PAGE,
         taken=position,
@@ -144,11 +184,35 @@ def _warn(ladder: Ladder, standing: Standing, reach: "Reach[R]") -> "Climb[R]":
     )
 
 
+def _is_too_late_in_the_day(
+    ladder: Ladder, standing: Standing, position: Position, now: datetime, opens: Opens
+) -> bool:
+    """Whether taking the position would remind people who know already, outside the hours of the promise."""
+    return position.loop > 0 and _loops(ladder) > 1 and standing.has_reached and opens(now) > now
+
+
+def _put_off(standing: Standing, until: datetime) -> "Climb[R]":
+    return Climb(
+        kind=Kind.PAGE,
+        taken=standing.position,
+        reached=(),
+        next=standing.position,
+        next_step_at=until,
+        is_put_off=True,
+    )
+
+
 def _paged(
-    ladder: Ladder, standing: Standing, now: datetime, taken: Position, reached: tuple[R, ...], skipped: list[Skipped]
+    ladder: Ladder,
+    standing: Standing,
+    now: datetime,
+    taken: Position,
+    reached: tuple[R, ...],
+    skipped: list[Skipped],
+    opens: Opens,
 ) -> "Climb[R]":
     following = _after(ladder, taken)
-    planned = planned_at(ladder, standing.anchor_at, following)
+    planned = planned_at(ladder, standing.anchor_at, following, opens)
     return Climb(
         kind=Kind.PAGE,
         taken=taken,
@@ -159,7 +223,7 @@ def _paged(
     )
 
 
-def _catch_up(ladder: Ladder, standing: Standing, now: datetime) -> tuple[Position, list[Skipped]]:
+def _catch_up(ladder: Ladder, standing: Standing, now: datetime, opens: Opens) -> tuple[Position, list[Skipped]]:
     """The step that is current at `now`, and those before it that nobody took (R4).
 
     The end of the ladder is never current unless it was next: somebody is paged first.
@@ -169,7 +233,7 @@ def _catch_up(ladder: Ladder, standing: Standing, now: datetime) -> tuple[Positi
     while position.loop < _loops(ladder):
         last = _together(ladder, position)
         following = _after(ladder, last)
-        if following.loop >= _loops(ladder) or planned_at(ladder, standing.anchor_at, following) > now:
+        if following.loop >= _loops(ladder) or planned_at(ladder, standing.anchor_at, following, opens) > now:
             break
         skipped += [Skipped(position.loop, step, SkipReason.LATE) for step in range(position.step, last.step + 1)]
         position = following

@@ -1,10 +1,11 @@
 """What a page says, in the order of what matters to whoever wakes up.
 
-What broke, what happens next and when, who owns it, why you, and one link. Nothing from the ticket's own text. The facts
-are stored with the page, so a repeated attempt says the same.
+What broke, what happens next and when, who owns it, why you, and one link; once it is moot, that it is, and why. Nothing
+from the ticket's own text. The facts are stored with the page, so a repeated attempt says the same.
 """
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -38,13 +39,23 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Nobody else is paged after this."""
     fallback_of: str | None = None
     """The method that failed before this one."""
+    resolution: str | None = None
+    """Of a `resolve`: why nobody is needed any more, `answered`, `cancelled` or `withdrawn`. Then `due_at` is the due time now."""
+    was_due_at: datetime | None = None
+    """Of a `resolve`: the due time that the page before it said."""
+    met_at: datetime | None = None
+    """Of a `resolve`: when the promise was kept, in time or late."""
+    acknowledged_by: str | None = None
+    """Of a `resolve`: who had taken responsibility."""
+    resolves: tuple[UUID, ...] = ()
+    """Of a `resolve`: the pages that are moot."""
 
 
 def headline(facts: Facts) -> str:
-    """One line: what broke, or is about to."""
-    tier = f", {facts.tier} customer" if facts.tier else ""
-    ticket = f"ticket {facts.ticket} ({facts.source}, {facts.channel}, {facts.urgency}{tier})"
-    target = facts.target.replace("_", " ")
+    """One line: what broke, or is about to, or is over."""
+    target, ticket = facts.target.replace("_", " "), _ticket(facts)
+    if facts.resolution is not None:
+        return f"{facts.resolution.upper()}: {target} of {ticket}: {_outcome(facts)}"
     if facts.due_at is None:
         return f"{facts.reason.upper()}: {target} of {ticket}"
     late = facts.at - facts.due_at
@@ -55,8 +66,35 @@ def headline(facts: Facts) -> str:
 
 def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
     """The whole page as plain text."""
-    lines = [headline(facts), _next(facts, kind), f"Owner: {facts.owner or 'nobody'}", _why(facts, evidence)]
+    owner = f"Owner: {facts.owner or 'nobody'}"
+    if kind is Kind.RESOLVE:
+        lines = [headline(facts), "Next: nothing; nobody else is paged for it", owner, _taken(facts)]
+        return "\n".join(line for line in lines if line)
+    lines = [headline(facts), _next(facts, kind), owner, _why(facts, evidence)]
     return "\n".join([*lines, f"Acknowledge: {link}"])
+
+
+def _ticket(facts: Facts) -> str:
+    tier = f", {facts.tier} customer" if facts.tier else ""
+    return f"ticket {facts.ticket} ({facts.source}, {facts.channel}, {facts.urgency}{tier})"
+
+
+def _outcome(facts: Facts) -> str:
+    """Why nobody is needed any more."""
+    if facts.resolution == "withdrawn":
+        if facts.due_at is None:
+            return "not broken: it is paused while the ticket waits"
+        moved = "" if facts.was_due_at in (None, facts.due_at) else f", not {_instant(facts.was_due_at)}"
+        return f"not broken: it is due {_instant(facts.due_at)}{moved}"
+    if facts.met_at is None:
+        return "it no longer applies: the ticket is over, or nothing is promised any more"
+    if facts.due_at is not None and facts.met_at > facts.due_at:
+        return f"kept {_instant(facts.met_at)}, {_span(facts.met_at - facts.due_at)} late"
+    return f"kept in time, {_instant(facts.met_at)}"
+
+
+def _taken(facts: Facts) -> str:
+    return f"Acknowledged by: {facts.acknowledged_by}" if facts.acknowledged_by else ""
 
 
 def _next(facts: Facts, kind: Kind) -> str:

@@ -15,7 +15,6 @@ LAST_BUDGET = timedelta(hours=1)
 """How long a page is tried where no next step follows."""
 _FIRST_WAIT = timedelta(seconds=1)
 _LONGEST_WAIT = timedelta(minutes=1)
-_MOST_UNKNOWN = 2
 
 
 class Result(StrEnum):
@@ -47,6 +46,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     budget_until: datetime
     is_keyed: bool
     """The provider drops a page it already has, by its id."""
+    most_unknown: int = 2
+    """How often a page that may have arrived is sent to a provider that would not notice: 1 where a duplicate is worse."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -66,7 +67,7 @@ def judge(outcome: Outcome, trial: Trial, now: datetime, jitter: float) -> Verdi
             return Verdict(is_accepted=True)
         case Result.REJECTED:
             return Verdict(fall_back=True)
-        case Result.UNKNOWN if not trial.is_keyed and trial.unknowns >= _MOST_UNKNOWN:
+        case Result.UNKNOWN if not trial.is_keyed and trial.unknowns >= trial.most_unknown:
             return Verdict(fall_back=True)
     retry_at = now + max(_wait(trial.attempts, jitter), outcome.retry_after or timedelta())
     if retry_at >= trial.budget_until:

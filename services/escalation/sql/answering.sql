@@ -29,7 +29,7 @@ WHERE id = $1 AND state IN ('open', 'exhausted');
 
 -- name: cancel_pages
 -- Pages of an escalation that nobody has begun to send.
-UPDATE page SET state = 'cancelled', next_attempt_at = NULL WHERE escalation_id = $1 AND state = 'pending';
+UPDATE page SET state = 'cancelled', next_attempt_at = NULL WHERE escalation_id = $1 AND state = 'pending' AND kind <> 'resolve';
 
 -- name: mark_page_answered
 -- The page whose link was used.
@@ -41,7 +41,7 @@ RETURNING accepted_at;
 WITH moot AS (
     SELECT p.id FROM page p
     JOIN escalation e ON e.id = p.escalation_id
-    WHERE p.state = 'pending' AND p.next_attempt_at IS NOT NULL
+    WHERE p.state = 'pending' AND p.next_attempt_at IS NOT NULL AND p.kind <> 'resolve'
       AND (e.state IN ('acknowledged', 'resolved') OR p.kind = 'warning' AND e.reason <> 'warned')
     LIMIT $1
     FOR NO KEY UPDATE OF p SKIP LOCKED

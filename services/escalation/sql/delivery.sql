@@ -4,7 +4,8 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
        (SELECT next_attempt_at FROM page WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT 1) AS due_at;
 
 -- name: claim_pages
--- Lease due pages, so many a channel, of escalations that still want them, and note the attempt (R9, R31, R32).
+-- Lease due pages, so many a channel, of escalations that still want them, and note the attempt (R9, R31, R32). One that is
+-- over wants nothing but to be told so (R14).
 WITH due AS (
     SELECT p.id, p.escalation_id
     FROM unnest($2::text[], $3::integer[]) AS k (method, free)
@@ -15,15 +16,16 @@ WITH due AS (
         LIMIT k.free
     ) p
 ), wanted AS (
-    SELECT e.id, e.reason, e.next_step_at FROM escalation e
-    WHERE e.id IN (SELECT escalation_id FROM due) AND e.state IN ('open', 'exhausted')
+    SELECT e.id, e.state, e.reason, e.next_step_at FROM escalation e
+    WHERE e.id IN (SELECT escalation_id FROM due) AND e.state IN ('open', 'exhausted', 'resolved')
     ORDER BY e.id
     FOR SHARE SKIP LOCKED
 ), free AS (
     SELECT p.id, w.next_step_at FROM page p
     JOIN wanted w ON w.id = p.escalation_id
     WHERE p.id IN (SELECT id FROM due) AND p.state = 'pending' AND p.next_attempt_at <= $1
-      AND (p.kind = 'page' OR w.reason = 'warned')
+      AND CASE p.kind WHEN 'resolve' THEN w.state = 'resolved' WHEN 'page' THEN w.state <> 'resolved'
+                      ELSE w.state <> 'resolved' AND w.reason = 'warned' END
     ORDER BY p.escalation_id, p.id
     FOR NO KEY UPDATE OF p SKIP LOCKED
 ), leased AS (

@@ -8,7 +8,9 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
 SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_version, e.ladder, e.reason,
        e.anchor_at, e.step, e.loop, e.next_step_at,
        t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched,
-       coalesce(c.due_at, c.breached_at) AS due_at,
+       coalesce(c.due_at, c.breached_at) AS due_at, c.calendar,
+       EXISTS (SELECT FROM page p WHERE p.escalation_id = e.id AND p.kind = 'page' AND p.accepted_at IS NOT NULL
+               AND (p.evidence ->> 'generation')::integer = e.generation) AS has_reached,
        a.agent AS owner, g.name AS owner_name, g.lead
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id

@@ -64,6 +64,10 @@ class DueStep(Struct, frozen=True, kw_only=True):
     requester_tier: str | None
     matched: str | None
     due_at: datetime | None
+    calendar: str | None
+    """Of the promise; None where its clock is gone."""
+    has_reached: bool
+    """A page of this generation got through to somebody."""
     owner: str | None
     owner_name: str | None
     lead: str | None

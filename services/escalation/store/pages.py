@@ -59,7 +59,8 @@ class LeasedPage(Struct, frozen=True, kw_only=True):
     unknowns: int
     """Earlier attempts without an answer."""
     lease: UUID
-    token_hash: bytes
+    token_hash: bytes | None
+    """None where there is nothing to acknowledge."""
     next_step_at: datetime | None
 
 

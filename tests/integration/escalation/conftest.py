@@ -28,6 +28,7 @@ from shared.ledger.clocks import ClockRow
 from shared.policy.document import Cadence, Contact, Ladder, Policy, Rotation, Step
 from shared.postgres.outbox import Batch
 from shared.postgres.pool import Pool
+from shared.sla.calendar import Calendar
 from shared.sla.clock import Clock
 from shared.sla.policy import SlaPolicy
 
@@ -129,11 +130,16 @@ class World:
         self.answering = Answering(pool, self.relay, self.metrics)
         self.tidying = Tidying(pool, self.delivery, self.metrics)
 
-    def use(self, ladder: Ladder, rotations: Mapping[str, Rotation] | None = None) -> None:
-        """Let the policy have this ladder, and rotations."""
+    def use(
+        self,
+        ladder: Ladder,
+        rotations: Mapping[str, Rotation] | None = None,
+        calendars: Mapping[str, Calendar] | None = None,
+    ) -> None:
+        """Let the policy have this ladder, and rotations and calendars."""
         policy = Policy(
             version=1,
-            sla=SlaPolicy(version=1, calendars={}, targets=()),
+            sla=SlaPolicy(version=1, calendars=calendars or {}, targets=()),
             channels={},
             aliases={},
             escalations={ladder.name: ladder},

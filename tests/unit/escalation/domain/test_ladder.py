@@ -12,15 +12,19 @@ from services.escalation.domain.ladder import (
     MIN_ACK_WINDOW,
     Climb,
     Kind,
+    Opens,
     Position,
     Reason,
     SkipReason,
     Standing,
+    at_any_hour,
     climb,
     planned_at,
     recipients_of,
 )
 from shared.policy.document import Ladder, Step
+from tests.unit.sla.building import OFFICE
+from tests.unit.sla.building import at as local
 
 ANCHOR = datetime(2026, 6, 1, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -164,3 +168,70 @@ def test_every_escalation_ends_and_somebody_hears_of_every_step(minutes, repeat,
         assert done.next_step_at > now
         position, at = done.next, done.next_step_at
     raise AssertionError("it does not end")
+
+
+def office(at: datetime) -> datetime:
+    """Mon-Fri 09:00-17:00 in Berlin."""
+    return OFFICE.next_open(at) or at
+
+
+def remind(
+    one: Ladder, anchor: str, now: str, position: Position, *, has_reached: bool = True, opens: Opens = office
+) -> Climb[Somebody]:
+    """Take what is due at `now` of a promise that broke at `anchor`."""
+    standing = Standing(reason=Reason.BREACHED, anchor_at=local(anchor), position=position, has_reached=has_reached)
+    return climb(one, standing, local(now), everybody, frozenset(), opens)
+
+
+def test_rule_63_the_first_walk_is_at_any_hour_and_reminders_keep_to_the_calendar():
+    """Broken on Friday 16:50: both levels are paged then; the second walk comes on Monday, its steps as far apart as ever."""
+    one = ladder(0, 30, repeat=3)
+    planned = [
+        planned_at(one, local("5 16:50"), Position(loop, step), office) for loop in range(3) for step in range(2)
+    ]
+    assert [local(text) for text in ("5 16:50", "5 17:20", "8 09:00", "8 09:30", "8 10:00", "8 10:30")] == planned
+    assert local("8 11:00") == planned_at(one, local("5 16:50"), Position(3, 0), office)
+
+
+def test_rule_63_reminders_are_not_capped_per_day():
+    """Twenty walks in one working day, each of them told."""
+    one = ladder(0, 10, repeat=20)
+    planned = [planned_at(one, local("1 09:00"), Position(loop, 0), office) for loop in range(20)]
+    assert [local("1 09:00") + loop * 20 * MINUTE for loop in range(20)] == planned
+
+
+def test_rule_63_a_promise_around_the_clock_reminds_around_the_clock():
+    """Midnight is open for it."""
+    one = ladder(0, 30, repeat=3)
+    done = remind(one, "5 23:30", "6 00:30", Position(1, 0), opens=at_any_hour)
+    assert (["s0"], local("6 01:00")) == (whom(done), done.next_step_at)
+
+
+def test_rule_63_a_reminder_that_comes_up_at_night_waits_for_the_morning():
+    """Whatever made it due then: nothing is taken, nobody is mailed at midnight."""
+    done = remind(ladder(0, 30, repeat=3), "5 14:00", "5 23:59", Position(1, 0))
+    assert (True, [], Position(1, 0), local("8 09:00")) == (
+        done.is_put_off, whom(done), done.next, done.next_step_at,
+    )  # fmt: skip
+
+
+def test_rule_63_the_end_after_reminders_keeps_to_the_calendar_too_and_that_of_a_single_walk_does_not():
+    """Who walks once pages on: the catch-all comes at night if it must."""
+    assert remind(ladder(0, 30, repeat=2), "5 14:00", "5 23:00", Position(2, 0)).is_put_off
+    assert ["head"] == whom(remind(ladder(0, 30), "5 16:50", "5 17:50", Position(1, 0)))
+
+
+def test_rule_63_a_page_that_has_reached_nobody_yet_is_no_reminder():
+    """It goes out at night: silence until the morning would be worse (R3, R7)."""
+    done = remind(ladder(0, repeat=2), "5 16:59", "5 17:05", Position(1, 0), has_reached=False)
+    assert (["s0"], False) == (whom(done), done.is_put_off)
+
+
+def test_rule_63_people_paged_a_moment_ago_are_not_reminded_at_night_because_the_next_step_is_theirs_too():
+    """The second step reaches the same person, so the next walk is next; it waits."""
+    one = Ladder(
+        name="l", steps=(Step(after=0 * MINUTE, page=("s0",)), Step(after=10 * MINUTE, page=("s0",))), repeat=2
+    )
+    standing = Standing(reason=Reason.BREACHED, anchor_at=local("5 16:55"), position=Position(0, 1), has_reached=True)
+    done = climb(one, standing, local("5 17:05"), everybody, frozenset({"s0"}), office)
+    assert (True, Position(0, 1), local("8 09:00")) == (done.is_put_off, done.next, done.next_step_at)

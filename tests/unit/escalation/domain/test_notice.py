@@ -72,3 +72,29 @@ def test_everybody_learns_why_they_are_paged(recipient, why):
 def test_a_fallback_names_what_did_not_get_through():
     """So that the contact can be mended."""
     assert "(webhook did not get through)" in text(replace(FACTS, fallback_of="webhook"), EVIDENCE, Kind.PAGE, "link")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"resolution": "withdrawn", "due_at": DUE + timedelta(hours=1), "was_due_at": DUE}, "WITHDRAWN: first response of ticket 881 (zendesk, email, high): not broken: it is due 2026-06-01 10:00:00 UTC, not 2026-06-01 09:00:00 UTC"),
+        ({"resolution": "withdrawn", "due_at": DUE, "was_due_at": DUE}, "not broken: it is due 2026-06-01 09:00:00 UTC"),
+        ({"resolution": "withdrawn", "due_at": None, "was_due_at": DUE}, "not broken: it is paused while the ticket waits"),
+        ({"resolution": "answered", "met_at": DUE + timedelta(minutes=12)}, "ANSWERED: first response of ticket 881 (zendesk, email, high): kept 2026-06-01 09:12:00 UTC, 12 min late"),
+        ({"resolution": "answered", "met_at": DUE}, "kept in time, 2026-06-01 09:00:00 UTC"),
+        ({"resolution": "cancelled"}, "CANCELLED: first response of ticket 881 (zendesk, email, high): it no longer applies"),
+    ],
+)  # fmt: skip
+def test_r14_a_page_that_is_moot_says_why(facts, said):
+    """Whoever was woken for nothing learns what happened, and that nothing is left to do."""
+    told = text(replace(FACTS, **facts), EVIDENCE, Kind.RESOLVE, "")
+    assert said in told.splitlines()[0]
+    assert "Next: nothing" in told
+    assert "Acknowledge:" not in told
+
+
+def test_r14_it_names_who_had_taken_responsibility():
+    """So that nobody goes on with it."""
+    assert "Acknowledged by: ben" in text(
+        replace(FACTS, resolution="cancelled", acknowledged_by="ben"), EVIDENCE, Kind.RESOLVE, ""
+    )
