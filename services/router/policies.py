@@ -1,18 +1,24 @@
 """Applying policies and rosters: checked whole, kept as versions, in force for new tickets from the commit on.
 
-A ticket that has been opened keeps the version that judged it. Nothing is changed where a file has a fault.
+A ticket that has been opened keeps the version that judged it, unless a later one is applied to open tickets too: then
+`services.router.rollout` brings it there. Nothing is changed where a file has a fault.
 """
 
 import asyncio
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
 from services.router import leaving
 from services.router.domain.policy_changes import changes
+from services.router.domain.reach import NEW, Reach
 from services.router.store import policies as policies_store
-from services.router.store.policies import StoredPolicy, StoredRoster, Version
+from services.router.store import rollouts as rollouts_store
+from services.router.store.policies import PolicyVersion, StoredPolicy, StoredRoster, Version
+from services.router.store.rollouts import Rollout
+from shared import ids
 from shared.policy import builtin, parse, roster
 from shared.policy.document import Roster
 from shared.policy.errors import LocatedError, PolicyErrors
@@ -20,61 +26,137 @@ from shared.policy.parse import ReadPolicy
 from shared.postgres.pool import Connection
 
 _ANY_VERSION = 2**31 - 1
+_RECENT = 20
+"""Rollouts among which one that is under way is looked for."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What applying a policy would do."""
+    """What applying a policy would change in what it says."""
 
     current: int
     """The version in force; 0 is the built-in policy."""
     next: int
-    """The version it would become; the current one where the file is the same."""
+    """The version it would become; one that is there where the file is the same."""
     changes: tuple[str, ...]
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What became of a policy file."""
+
+    version: int
+    is_new: bool
+    """False where the version was there already."""
+    holds_from: datetime | None
+    """For tickets that arrive from then on; None: at once."""
+    rollout: Rollout | None
+    """How it gets to open tickets, where it is for these too."""
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A policy file that has been checked, beside what is in force."""
+
+    in_force: StoredPolicy | None
+    newest: StoredPolicy | None
+    read: ReadPolicy
+    version: int
+    is_new: bool
+
+    @property
+    def plan(self) -> Plan:
+        """What would change."""
+        before = builtin.document() if self.in_force is None else self.in_force.document
+        return Plan(
+            current=_number(self.in_force),
+            next=self.version,
+            changes=changes(msgspec.json.decode(before), msgspec.json.decode(self.read.document)),
+        )
 
 
 async def plan_policy(connection: Connection, tenant: str, text: str, now: datetime) -> Plan:
     """Check a policy file as `apply_policy` does, and say what it would change; raises `PolicyErrors`."""
-    stored = await policies_store.newest_policy(connection, tenant)
-    current = builtin.VERSION if stored is None else stored.version
-    if stored is not None and stored.source == text:
-        return Plan(current=current, next=current, changes=())
-    read = await _checked_policy(connection, tenant, text, current + 1, now)
-    before = builtin.document() if stored is None else stored.document
-    return Plan(
-        current=current,
-        next=current + 1,
-        changes=changes(msgspec.json.decode(before), msgspec.json.decode(read.document)),
+    return (await candidate(connection, tenant, text, now)).plan
+
+
+async def candidate(connection: Connection, tenant: str, text: str, now: datetime, reach: Reach = NEW) -> Candidate:
+    """Check a policy file as `apply_policy` does; raises `PolicyErrors`."""
+    newest = await policies_store.newest_policy(connection, tenant)
+    read = await _checked_policy(connection, tenant, text, _number(newest) + 1, now)
+    is_new = newest is None or not (_is_same(newest, text, read) and _holds(newest, reach, now))
+    return Candidate(
+        in_force=await policies_store.policy_in_force(connection, tenant),
+        newest=newest,
+        read=read,
+        version=_number(newest) + is_new,
+        is_new=is_new,
     )
 
 
 async def apply_policy(connection: Connection, tenant: str, text: str, by: str, now: datetime) -> int:
-    """Make a policy file the one for new tickets; returns its version.
+    """Make a policy file the one for new tickets; returns its version. See `put_in_force`."""
+    return (await put_in_force(connection, tenant, text, by, now)).version
 
-    The same text as the newest version changes nothing and returns that. Raises `PolicyErrors`: also where it wants to
-    page somebody whom the roster doesn't know or nobody can reach.
+
+async def put_in_force(
+    connection: Connection, tenant: str, text: str, by: str, now: datetime, reach: Reach = NEW
+) -> Applied:
+    """Make a policy file the one for the tickets that `reach` means; open ones get it by the rollout that this begins.
+
+    A file that says the same as the newest version makes no new one; sent to open tickets it judges them all again.
+    A version applied later takes the place of one whose time is still to come. Raises `PolicyErrors`: also where the
+    file wants to page somebody whom the roster doesn't know or nobody can reach.
     """
     async with connection.transaction():
         await policies_store.lock_versions(connection, tenant)
-        stored = await policies_store.newest_policy(connection, tenant)
-        if stored is not None and stored.source == text:
-            return stored.version
-        version = (builtin.VERSION if stored is None else stored.version) + 1
-        read = await _checked_policy(connection, tenant, text, version, now)
-        new = StoredPolicy(version=version, source=text, document=read.document, applied_at=now, applied_by=by)
-        await policies_store.insert_policy(connection, tenant, new)
-    return version
+        found = await candidate(connection, tenant, text, now, reach)
+        if found.is_new or found.newest is None:
+            stored = StoredPolicy(
+                version=found.version,
+                source=text,
+                document=found.read.document,
+                applied_at=now,
+                applied_by=by,
+                holds_from=reach.holds_from,
+            )
+            await policies_store.insert_policy(connection, tenant, stored)
+        else:
+            stored = found.newest
+        rollout = None
+        if reach.has_rollout:
+            rollout = await _set_out(connection, tenant, stored.version, reach, now, rejudges=not found.is_new)
+    return Applied(version=stored.version, is_new=found.is_new, holds_from=stored.holds_from, rollout=rollout)
+
+
+async def _set_out(
+    connection: Connection, tenant: str, version: int, reach: Reach, now: datetime, *, rejudges: bool
+) -> Rollout:
+    for rollout in await rollouts_store.history(connection, tenant, None, _RECENT):
+        if rollout.is_running and (rollout.version, rollout.opened_from) == (version, reach.opened_from):
+            return rollout  # it is under way
+    rollout_id = ids.uuid7(now)
+    await rollouts_store.insert(connection, rollout_id, tenant, version, reach, now, rejudges=rejudges)
+    begun = await rollouts_store.load(connection, rollout_id)
+    if begun is None:
+        raise AssertionError("it was inserted just now")
+    return begun
+
+
+async def rollouts(
+    connection: Connection, tenant: str, *, before: UUID | None = None, limit: int = 100
+) -> list[Rollout]:
+    """How versions got, or get, to open tickets; the newest first."""
+    return await rollouts_store.history(connection, tenant, before, limit)
 
 
 async def show_policy(connection: Connection, tenant: str, version: int | None = None) -> StoredPolicy | None:
-    """A version with its file, the newest if none is named; None where there is none applied, or not that one."""
+    """A version with its file, the one in force if none is named; None where that is the built-in one, or not there."""
     if version is None:
-        return await policies_store.newest_policy(connection, tenant)
+        return await policies_store.policy_in_force(connection, tenant)
     return await policies_store.load_policy(connection, tenant, version)
 
 
 async def policy_versions(
     connection: Connection, tenant: str, *, before: int = _ANY_VERSION, limit: int = 100
-) -> list[Version]:
+) -> list[PolicyVersion]:
     """The history of a tenant's policy, newest first."""
     return await policies_store.list_policy_versions(connection, tenant, before, limit)
 
@@ -131,9 +213,17 @@ async def _checked_policy(connection: Connection, tenant: str, text: str, versio
 
 
 async def _check_roster(connection: Connection, tenant: str, read: Roster) -> None:
-    stored = await policies_store.newest_policy(connection, tenant)
-    if stored is None:
-        return
+    in_force = await policies_store.policy_in_force(connection, tenant)
+    newest = await policies_store.newest_policy(connection, tenant)
+    errors = []
+    for stored in {policy.version: policy for policy in (in_force, newest) if policy is not None}.values():
+        errors += await _missing_on_roster(stored, read)
+    if errors:
+        raise PolicyErrors(errors)
+
+
+async def _missing_on_roster(stored: StoredPolicy, read: Roster) -> list[LocatedError]:
+    """Whom this version of the policy pages in vain, if that roster holds."""
     policy = await asyncio.to_thread(parse.stored_policy, stored.document, version=stored.version)
     errors = []
     for key, pointer in roster.people_named(policy).items():
@@ -149,5 +239,18 @@ async def _check_roster(connection: Connection, tenant: str, read: Roster) -> No
                     remedy="keep them reachable here, or take them out of the policy first",
                 )
             )
-    if errors:
-        raise PolicyErrors(errors)
+    return errors
+
+
+def _number(stored: StoredPolicy | None) -> int:
+    return builtin.VERSION if stored is None else stored.version
+
+
+def _is_same(stored: StoredPolicy, text: str, read: ReadPolicy) -> bool:
+    """Whether it is the same file and comes to the same: lists of holidays and feeds may have changed since."""
+    return stored.source == text and msgspec.json.decode(stored.document) == msgspec.json.decode(read.document)
+
+
+def _holds(stored: StoredPolicy, reach: Reach, now: datetime) -> bool:
+    """Whether the version holds already for whom it is meant now."""
+    return stored.holds_from is None or stored.holds_from <= now or stored.holds_from == reach.holds_from

@@ -23,8 +23,39 @@ CREATE TABLE policy_version (
     document   jsonb NOT NULL,             -- the same with holidays resolved to dates, so that no upgrade moves a deadline
     applied_at timestamptz NOT NULL,
     applied_by text NOT NULL,
+    holds_from timestamptz,                -- for tickets that arrive from then on; null: from the commit on
     PRIMARY KEY (tenant, version)
 );
+
+-- A version on its way to tickets that are open already; how far it has come. Writer: router.
+CREATE TABLE policy_rollout (
+    id          uuid PRIMARY KEY,
+    tenant      text NOT NULL,
+    version     integer NOT NULL,
+    scope       text NOT NULL CHECK (scope IN ('open', 'since')),
+    at          timestamptz NOT NULL,      -- when it was applied: what holds for open tickets from then on
+    opened_from timestamptz,               -- scope `since`: for tickets opened from then on, as though it had always held
+    rejudges    boolean NOT NULL,          -- the version was there before: its own tickets are judged again too
+    state       text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done')),
+    seen_at     timestamptz,               -- by the real clock: who began before then may still go by an older version
+    cursor      uuid NOT NULL,             -- the last ticket that is done
+    total       bigint,                    -- counted when it begins
+    done        bigint NOT NULL DEFAULT 0,
+    failed      bigint NOT NULL DEFAULT 0, -- tickets that keep their version because of a fault
+    recomputed  bigint NOT NULL DEFAULT 0, -- the others can't have moved
+    earlier     bigint NOT NULL DEFAULT 0, -- clocks, by what became of them
+    later       bigint NOT NULL DEFAULT 0,
+    started     bigint NOT NULL DEFAULT 0,
+    cancelled   bigint NOT NULL DEFAULT 0,
+    breached    bigint NOT NULL DEFAULT 0,
+    retracted   bigint NOT NULL DEFAULT 0,
+    touched_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz,
+    CHECK ((scope = 'since') = (opened_from IS NOT NULL)),
+    CHECK ((state = 'done') = (finished_at IS NOT NULL))
+);
+CREATE INDEX policy_rollout_listed ON policy_rollout (tenant, id);
+CREATE INDEX policy_rollout_running ON policy_rollout (tenant, version, id) WHERE state = 'running';
 
 CREATE TABLE roster_version (
     tenant     text NOT NULL,

@@ -199,4 +199,3 @@ def _effects(was: Clock | None, is_: Clock | None, now: datetime) -> tuple[Effec
 def _is_late(clock: Clock, now: datetime) -> bool:
     """Whether it is broken, noticed or not."""
     return clock.state is ClockState.BREACHED or (clock.breaks_at is not None and clock.breaks_at <= now)
-

@@ -3,23 +3,30 @@
 SELECT pg_advisory_xact_lock(hashtextextended('versions of ' || $1::text, 0));
 
 -- name: newest_policy
--- The version that new tickets get.
-SELECT version, source, document, applied_at, applied_by
+-- The version that was applied last; its time may still be to come.
+SELECT version, source, document, applied_at, applied_by, holds_from
 FROM policy_version WHERE tenant = $1 ORDER BY version DESC LIMIT 1;
+
+-- name: policy_in_force
+-- The version that new tickets get.
+SELECT version, source, document, applied_at, applied_by, holds_from
+FROM policy_version WHERE tenant = $1 AND (holds_from IS NULL OR holds_from <= deskclock_now())
+ORDER BY version DESC LIMIT 1;
 
 -- name: load_policy
 -- One version of the policy.
-SELECT version, source, document, applied_at, applied_by
+SELECT version, source, document, applied_at, applied_by, holds_from
 FROM policy_version WHERE tenant = $1 AND version = $2;
 
 -- name: list_policy_versions
 -- The versions of a tenant's policy, newest first, from before `$2`.
-SELECT version, applied_at, applied_by, octet_length(source) AS size
+SELECT version, applied_at, applied_by, octet_length(source) AS size, holds_from
 FROM policy_version WHERE tenant = $1 AND version < $2 ORDER BY version DESC LIMIT $3;
 
 -- name: insert_policy
 -- A new version of the policy.
-INSERT INTO policy_version (tenant, version, source, document, applied_at, applied_by) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO policy_version (tenant, version, source, document, applied_at, applied_by, holds_from)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: newest_roster
 -- The roster that was applied last.

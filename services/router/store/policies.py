@@ -23,6 +23,13 @@ class Version(Struct, frozen=True, kw_only=True):
     """Bytes of the file."""
 
 
+class PolicyVersion(Version, frozen=True, kw_only=True):
+    """One line of a policy's history."""
+
+    holds_from: datetime | None
+    """For tickets that arrive from then on; null: from the commit on."""
+
+
 class StoredPolicy(Struct, frozen=True, kw_only=True):
     """A version of the policy with its file."""
 
@@ -31,6 +38,8 @@ class StoredPolicy(Struct, frozen=True, kw_only=True):
     document: bytes
     applied_at: datetime
     applied_by: str
+    holds_from: datetime | None = None
+    """For tickets that arrive from then on; None: from its commit on."""
 
 
 class StoredRoster(Struct, frozen=True, kw_only=True):
@@ -48,8 +57,14 @@ async def lock_versions(connection: Connection, tenant: str) -> None:
 
 
 async def newest_policy(connection: Connection, tenant: str) -> StoredPolicy | None:
-    """The version that new tickets get; None where none was applied."""
+    """The version applied last, though its time may be to come; None where none was applied."""
     row = await connection.fetchrow(QUERIES["newest_policy"], tenant)
+    return None if row is None else StoredPolicy(**dict(row))
+
+
+async def policy_in_force(connection: Connection, tenant: str) -> StoredPolicy | None:
+    """The version that new tickets get; None where that is the built-in one."""
+    row = await connection.fetchrow(QUERIES["policy_in_force"], tenant)
     return None if row is None else StoredPolicy(**dict(row))
 
 
@@ -65,10 +80,10 @@ async def newest_roster(connection: Connection, tenant: str) -> StoredRoster | N
     return None if row is None else StoredRoster(**dict(row))
 
 
-async def list_policy_versions(connection: Connection, tenant: str, before: int, limit: int) -> list[Version]:
+async def list_policy_versions(connection: Connection, tenant: str, before: int, limit: int) -> list[PolicyVersion]:
     """Up to `limit` versions of the policy, newest first, from below `before`."""
     rows = await connection.fetch(QUERIES["list_policy_versions"], tenant, before, limit)
-    return [Version(**dict(row)) for row in rows]
+    return [PolicyVersion(**dict(row)) for row in rows]
 
 
 async def list_roster_versions(connection: Connection, tenant: str, before: int, limit: int) -> list[Version]:
@@ -87,6 +102,7 @@ async def insert_policy(connection: Connection, tenant: str, stored: StoredPolic
         stored.document,
         stored.applied_at,
         stored.applied_by,
+        stored.holds_from,
     )
 
 
