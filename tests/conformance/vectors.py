@@ -127,9 +127,9 @@ class ExpectedClock(_Line, frozen=True, kw_only=True):
     matched: str | msgspec.UnsetType = msgspec.UNSET
     state: Literal["running", "paused", "met", "breached", "cancelled"]
     started_at: Utc | msgspec.UnsetType = msgspec.UNSET
-    due_at: Utc | None | msgspec.UnsetType = msgspec.UNSET
-    met_at: Utc | None | msgspec.UnsetType = msgspec.UNSET
-    breached_at: Utc | None | msgspec.UnsetType = msgspec.UNSET
+    due_at: Utc | msgspec.UnsetType | None = msgspec.UNSET
+    met_at: Utc | msgspec.UnsetType | None = msgspec.UNSET
+    breached_at: Utc | msgspec.UnsetType | None = msgspec.UNSET
     open_seconds: Annotated[float, Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     wall_seconds: Annotated[float, Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     local: Local = {}
