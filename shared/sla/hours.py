@@ -5,10 +5,11 @@ hours, on no holiday and in no closure; or it lies in an extra opening, which be
 """
 
 from datetime import date
-from typing import TypeAlias
+from enum import StrEnum
+from typing import TypeAlias, Union
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 DAY = 86_400
 """Seconds of a day on the wall."""
@@ -70,3 +71,39 @@ class CalendarSpec(Struct, frozen=True, kw_only=True):
     closed: tuple[Exceptional, ...] = ()
     opened: tuple[Exceptional, ...] = ()
     """Extra openings, on top of the usual hours (rule 11)."""
+
+
+class Combination(StrEnum):
+    """How a calendar is made of others (rule 30)."""
+
+    UNION = "union"
+    """Open where any of them is."""
+    INTERSECTION = "intersection"
+    """Open where all of them are."""
+    DIFFERENCE = "difference"
+    """Open where the first is and none of the others."""
+
+
+class CombinedSpec(Struct, frozen=True, kw_only=True):
+    """A calendar made of others; instants are combined, so each part keeps its own zone and holidays."""
+
+    name: str
+    zone: ZoneInfo
+    """Whose local days are its business days."""
+    how: Combination
+    parts: tuple[Union[CalendarSpec, "CombinedSpec"], ...]
+
+    @property
+    def always(self) -> bool:
+        """Never known without compiling."""
+        return False
+
+
+Spec: TypeAlias = CalendarSpec | CombinedSpec
+
+
+def unnamed(spec: Spec) -> Spec:
+    """What it says, less the names: two that are equal then open at the same instants."""
+    if isinstance(spec, CombinedSpec):
+        return structs.replace(spec, name="", parts=tuple(unnamed(part) for part in spec.parts))
+    return structs.replace(spec, name="")

@@ -2,18 +2,31 @@
 
 An instant is open when its local wall clock lies in the declared hours (rule 25). So the stretch is cut where the
 zone's offset changes, and the wall's hours are shifted by each piece's offset: gaps shorten, repeated hours count twice.
+Calendars made of others combine such spans.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from shared.sla.hours import ALL_DAY, DAY, CalendarSpec, Dates, Days, Exceptional, Hours
+from shared.sla.hours import (
+    ALL_DAY,
+    DAY,
+    CalendarSpec,
+    Combination,
+    CombinedSpec,
+    Dates,
+    Days,
+    Exceptional,
+    Hours,
+    Spec,
+)
 
 Span: TypeAlias = tuple[int, int]
 """Half-open, in seconds: since the epoch, or since it on the local wall."""
@@ -45,26 +58,73 @@ class Openings(Struct, frozen=True):
     """By their number, counted from 1970-01-01; ascending."""
 
 
-def compile_openings(spec: CalendarSpec, since: int, until: int) -> Openings:
+def compile_openings(spec: Spec, since: int, until: int) -> Openings:
     """The openings from `since` to before `until`, in seconds since the epoch."""
+    spans = open_spans(spec, since, until)
+    return Openings(spans, _open_days(spans, spec.zone, since, until))
+
+
+def open_spans(spec: Spec, since: int, until: int) -> list[Span]:
+    """The open spans of the stretch, ascending, apart from each other."""
+    return _spans(spec, since, until, {})
+
+
+def _spans(spec: Spec, since: int, until: int, known: dict[int, list[Span]]) -> list[Span]:
+    """The same; what several combinations share is compiled once."""
+    found = known.get(id(spec))
+    if found is None:
+        if isinstance(spec, CombinedSpec):
+            found = combine(spec.how, [_spans(part, since, until, known) for part in spec.parts])
+        else:
+            found = [(since, until)] if spec.always else _declared(spec, since, until)
+        known[id(spec)] = found
+    return found
+
+
+def combine(how: Combination, parts: Sequence[list[Span]]) -> list[Span]:
+    """Spans of which each part is ascending and apart, put together (rule 30)."""
+    first, *others = parts
+    match how:
+        case Combination.UNION:
+            return _merged(span for part in parts for span in part)
+        case Combination.INTERSECTION:
+            for other in others:
+                first = list(_shared(first, other))
+            return first
+        case Combination.DIFFERENCE:
+            return list(_without(first, _merged(span for other in others for span in other)))
+
+
+def _declared(spec: CalendarSpec, since: int, until: int) -> list[Span]:
     wall = wall_spans(spec, since // DAY - _LONGEST_REACH, until // DAY + _LONGEST_REACH)
     starts = [start for start, _ in wall]
     spans: list[Span] = []
-    days: dict[int, OpenDay] = {}
-    pieces = list(offsets(spec.zone, since, until))
-    changed = {(after[0] + offset) // DAY for before, after in pairwise(pieces) for offset in (before[2], after[2])}
-    for piece_since, piece_until, offset in pieces:
+    for piece_since, piece_until, offset in offsets(spec.zone, since, until):
         first, last = piece_since + offset, piece_until + offset
         for start, end in wall[max(0, bisect_right(starts, first) - 1) :]:
             if start >= last:
                 break
-            opens, shuts = max(start, first), min(end, last)
-            if opens >= shuts:
-                continue
+            if end > first:
+                _append(spans, (max(start, first) - offset, min(end, last) - offset))
+    return spans
+
+
+def _open_days(spans: Sequence[Span], zone: ZoneInfo, since: int, until: int) -> dict[int, OpenDay]:
+    """The local dates that the spans touch."""
+    pieces = offsets(zone, since, until)
+    changed = {(after[0] + offset) // DAY for before, after in pairwise(pieces) for offset in (before[2], after[2])}
+    days: dict[int, OpenDay] = {}
+    nearest = 0
+    for piece_since, piece_until, offset in pieces:
+        while nearest < len(spans) and spans[nearest][1] <= piece_since:
+            nearest += 1
+        for start, end in islice(spans, nearest, None):
+            if start >= piece_until:
+                break
+            opens, shuts = max(start, piece_since) + offset, min(end, piece_until) + offset
             for day in range(opens // DAY, (shuts - 1) // DAY + 1):
                 days[day] = OpenDay(min(shuts, (day + 1) * DAY) - offset, offset, day not in changed)
-            _append(spans, (opens - offset, shuts - offset))
-    return Openings(spans, days)
+    return days
 
 
 def wall_spans(spec: CalendarSpec, first_day: int, last_day: int) -> list[Span]:
@@ -82,8 +142,13 @@ def wall_spans(spec: CalendarSpec, first_day: int, last_day: int) -> list[Span]:
     return _merged([*_without(usual, _merged(shut)), *extra])
 
 
-def offsets(zone: ZoneInfo, since: int, until: int) -> Iterator[tuple[int, int, int]]:
+@lru_cache(maxsize=4096)
+def offsets(zone: ZoneInfo, since: int, until: int) -> tuple[tuple[int, int, int], ...]:
     """Pieces of the stretch in which the zone keeps one offset: since, until, seconds east of UTC."""
+    return tuple(_offsets(zone, since, until))
+
+
+def _offsets(zone: ZoneInfo, since: int, until: int) -> Iterator[tuple[int, int, int]]:
     piece_since, offset, probe = since, offset_at(zone, since), since
     while probe < until:
         following = min(probe + _PROBE, until)
@@ -181,3 +246,16 @@ def _without(spans: Sequence[Span], shut: Sequence[Span]) -> Iterator[Span]:
             following += 1
         if opens < end:
             yield opens, end
+
+
+def _shared(spans: Sequence[Span], others: Sequence[Span]) -> Iterator[Span]:
+    """What is in both; both ascending and apart from each other."""
+    i = j = 0
+    while i < len(spans) and j < len(others):
+        opens, shuts = max(spans[i][0], others[j][0]), min(spans[i][1], others[j][1])
+        if opens < shuts:
+            yield opens, shuts
+        if spans[i][1] < others[j][1]:
+            i += 1
+        else:
+            j += 1

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.sla.calendar import Calendar
-from shared.sla.hours import ALL_DAY, CalendarSpec, Dates, Days, Exceptional, Hours, Yearly
+from shared.sla.calendar import NEVER, Calendar, to_instant, to_microseconds
+from shared.sla.hours import ALL_DAY, CalendarSpec, Combination, CombinedSpec, Dates, Days, Exceptional, Hours, Yearly
 
 ZONES = (
     "Europe/Berlin",
@@ -180,6 +180,22 @@ def test_rule_20_add_is_additive_and_monotonic(
 
 
 @settings(max_examples=30)
+@given(spec=specs(), starts=st.lists(instants, min_size=1, max_size=20), open_time=durations)
+def test_what_is_looked_up_is_what_the_table_says(
+    spec: CalendarSpec, starts: list[datetime], open_time: timedelta
+) -> None:
+    """The quick way and the long one never differ, near the edge of what is compiled either."""
+    calendar = Calendar(spec)
+    calendar.between(min(starts), max(starts) + MINUTE)
+    for start in starts:
+        at = to_microseconds(start)
+        due = calendar.instant(calendar.position(at) + open_time // timedelta(microseconds=1))
+        assert calendar.add(start, open_time) == (None if due >= NEVER else to_instant(due))
+        used = calendar.position(to_microseconds(start + open_time)) - calendar.position(at)
+        assert calendar.between(start, start + open_time) == timedelta(microseconds=used)
+
+
+@settings(max_examples=30)
 @given(spec=specs(), starts=st.lists(instants, min_size=2, max_size=2).map(sorted), open_time=durations)
 def test_rule_20_a_later_start_is_never_due_earlier(
     spec: CalendarSpec, starts: list[datetime], open_time: timedelta
@@ -198,6 +214,25 @@ def test_rule_20_between_is_additive(spec: CalendarSpec, instants: list[datetime
     calendar = Calendar(spec)
     assert calendar.between(first, middle) + calendar.between(middle, last) == calendar.between(first, last)
     assert first == last or calendar.between(last, first) == timedelta()
+
+
+@settings(max_examples=20)
+@given(parts=st.lists(specs(), min_size=2, max_size=3), how=st.sampled_from(Combination), day=dates, first=minutes)
+def test_rule_30_combinations_agree_with_counting_minutes(
+    parts: list[CalendarSpec], how: Combination, day: date, first: int
+) -> None:
+    """Open in any, in all, or in the first and no other: minute by minute, each part in its own zone."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC) + first * MINUTE
+    calendar = Calendar(CombinedSpec(name="both", zone=parts[0].zone, how=how, parts=tuple(parts)))
+    expected = 0
+    for n in range(24 * 60):
+        opens, *others = (is_open(part, start + n * MINUTE) for part in parts)
+        expected += {
+            Combination.UNION: opens or any(others),
+            Combination.INTERSECTION: opens and all(others),
+            Combination.DIFFERENCE: opens and not any(others),
+        }[how]
+    assert expected * MINUTE == calendar.between(start, start + timedelta(days=1))
 
 
 @settings(max_examples=30)

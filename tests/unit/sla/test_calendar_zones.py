@@ -1,12 +1,15 @@
 """Rules B: zones and changes of offset. In 2026 Europe changes on 29 March and 25 October."""
 
+import struct
 from datetime import UTC, datetime
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from shared.sla.calendar import Calendar
-from tests.unit.sla.building import ALWAYS, EVERY_DAY, OFFICE, at, calendar, due, h, wall
+from shared.sla.hours import Combination, CombinedSpec
+from tests.unit.sla.building import ALWAYS, BERLIN, EVERY_DAY, OFFICE, at, calendar, due, h, wall
 
 SATURDAY, SUNDAY, MONDAY = 5, 6, 0
 
@@ -78,6 +81,68 @@ def test_rule_29_one_instant_in_two_zones() -> None:
     moscow = calendar("09:00-18:00", zone=ZoneInfo("Europe/Moscow"))
     assert new_york.add(start, h(2)) == datetime(2007, 1, 2, 15, tzinfo=UTC)
     assert moscow.add(start, h(2)) == datetime(2007, 1, 2, 8, tzinfo=UTC)
+
+
+def edition(key: str, rule: str) -> ZoneInfo:
+    """A zone of this name as other tzdata would have it: one rule for all years (RFC 9636, version 2)."""
+    block = (
+        b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", -6 * 3600, 0, 0) + b"CST\0"
+    )
+    return ZoneInfo.from_file(BytesIO(block * 2 + f"\n{rule}\n".encode()), key=key)
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def combined(how: Combination, *parts: Calendar, zone: ZoneInfo = BERLIN) -> Calendar:
+    """A calendar made of others."""
+    return Calendar(CombinedSpec(name="both", zone=zone, how=how, parts=tuple(part.spec for part in parts)))
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-02", 2), ("2026-03-16", 3), ("2026-04-06", 2)])
+def test_rule_30_the_hours_of_both(day: str, hours: int) -> None:
+    """New York and Berlin share two hours a day, three while only one of them has summer time."""
+    both = combined(Combination.INTERSECTION, calendar(zone=NEW_YORK), OFFICE)
+    assert held_on(both, day) == hours
+    assert due(both, f"{day} 09:00", h(hours)) == f"{day} 17:00"
+
+
+def test_rule_30_union_and_difference() -> None:
+    """Either, and one without the other; the parts may be combinations themselves, and calendars that are always open."""
+    new_york = calendar(zone=NEW_YORK)
+    either = combined(Combination.UNION, new_york, OFFICE)
+    assert held_on(either, "2026-03-02") == 14
+    only = combined(Combination.DIFFERENCE, either, combined(Combination.INTERSECTION, new_york, OFFICE))
+    assert held_on(only, "2026-03-02") == 12
+    assert due(only, "2026-03-02 14:30", h(1)) == "2026-03-02 17:30"
+    closed = combined(Combination.DIFFERENCE, ALWAYS, OFFICE)
+    assert due(closed, "5 16:00", h(65)) == "2026-06-08 18:00"
+    assert combined(Combination.INTERSECTION, OFFICE, calendar(days=[SATURDAY])).next_open(at("09:00")) is None
+
+
+def test_rule_30_business_days_of_a_combination_are_those_of_its_zone() -> None:
+    """Open days are local days on which any of it is open, the time of day is that zone's."""
+    either = combined(Combination.UNION, calendar(zone=NEW_YORK), OFFICE)
+    assert wall(either.add_business_days(at("5 22:30"), 1)) == "2026-06-08 22:30"
+    short = combined(Combination.UNION, OFFICE, calendar("10:00-12:00", days=[SATURDAY]))
+    assert wall(short.add_business_days(at("5 16:00"), 1)) == "2026-06-06 12:00"
+    in_new_york = combined(Combination.UNION, calendar(zone=NEW_YORK), OFFICE, zone=NEW_YORK)
+    assert wall(in_new_york.add_business_days(at("5 22:30"), 1), NEW_YORK) == "2026-06-08 16:30"
+
+
+def test_rule_31_two_editions_of_a_zone_are_told_apart() -> None:
+    """Mexico City gave up summer time in 2022: 1 May is five hours behind UTC then, six a year later.
+
+    A zone that goes by the rules of before differs from 2023 on, and only in summer.
+    """
+    city = ZoneInfo("America/Mexico_City")
+    for year, opens in ((2022, 14), (2023, 15)):
+        monday = calendar(zone=city, days=EVERY_DAY).next_open(datetime(year, 5, 1, 6, tzinfo=UTC))
+        assert datetime(year, 5, 1, opens, tzinfo=UTC) == monday
+    before, now = calendar(zone=edition("America/Mexico_City", "CST6CDT,M4.1.0,M10.5.0")), calendar(zone=city)
+    assert now.is_same_between(before, datetime(2020, 1, 1, tzinfo=UTC), datetime(2023, 4, 1, tzinfo=UTC))
+    assert not now.is_same_between(before, datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 5, 1, tzinfo=UTC))
+    assert now.is_same_between(before, datetime(2023, 11, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC))
 
 
 def test_rule_55_where_two_calendars_differ() -> None:
