@@ -244,6 +244,9 @@ class Story:
     def _hand_off(self, team: str, at: int) -> None:
         """The team before is done with its part; the clocks of the next begin (rule 56)."""
         for kind in _INTERNAL:
+            wait = self._open.get(kind)
+            if wait is not None and wait.started == at:
+                self.waits.remove(wait)  # opened and handed on at once: that team never had it
             self._end(kind, at, is_kept=True)
         self.facts = msgspec.structs.replace(self.facts, team=team)
         self._judge(at)

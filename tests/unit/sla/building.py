@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from shared.contract.events import Assigned, Data, Opened, Replied, StatusChanged, TicketEvent, Updated
+from shared.contract.events import (
+    Assigned,
+    Data,
+    DeadlineSet,
+    Opened,
+    Owned,
+    PolicyChanged,
+    Released,
+    Replied,
+    StatusChanged,
+    TicketEvent,
+    Updated,
+)
 from shared.contract.tickets import Author, Channel, Status, TargetKind, Urgency
 from shared.sla import timeline
 from shared.sla.calendar import Calendar
@@ -12,7 +24,7 @@ from shared.sla.clock import Clock
 from shared.sla.condition import Condition
 from shared.sla.fields import Classification, Facts
 from shared.sla.hours import CalendarSpec, Dates, Days, Exceptional, Hours, Yearly
-from shared.sla.policy import Promise, Reopen, SlaPolicy, Target, WarnAt
+from shared.sla.policy import FollowUp, Judge, OnChange, Promise, Reopen, SlaPolicy, Target, WarnAt
 from shared.sla.timeline import Evaluation
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -25,6 +37,7 @@ FIRST, NEXT, UPDATE, RESOLUTION = (
     TargetKind.UPDATE,
     TargetKind.RESOLUTION,
 )
+RETROACTIVE = OnChange()
 WAITING = frozenset({Status.PENDING_CUSTOMER, Status.ON_HOLD})
 
 
@@ -115,23 +128,36 @@ def target(
     urgency: Urgency | None = None,
     pauses_while: frozenset[Status] = WAITING,
     on_reopen: Reopen = Reopen.RESUME,
+    on_change: OnChange = RETROACTIVE,
     calendar: str = "office",
+    team: str | None = None,
+    is_internal: bool = False,
+    escalate: str | None = None,
 ) -> Target:
     """A target line; resolution and update pause while the customer is waited for."""
+    asked = {"urgency": urgency, "team": team}
+    wanted = {field: frozenset({str(value).casefold()}) for field, value in asked.items() if value is not None}
     return Target(
         name=name,
         calendar=calendar,
         promises=promises,
-        when=None if urgency is None else Condition({"urgency": frozenset({str(urgency)})}),
+        is_internal=is_internal,
+        when=Condition(wanted) if wanted else None,
+        on_change=on_change,
+        escalate=escalate,
         warn=warn,
         pauses_while={RESOLUTION: pauses_while, UPDATE: pauses_while},
         on_reopen=on_reopen,
     )
 
 
-def policy(*targets: Target, version: int = 1, office: Calendar = OFFICE) -> SlaPolicy:
+def policy(
+    *targets: Target, version: int = 1, office: Calendar = OFFICE, follow_up: FollowUp | None = None
+) -> SlaPolicy:
     """A policy of these lines, with the calendars `office` and `always`."""
-    return SlaPolicy(version=version, calendars={"office": office, "always": ALWAYS}, targets=targets)
+    return SlaPolicy(
+        version=version, calendars={"office": office, "always": ALWAYS}, targets=targets, follow_up=follow_up
+    )
 
 
 def event(when: str, data: Data, *, name: str = "") -> TicketEvent:
@@ -172,9 +198,29 @@ def urgency(when: str, to: Urgency) -> TicketEvent:
     return event(when, Updated(urgency=to))
 
 
-def assigned(when: str, to: str | None) -> TicketEvent:
-    """The helpdesk gives it to an agent."""
-    return event(when, Assigned(agent=to))
+def assigned(when: str, to: str | None, *, team: str | None = None) -> TicketEvent:
+    """The helpdesk gives it to an agent, or to a team."""
+    return event(when, Assigned(agent=to, team=team))
+
+
+def owned(when: str, agent: str) -> TicketEvent:
+    """We give it to an agent."""
+    return event(when, Owned(agent=agent))
+
+
+def released(when: str, agent: str) -> TicketEvent:
+    """It leaves that agent."""
+    return event(when, Released(agent=agent))
+
+
+def pinned(when: str, to: str | None, target: TargetKind = TargetKind.RESOLUTION) -> TicketEvent:
+    """Somebody sets a deadline by hand, or takes it back."""
+    return event(when, DeadlineSet(target=target, due_at=None if to is None else at(to)))
+
+
+def applied(when: str, version: int, *, over: int = 1) -> TicketEvent:
+    """Another version of the policy judges the ticket from then on."""
+    return event(when, PolicyChanged(version=version, previous=over))
 
 
 def classify(facts: Facts) -> Classification:
@@ -187,9 +233,9 @@ def classify(facts: Facts) -> Classification:
     )
 
 
-def evaluate(events: Sequence[TicketEvent], lines: SlaPolicy, now: str) -> Evaluation:
+def evaluate(events: Sequence[TicketEvent], lines: SlaPolicy, now: str, *later: SlaPolicy) -> Evaluation:
     """The fold, with time acting up to `now`."""
-    return timeline.evaluate(events, lines, classify, at(now))
+    return timeline.evaluate(events, lines, classify, at(now), {item.version: Judge(item, classify) for item in later})
 
 
 def place(events: Sequence[TicketEvent], lines: SlaPolicy, now: str) -> Evaluation:
