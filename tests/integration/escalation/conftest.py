@@ -31,6 +31,7 @@ from shared.postgres.pool import Pool
 from shared.sla.calendar import Calendar
 from shared.sla.clock import Clock
 from shared.sla.policy import SlaPolicy
+from tests.integration.escalation.whole_desk import POLICY, Desk
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 TENANT = "default"
@@ -250,3 +251,11 @@ async def world(pool: Pool, clock_control: "object") -> World:
     """The small world at START; time stands still until it is moved."""
     await clock_control.freeze(START)  # type: ignore[attr-defined]
     return World(pool)
+
+
+@pytest.fixture
+async def desk(world: World) -> Desk:
+    """A router's intake beside it, and a promise of an hour."""
+    made = Desk(world, world.relay)
+    await made.apply(POLICY)
+    return made

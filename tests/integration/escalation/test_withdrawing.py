@@ -2,107 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from prometheus_client import CollectorRegistry
 
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
-from services.router import policies
-from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
-from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
-from shared.contract.events import Data, Opened, StatusChanged, TicketEvent
+from shared.contract.events import Data, StatusChanged
 from shared.contract.tickets import Status
 from shared.jetstream.publish import open_publisher
 from shared.jetstream.relay import Relay
-from shared.ledger.policies import PolicyShelf
-from shared.postgres import time as database_time
-
-START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
-DUE = START + timedelta(hours=1)
-ROSTER = """
-people:
-  ana: {name: Ana, contacts: [{webhook: "https://pager.test/ana", secret: "env:S"}]}
-  ben: {name: Ben, contacts: [{webhook: "https://pager.test/ben", secret: "env:S"}]}
-"""
-POLICY = """
-calendars: {always: {hours: always}}
-targets: [{name: all, calendar: always, resolution: 1h, escalate: wake}]
-escalations:
-  wake:
-    steps: [{after: 0m, page: [person/ana]}, {after: 10m, page: [person/ben]}]
-    otherwise: [person/ana]
-"""
-
-
-class Desk:
-    """A router's intake beside escalation, both on one database."""
-
-    def __init__(self, world: Any, relay: Any) -> None:
-        self.world = world
-        registry = CollectorRegistry()
-        shelf = PolicyShelf()
-        self.intake = Intake(
-            world.pool, shelf, Assignment(world.pool, shelf, AssignmentMetrics(registry), relay), relay,
-            RouterMetrics(registry),
-        )  # fmt: skip
-        world.shelf = shelf
-        world.stepping = world.another_stepping()
-        self._serial = 0
-
-    async def happens(self, ticket: str, data: Data, minutes: float) -> None:
-        """Something happened so many minutes after START; we hear of it now."""
-        self._serial += 1
-        event = TicketEvent(
-            tenant="default", id=f"event-{self._serial}", source="zendesk", ticket=ticket,
-            occurred_at=START + timedelta(minutes=minutes), data=data,
-        )  # fmt: skip
-        [receipt] = await self.intake.process([event])
-        assert receipt.rejected is None
-
-    async def opens(self, ticket: str = "881") -> None:
-        """A customer writes."""
-        await self.happens(ticket, Opened(channel="email"), 0)
-
-    async def broke(self, *, minutes: float = 63) -> None:
-        """It is so many minutes after START, and all that time brings has been done."""
-        await self.world_at(minutes)
-        await self.world.drain()
-
-    async def world_at(self, minutes: float) -> None:
-        """Let it be so many minutes after START."""
-        async with self.world.pool.acquire() as connection:
-            await database_time.warp(connection, to=START + timedelta(minutes=minutes), rate=0)
-
-    def sent(self) -> list[tuple[str, str | None]]:
-        """What the provider got, in order."""
-        return [(page.kind.value, page.person) for page in self.world.provider.sent]
-
-    async def states(self) -> dict[str, list[str]]:
-        """The states of pages by their kind."""
-        found: dict[str, list[str]] = {}
-        for page in await self.world.pages():
-            found.setdefault(str(page["kind"]), []).append(str(page["state"]))
-        return found
-
-
-PENDING = StatusChanged(status=Status.PENDING_CUSTOMER)
-
-
-@pytest.fixture
-async def desk(world: Any) -> Desk:
-    """A desk on Monday morning, with a promise of an hour."""
-    async with world.pool.acquire() as connection, connection.transaction():
-        await policies.apply_roster(connection, "default", ROSTER, "lead", START)
-        await policies.apply_policy(connection, "default", POLICY, "lead", START)
-    return Desk(world, world.relay)
+from tests.integration.escalation.whole_desk import OPEN, PENDING, SOLVED, Desk
 
 
 async def test_rule_41_the_page_of_a_breach_that_did_not_happen_is_taken_back(desk: Desk, world: Any) -> None:
@@ -136,7 +50,7 @@ async def test_rule_41_a_deadline_that_moved_is_told_with_both_instants(desk: De
     await desk.opens()
     await desk.broke()
     await desk.happens("881", PENDING, 10)
-    await desk.happens("881", StatusChanged(status=Status.OPEN), 40)
+    await desk.happens("881", OPEN, 40)
     await world.drain()
     assert "paused" in world.provider.sent[-1].text
     due = world.relay.data("clock.due_changed")[-1]
@@ -164,8 +78,8 @@ async def test_r14_a_page_that_nobody_began_to_send_is_cancelled_in_the_same_tra
 @pytest.mark.parametrize(
     ("data", "minutes", "resolution", "said"),
     [
-        (StatusChanged(status=Status.SOLVED), 62, "answered", "ANSWERED: resolution of ticket 881 (zendesk, email, normal): kept 2026-06-01 09:02:00 UTC, 2 min late"),
-        (StatusChanged(status=Status.SOLVED), 59, "answered", "kept in time, 2026-06-01 08:59:00 UTC"),
+        (SOLVED, 62, "answered", "ANSWERED: resolution of ticket 881 (zendesk, email, normal): kept 2026-06-01 09:02:00 UTC, 2 min late"),
+        (SOLVED, 59, "answered", "kept in time, 2026-06-01 08:59:00 UTC"),
         (StatusChanged(status=Status.SPAM), 62, "cancelled", "CANCELLED: resolution of ticket 881"),
     ],
 )  # fmt: skip
@@ -290,7 +204,7 @@ async def test_nothing_pages_after_a_resolution_whoever_runs_beside_it(desk: Des
 
     async def correct() -> None:
         for number, ticket in enumerate(tickets):
-            await desk.happens(ticket, PENDING if number % 2 else StatusChanged(status=Status.SOLVED), 50)
+            await desk.happens(ticket, PENDING if number % 2 else SOLVED, 50)
 
     await asyncio.gather(
         correct(),
@@ -335,7 +249,7 @@ async def test_rule_41_the_correction_is_heard_outside(
     await outside.opens()
     await outside.broke()
     await outside.happens("881", PENDING, 10)
-    await outside.happens("881", StatusChanged(status=Status.OPEN), 40)
+    await outside.happens("881", OPEN, 40)
     await relay.flush()
 
     subscription = await jetstream.subscribe("sla.default.>", ordered_consumer=True)
