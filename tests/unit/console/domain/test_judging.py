@@ -1,6 +1,7 @@
 """What `deskclock evaluate` says of one ticket: open time without pauses, wall time with them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import pytest
 
@@ -9,6 +10,9 @@ from services.console.domain.judging import EvaluatedClock
 from shared.contract.events import Data, Opened, Replied, StatusChanged, TicketEvent
 from shared.contract.tickets import Author, Status
 from shared.policy.parse import parse_policy
+
+Log: TypeAlias = list[tuple[int, Data]]
+"""Hours after Monday's midnight, and what happened."""
 
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
 POLICY = parse_policy(
@@ -26,7 +30,7 @@ def test_a_running_clock_says_how_much_open_time_it_has_used() -> None:
 
 def test_what_was_paused_is_no_open_time_of_a_clock_that_runs_again() -> None:
     """Paused from 11:00 to 13:00 of the first day: two hours less."""
-    paused = [
+    paused: Log = [
         (10, Opened(channel="email")),
         (11, StatusChanged(status=Status.PENDING_CUSTOMER)),
         (13, StatusChanged(status=Status.OPEN)),
@@ -36,7 +40,7 @@ def test_what_was_paused_is_no_open_time_of_a_clock_that_runs_again() -> None:
 
 def test_a_paused_clock_says_what_it_had_used_when_the_pause_began() -> None:
     """It is not due while it lasts."""
-    log = [(10, Opened(channel="email")), (12, StatusChanged(status=Status.ON_HOLD))]
+    log: Log = [(10, Opened(channel="email")), (12, StatusChanged(status=Status.ON_HOLD))]
     clock = _resolution(now=16, log=log)
     assert ("paused", None) == (clock.state, clock.due_at)
     assert (timedelta(hours=2), timedelta(hours=6)) == _spans(clock)
@@ -44,7 +48,7 @@ def test_a_paused_clock_says_what_it_had_used_when_the_pause_began() -> None:
 
 def test_a_reopened_clock_goes_on_counting_from_what_it_had_used() -> None:
     """Opened 9:00, solved 12:00, reopened 15:00: four hours at 16:00, of which it has run one itself."""
-    log = [
+    log: Log = [
         (9, Opened(channel="email")),
         (12, StatusChanged(status=Status.SOLVED)),
         (15, StatusChanged(status=Status.OPEN)),
@@ -57,7 +61,7 @@ def test_a_reopened_clock_goes_on_counting_from_what_it_had_used() -> None:
 @pytest.mark.parametrize("now", [9, 10, 20])
 def test_a_finished_clock_has_used_the_same_whenever_it_is_asked(now: int) -> None:
     """What was used up to its end stays, also where `now` lies before it."""
-    log = [(9, Opened(channel="email")), (10, Replied(by=Author.AGENT)), (12, StatusChanged(status=Status.SOLVED))]
+    log: Log = [(9, Opened(channel="email")), (10, Replied(by=Author.AGENT)), (12, StatusChanged(status=Status.SOLVED))]
     clock = _resolution(now=now, log=log)
     assert "met" == clock.state
     assert (timedelta(hours=3), timedelta(hours=3)) == _spans(clock)
@@ -67,7 +71,7 @@ def _spans(clock: EvaluatedClock) -> tuple[timedelta, timedelta]:
     return timedelta(seconds=clock.open_seconds), timedelta(seconds=clock.wall_seconds)
 
 
-def _resolution(now: int, log: list[tuple[int, Data]]) -> EvaluatedClock:
+def _resolution(now: int, log: Log) -> EvaluatedClock:
     """The last resolution clock; hours count from Monday's midnight."""
     events = [
         TicketEvent(
