@@ -6,13 +6,15 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from shared.policy import holidays, hours, shape
+from shared.policy import holidays, hours, linting, shape
+from shared.policy.combined import Specs
 from shared.policy.errors import did_you_mean
-from shared.policy.layout import CalendarLine, HolidaysLine, Texts
+from shared.policy.layout import CalendarLine, FeedLine, HolidaysLine, Texts
 from shared.policy.located import escape
 from shared.policy.reading import Reading, Unreadable
+from shared.policy.zones import tzdata_version
 from shared.sla.calendar import Calendar
-from shared.sla.hours import CalendarSpec, Exceptional, Hours
+from shared.sla.hours import CalendarSpec, CombinedSpec, Exceptional, Hours
 
 ALWAYS = "always"
 """This calendar is there without being written: elapsed time."""
@@ -24,14 +26,25 @@ def known_names(reading: Reading) -> set[str]:
     return reading.names("calendars") | {ALWAYS}
 
 
-def read(reading: Reading, lines: dict[str, CalendarLine], today: date | None) -> dict[str, Calendar]:
-    """Compile the calendars; with `today`, one that doesn't open within 400 days is a fault."""
-    compiled = {ALWAYS: Calendar(CalendarSpec(name=ALWAYS, always=True))}
-    for name, line in lines.items():
-        pointer = f"/calendars/{escape(name)}"
-        faults = len(reading.errors)
-        spec = _spec(reading, name, line, pointer)
-        if len(reading.errors) > faults:
+def read(
+    reading: Reading, lines: dict[str, CalendarLine], today: date | None, feeds: dict[str, FeedLine] | None = None
+) -> dict[str, Calendar]:
+    """Compile the calendars; with `today`, one that doesn't open within 400 days is a fault.
+
+    `feeds` holds what the iCalendar files of `closures` came to, by calendar.
+    """
+    always = CalendarSpec(name=ALWAYS, always=True)
+    specs = Specs(
+        reading,
+        lines,
+        {} if ALWAYS in lines else {ALWAYS: always},
+        lambda name, line: _spec(reading, name, line, (feeds or {}).get(name), today),
+        lambda pointer, name: zone(reading, pointer, name),
+    )
+    compiled = {ALWAYS: Calendar(always)}
+    for name in lines:
+        spec = specs.of(name)
+        if spec is None:
             continue
         calendar = Calendar(spec)
         if not _opens(calendar, today):
@@ -40,7 +53,12 @@ def read(reading: Reading, lines: dict[str, CalendarLine], today: date | None) -
                 if today is None
                 else f"this calendar doesn't open within {HORIZON.days} days"
             )
-            reading.fault(pointer, problem, 'give it `hours`, as in {mon-fri: "09:00-17:00"}, or `hours: always`')
+            remedy = (
+                "its parts leave nothing: see each with `deskclock calendar preview`"
+                if isinstance(spec, CombinedSpec)
+                else 'give it `hours`, as in {mon-fri: "09:00-17:00"}, or `hours: always`'
+            )
+            reading.fault(f"/calendars/{escape(name)}", problem, remedy)
             continue
         compiled[name] = calendar
     return compiled
@@ -55,11 +73,10 @@ def zone(reading: Reading, pointer: str, name: str) -> ZoneInfo:
 
 
 def with_dates(value: Any) -> Any:
-    """A sound document with every country's holidays written out as dates."""
-    calendars = value.get("calendars")
-    if not calendars:
-        return value
-    return {**value, "calendars": {name: _dated(line) for name, line in calendars.items()}}
+    """A sound document with every country's holidays written out as dates, and the edition of the time zones (rule 31)."""
+    calendars = value.get("calendars") or {}
+    dated = {name: _dated(line) for name, line in calendars.items()}
+    return {**value, **({"calendars": dated} if dated else {}), "tzdata": tzdata_version()}
 
 
 def _dated(line: Any) -> Any:
@@ -84,11 +101,12 @@ def _without(country: str, subdivision: str | None, names: Iterable[str]) -> lis
     return [day for day, known in holidays.named_dates(country, subdivision) if not known & dropped]
 
 
-def _spec(reading: Reading, name: str, line: CalendarLine, pointer: str) -> CalendarSpec:
-    local = zone(reading, f"{pointer}/timezone", line.timezone)
+def _spec(reading: Reading, name: str, line: CalendarLine, feed: FeedLine | None, today: date | None) -> CalendarSpec:
+    pointer = f"/calendars/{escape(name)}"
+    local = zone(reading, f"{pointer}/timezone", line.timezone or "UTC")
     if line.hours == "always":
-        for key, value in (("holidays", line.holidays), ("closed", line.closed), ("open", line.open)):
-            if value:
+        for key in ("holidays", "closed", "open", "closures"):
+            if getattr(line, key):
                 reading.fault(
                     f"{pointer}/{key}",
                     "a calendar that is always open has none",
@@ -96,15 +114,31 @@ def _spec(reading: Reading, name: str, line: CalendarLine, pointer: str) -> Cale
                 )
         return CalendarSpec(name=name, zone=local, always=True)
     closed = _exceptional(reading, line.closed, f"{pointer}/closed")
-    opened = _exceptional(reading, line.open, f"{pointer}/open")
-    return CalendarSpec(
+    closed += _fed(reading, name, line, feed)
+    spec = CalendarSpec(
         name=name,
         zone=local,
         weekly=_weekly(reading, line.hours, f"{pointer}/hours"),
         holidays=frozenset(_holidays(reading, line.holidays, f"{pointer}/holidays")),
         closed=closed,
-        opened=opened,
+        opened=_exceptional(reading, line.open, f"{pointer}/open"),
     )
+    linting.lint(reading, spec, pointer, today)
+    return spec
+
+
+def _fed(reading: Reading, name: str, line: CalendarLine, feed: FeedLine | None) -> tuple[Exceptional, ...]:
+    if not line.closures:
+        return ()
+    if feed is None:
+        reading.fault(
+            f"/calendars/{escape(name)}/closures",
+            "what its feed says is not in this document",
+            "check, plan and apply the file with `deskclock policy`, which reads feeds; "
+            "or write it under `feeds`, as in {feeds: {office: {events: 1, closed: [2026-12-24]}}}",
+        )
+        return ()
+    return _exceptional(reading, feed.closed, f"/feeds/{escape(name)}/closed")
 
 
 def _weekly(reading: Reading, lines: dict[str, Texts], pointer: str) -> tuple[tuple[Hours, ...], ...]:
@@ -187,6 +221,8 @@ def _opens(calendar: Calendar, today: date | None) -> bool:
     if spec.always:
         return True
     if today is None:
+        if isinstance(spec, CombinedSpec):
+            return True
         return any(spec.weekly) or bool(spec.opened)
     start = datetime.combine(today, time(), UTC)
     opening = calendar.next_open(start)

@@ -60,10 +60,43 @@ class HolidaysLine(Line, frozen=True, kw_only=True):
     ) = None
 
 
-class CalendarLine(Line, frozen=True, kw_only=True):
-    """When we work."""
+class ClosuresLine(Line, frozen=True, kw_only=True):
+    """Closures that somebody else keeps."""
 
-    timezone: Annotated[str, Meta(description="IANA name.", examples=["America/New_York"])] = "UTC"
+    ical: Annotated[
+        str,
+        Meta(
+            description="iCalendar file, beside the policy file, or an https address. `deskclock policy` reads it when the "
+            "policy is checked or applied; what it says is kept with the version.",
+            examples=["closures.ics"],
+        ),
+    ]
+
+
+class FeedLine(Line, frozen=True, kw_only=True):
+    """What the `closures` of a calendar came to; written by `deskclock policy`, never read anew for a stored version."""
+
+    events: Annotated[int, Meta(ge=0, le=100_000)]
+    closed: Annotated[list[str], Meta(max_length=5_000, description="In the forms of a calendar's `closed`.")] = []
+
+
+Parts: TypeAlias = Annotated[list[str], Meta(min_length=1, max_length=20)]
+
+
+class CalendarLine(Line, frozen=True, kw_only=True):
+    """When we work: hours and exceptions of its own, or made of other calendars."""
+
+    timezone: (
+        Annotated[
+            str,
+            Meta(
+                description="IANA name; default UTC, for a calendar made of others that of its first part. "
+                "Business days are days of this zone.",
+                examples=["America/New_York"],
+            ),
+        ]
+        | None
+    ) = None
     hours: Annotated[
         Literal["always"] | dict[str, Texts],
         Meta(description='`always`, or days and ranges of days with times: {mon-fri: "09:00-12:30, 13:00-17:00"}.'),
@@ -73,6 +106,13 @@ class CalendarLine(Line, frozen=True, kw_only=True):
         Texts, Meta(description="Closures: `2026-12-24 12:00-24:00`, `2026-08-03..2026-08-14`, yearly `12-24..01-02`.")
     ] = []
     open: Annotated[Texts, Meta(description="Extra openings, in the same forms; they beat holidays and closures.")] = []
+    closures: ClosuresLine | Annotated[list[ClosuresLine], Meta(max_length=20)] = []
+    union: Annotated[Parts, Meta(description="Open where any of these calendars is.")] | None = None
+    intersection: Annotated[Parts, Meta(description="Open where all of these calendars are.")] | None = None
+    from_: Annotated[str, Meta(description="Open where this calendar is, and none of `without`.")] | None = field(
+        default=None, name="from"
+    )
+    without: Annotated[str | Parts, Meta(description="Calendars to take away from that of `from`.")] | None = None
 
 
 class ChannelLine(Line, frozen=True, kw_only=True):
@@ -226,6 +266,14 @@ class PolicyFile(Line, frozen=True, kw_only=True):
     escalations: Annotated[dict[str, EscalationLine], Meta(max_length=1_000)] = {}
     on_call: Annotated[dict[str, RotationLine], Meta(max_length=1_000)] = {}
     follow_up: FollowUpLine | None = None
+    feeds: Annotated[
+        dict[str, FeedLine],
+        Meta(max_length=200, description="By calendar, what its `closures` came to; written by `deskclock policy`."),
+    ] = {}
+    tzdata: (
+        Annotated[str, Meta(description="Edition of the time zones when this version was applied; written by us.")]
+        | None
+    ) = None
 
 
 class PersonLine(Line, frozen=True, kw_only=True):

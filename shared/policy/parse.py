@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.policy import calendars, located, paging, rules, shape, targets
+from shared.policy import calendars, linting, located, paging, rules, shape, targets
 from shared.policy.document import Policy
-from shared.policy.errors import PolicyErrors
+from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import PolicyFile
 from shared.policy.located import Document
 from shared.policy.reading import Reading
@@ -29,6 +29,8 @@ class ReadPolicy(NamedTuple):
     """JSON: the file with holidays as dates."""
     located: Document
     """The file as it was read, to say where a fault found later stands."""
+    warnings: tuple[LocatedError, ...] = ()
+    """What is legal but seldom meant."""
 
 
 def parse_policy(text: str, *, version: int) -> Policy:
@@ -36,21 +38,27 @@ def parse_policy(text: str, *, version: int) -> Policy:
     return read_policy(text, version=version).policy
 
 
-def read_policy(text: str, *, version: int, today: date | None = None) -> ReadPolicy:
-    """The same, with the document to store; given `today`, calendars must open within the next 400 days."""
+def read_policy(text: str, *, version: int, today: date | None = None, before: bytes | None = None) -> ReadPolicy:
+    """The same, with the document to store and what to warn of.
+
+    Given `today`, calendars must open within the next 400 days. `before` is the document of the version in force.
+    """
     document = located.read(text)
-    policy = _compile(document, version, today)
-    return ReadPolicy(policy, msgspec.json.encode(calendars.with_dates(document.value)), document)
+    reading = Reading(document)
+    policy = _compile(reading, version, today)
+    dated = calendars.with_dates(document.value)
+    if before is not None:
+        linting.shrunken(reading, msgspec.json.decode(before), dated)
+    return ReadPolicy(policy, msgspec.json.encode(dated), document, tuple(reading.warnings))
 
 
 def stored_policy(document: bytes, *, version: int) -> Policy:
     """Compile the `document` of a stored version; asks no list of holidays."""
-    return _compile(Document(msgspec.json.decode(document), {}), version, None)
+    return _compile(Reading(Document(msgspec.json.decode(document), {})), version, None)
 
 
-def _compile(document: Document, version: int, today: date | None) -> Policy:
-    reading = Reading(document)
-    if document.value is None:
+def _compile(reading: Reading, version: int, today: date | None) -> Policy:
+    if reading.document.value is None:
         reading.fault(
             "", "the file is empty", "begin with `targets:`, or start from the file that `deskclock policy show` prints"
         )
@@ -70,7 +78,7 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         version=version,
         sla=SlaPolicy(
             version=version,
-            calendars=calendars.read(reading, file.calendars, today),
+            calendars=calendars.read(reading, file.calendars, today, file.feeds),
             targets=targets.read(reading, file.targets),
             follow_up=targets.follow_up(reading, file.follow_up),
         ),

@@ -29,6 +29,7 @@ class Reading:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.errors: list[LocatedError] = []
+        self.warnings: list[LocatedError] = []
         self._search_left = SEARCH_LIMIT
 
     def fault(self, pointer: str, problem: str, remedy: str) -> None:
@@ -37,6 +38,11 @@ class Reading:
         if len(self.errors) >= FAULT_LIMIT:
             more = f"{FAULT_LIMIT} faults are named here, there may be more"
             raise PolicyErrors([*self.errors, self.document.error("", more, "correct these first")])
+
+    def warn(self, pointer: str, problem: str, remedy: str) -> None:
+        """Note something that is legal but seldom meant; so many are kept and no more."""
+        if len(self.warnings) < FAULT_LIMIT:
+            self.warnings.append(self.document.error(pointer, problem, remedy))
 
     def unreadable(self, pointer: str, error: Unreadable) -> None:
         """Note a text that couldn't be read."""

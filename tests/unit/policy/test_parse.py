@@ -445,6 +445,8 @@ def test_the_schemas_are_made_from_the_same_structs() -> None:
         "escalations",
         "on_call",
         "follow_up",
+        "feeds",
+        "tzdata",
     } == set(schema["$defs"]["PolicyFile"]["properties"])
     assert ["people"] == roster_schema()["$defs"]["RosterFile"]["required"]
 
