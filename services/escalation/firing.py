@@ -128,7 +128,10 @@ class Firing:
         rate = self._rate if self._rate > 0 else 1.0
         told: Tally[tuple[Change | None, str, str, str]] = Tally()
         for one in fired:
-            told[one.change, one.due.clock.target, one.due.channel, one.due.urgency] += 1
+            promise = (one.due.clock.target, one.due.channel, one.due.urgency)
+            told[one.change, *promise] += 1
+            if skipped := _skipped(one):
+                self._metrics.warnings_skipped.labels(*promise).inc(skipped)
             due_at = one.due.clock.next_fire_at
             if due_at is not None:
                 self._metrics.firing_lag.observe(max((now - due_at).total_seconds(), 0.0) / rate)
@@ -145,6 +148,11 @@ def _fire(due: DueClock, clock: Clock, changes: tuple[Change, ...]) -> Fired:
         if change in changes:
             return Fired(due, clock, change)
     return Fired(due, clock, None)
+
+
+def _skipped(fired: Fired) -> int:
+    """How many warnings went by without being told: recorded as behind us, and later than `warned_at` (sla-rules 61)."""
+    return fired.clock.warned - fired.due.clock.warned - (fired.change is Change.WARNED)
 
 
 def _announce(outbox: Outbox, fired: list[Fired], now: datetime) -> None:

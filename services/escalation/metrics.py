@@ -28,6 +28,12 @@ class EscalationMetrics:
         self.warnings = Counter(
             "sla_warnings_total", "Clocks that warned.", ["target", "channel", "urgency"], registry=registry
         )
+        self.warnings_skipped = Counter(
+            "sla_warnings_skipped_total",
+            "Warnings that nobody was told of, because a later one or the breach was due already.",
+            ["target", "channel", "urgency"],
+            registry=registry,
+        )
         self.escalations = Counter(
             "sla_escalations_total",
             "Steps taken of escalations, by the ticket's channel: `warning`, `1`, `2`, ..., `exhausted`.",
