@@ -38,6 +38,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     next: int
     """The version it would become; one that is there where the file is the same."""
     changes: tuple[str, ...]
+    warnings: tuple[LocatedError, ...] = ()
+    """What is legal in the file but seldom meant, each with its line and the way out."""
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -69,6 +71,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
             current=_number(self.in_force),
             next=self.version,
             changes=changes(msgspec.json.decode(before), msgspec.json.decode(self.read.document)),
+            warnings=self.read.warnings,
         )
 
 
@@ -80,10 +83,11 @@ async def plan_policy(connection: Connection, tenant: str, text: str, now: datet
 async def candidate(connection: Connection, tenant: str, text: str, now: datetime, reach: Reach = NEW) -> Candidate:
     """Check a policy file as `apply_policy` does; raises `PolicyErrors`."""
     newest = await policies_store.newest_policy(connection, tenant)
-    read = await _checked_policy(connection, tenant, text, _number(newest) + 1, now)
+    in_force = await policies_store.policy_in_force(connection, tenant)
+    read = await _checked_policy(connection, tenant, text, _number(newest) + 1, now, in_force)
     is_new = newest is None or not (_is_same(newest, text, read) and _holds(newest, reach, now))
     return Candidate(
-        in_force=await policies_store.policy_in_force(connection, tenant),
+        in_force=in_force,
         newest=newest,
         read=read,
         version=_number(newest) + is_new,
@@ -195,8 +199,11 @@ async def roster_versions(
     return await policies_store.list_roster_versions(connection, tenant, before, limit)
 
 
-async def _checked_policy(connection: Connection, tenant: str, text: str, version: int, now: datetime) -> ReadPolicy:
-    read = await asyncio.to_thread(parse.read_policy, text, version=version, today=now.date())
+async def _checked_policy(
+    connection: Connection, tenant: str, text: str, version: int, now: datetime, in_force: StoredPolicy | None
+) -> ReadPolicy:
+    before = None if in_force is None else in_force.document
+    read = await asyncio.to_thread(parse.read_policy, text, version=version, today=now.date(), before=before)
     reachable = await policies_store.people_on_roster(connection, tenant)
     errors = []
     for person, pointer in roster.people_named(read.policy).items():

@@ -5,8 +5,11 @@ from typing import Any
 
 from shared.policy import calendars
 
-_SECTIONS = ("calendars", "channels", "urgency", "themes", "skills", "targets", "escalations", "on_call", "follow_up")
-_SINGLE = frozenset({"follow_up"})
+_SECTIONS = (
+    "calendars", "feeds", "channels", "urgency", "themes", "skills", "targets", "escalations", "on_call", "follow_up",
+    "tzdata",
+)  # fmt: skip
+_SINGLE = frozenset({"follow_up", "tzdata"})
 """Sections that are one thing, not several with names."""
 _BUILT_IN: dict[str, dict[str, Any]] = {"calendars": {calendars.ALWAYS: {"hours": "always"}}}
 """What holds where a file doesn't say otherwise: it neither comes nor goes."""
