@@ -41,6 +41,8 @@ class Course(NamedTuple):
     """NEVER where it is not reached: the calendar never opens, or a pause lasts."""
     late_from: int
     """The first instant that counts and is late: `due`, or later where a change or a resume found it late already."""
+    counts_from: int
+    """The instant of `origin`: before the clock's start where an older promise is resumed, after it where a change restarts it."""
     is_by_hand: bool = False
     """The due time was set by hand: pauses don't move it."""
 
@@ -195,7 +197,8 @@ def _course(wait: Wait, terms: Terms, story: Story, since: int, basis: _Basis, d
     origin = calendar.position(basis.origin)
     if deadline is not None:
         promise = max(calendar.position(deadline) - origin, 0)
-        return Course(terms, pauses, origin, promise, deadline, max(deadline, since), is_by_hand=True)
+        late_from = max(deadline, since)
+        return Course(terms, pauses, origin, promise, deadline, late_from, basis.origin, is_by_hand=True)
     if terms.business_days:
         due = calendar.business_days_after(basis.origin, terms.business_days)
         promise = calendar.position(due) - origin if due < NEVER else NEVER
@@ -212,7 +215,7 @@ def _course(wait: Wait, terms: Terms, story: Story, since: int, basis: _Basis, d
         for pause in pauses:
             if pause.since <= late_from and (pause.until is None or late_from < pause.until):
                 late_from = NEVER if pause.until is None else pause.until
-    return Course(terms, pauses, origin, promise, due, late_from)
+    return Course(terms, pauses, origin, promise, due, late_from, basis.origin)
 
 
 def _grace_ends(terms: Terms, pauses: Sequence[Pause], since: int) -> int:
@@ -262,15 +265,15 @@ def _reached(terms: Terms, pauses: Sequence[Pause], position: int, at: int) -> i
     return at
 
 
-def _used(course: Course, end: int) -> timedelta:
+def open_used(course: Course, end: int) -> timedelta:
     """Open time that counted, up to `end`."""
     calendar = course.terms.calendar
-    used = calendar.position(end) - course.origin
+    counted = calendar.position(end) - course.origin
     for pause in course.pauses:
         if pause.since < end:
             until = end if pause.until is None else min(pause.until, end)
-            used -= calendar.position(until) - calendar.position(pause.since)
-    return _MICROSECOND * used
+            counted -= calendar.position(until) - calendar.position(pause.since)
+    return _MICROSECOND * counted
 
 
 def _standing(course: Course, cycle: int, started: int) -> Clock:
@@ -292,7 +295,7 @@ def _standing(course: Course, cycle: int, started: int) -> Clock:
         late_from=None if is_paused or course.late_from == course.due else to_instant(course.late_from),
         warn_at=() if is_paused else tuple([to_instant(at) for at in warn_at]),
         warned=warned,
-        open_used=_used(course, last_pause) if is_paused and last_pause is not None else _NOTHING,
+        open_used=open_used(course, last_pause) if is_paused and last_pause is not None else _NOTHING,
         escalate=terms.escalate,
     )
 
@@ -335,6 +338,6 @@ def _finished(
         detected_at=now if is_broken else None,
         met_at=ended_at if is_kept else None,
         ended_at=ended_at,
-        open_used=_used(course, ended),
+        open_used=open_used(course, ended),
         escalate=terms.escalate,
     )

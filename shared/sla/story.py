@@ -4,8 +4,8 @@ First half of the fold. It knows events and their meaning (sla-rules 2.D), nothi
 turns each wait into clocks. Instants are microseconds since the epoch.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -122,6 +122,11 @@ class Story:
     def line(self) -> Line | None:
         """The line of the policy that holds now."""
         return self.lines[-1][1]
+
+    @property
+    def owner(self) -> str | None:
+        """Who has the ticket now."""
+        return self._owner
 
     def lines_of(self, kind: TargetKind) -> Lines:
         """The lines that promise this kind, or don't."""
@@ -327,16 +332,34 @@ def tell(events: Sequence[TicketEvent], judge: Judge, later: Mapping[int, Judge]
     What is dated before the opening counts as happening at it. `judge` is the policy version in force then, `later` has
     those the events name; raises KeyError for one that is missing.
     """
+    story = None
+    for story, _, _ in steps(events, judge, later):  # noqa: B007 - the last one is the whole story
+        pass
+    return story
+
+
+class Step(NamedTuple):
+    """The story up to one event; it is the same object at each step, told further."""
+
+    story: Story
+    event: TicketEvent
+    at: int
+
+
+def steps(events: Sequence[TicketEvent], judge: Judge, later: Mapping[int, Judge]) -> Iterator[Step]:
+    """`tell`, stopping after each event, the opening first: every prefix of the log in order. None where it never opened."""
     told = _in_order(events)
     for opening in told:
         if isinstance(opening.data, Opened):
             opened = to_microseconds(opening.occurred_at)
             story = Story(opening, opening.data, opened, judge, later)
+            yield Step(story, opening, opened)
             for event in told:
                 if event is not opening:
-                    story.tell(event, max(opened, to_microseconds(event.occurred_at)))
-            return story
-    return None
+                    at = max(opened, to_microseconds(event.occurred_at))
+                    story.tell(event, at)
+                    yield Step(story, event, at)
+            return
 
 
 def last_status(events: Sequence[TicketEvent]) -> Status:
