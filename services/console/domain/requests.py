@@ -154,3 +154,16 @@ def _wire(request: Request, kind: str, name: str, at: datetime, data: dict[str, 
         "data": data,
     }
     return Wire(at=at, id=event_id, kind=kind, number=request.number, body=_encoder.encode(envelope))
+
+
+def story(request: Request) -> Iterator[Wire]:
+    """The request as its line tells it: it was opened and, where it was, closed."""
+    yield opened(request)
+    if request.closed_at is not None:
+        yield status_changed(request, Status.SOLVED, request.closed_at)
+
+
+def moved(request: Request, due_at: datetime) -> Wire:
+    """Somebody set another date by hand. The file doesn't say when: it counts as known from the opening on."""
+    data = {"target": "resolution", "due_at": due_at, "at": request.opened_at}
+    return _wire(request, "deadline_set", "moved", request.opened_at, data)
