@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.escalation import news
+from services.escalation import informing, news
 from services.escalation.domain import jump
 from services.escalation.domain.jump import Reading
 from services.escalation.domain.ladder import Reason
@@ -91,6 +91,7 @@ class Firing:
             )
             outbox = Outbox(now)
             _announce(outbox, fired, now)
+            await informing.inform(connection, outbox, ((one.due, one.clock, one.change) for one in fired), now)
             await _open(connection, outbox, fired, now)
             batch = await outbox.save(connection)
         self._relay.post(batch)

@@ -91,3 +91,35 @@ class PageConcluded(Struct, frozen=True, kw_only=True):
     due_at: datetime
     at: datetime
     detail: str | None = None
+
+
+class FollowUpDue(Struct, frozen=True, kw_only=True):
+    """The customer of a solved ticket is to be asked whether it is well; said when it is warned of, and again when late."""
+
+    source: str
+    ticket: str
+    channel: str
+    cycle: int
+    solved_at: datetime
+    due_at: datetime | None
+    is_late: bool
+
+
+class CustomerNoticeDue(Struct, frozen=True, kw_only=True):
+    """What the helpdesk should now say to the customer."""
+
+    source: str
+    ticket: str
+    channel: str
+    urgency: str
+    target: str
+    cycle: int
+    is_late: bool
+    due_at: datetime | None
+    """When the promise was, or is, due."""
+    what_happened: str
+    what_happens_next: str
+    by_when: datetime | None
+    """When the next promise to them is due; null where none runs."""
+    responsible: str | None
+    """Key of the agent who owns the ticket; null where nobody does."""

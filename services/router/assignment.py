@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import asyncpg
 from msgspec import Struct
 
+from services.router import owning
 from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
 from services.router.assignment_news import save_news
 from services.router.domain.match import Because, Matched, match
@@ -143,6 +144,8 @@ class Assignment:
                 elif tour.go_on(done.following):
                     depth, judges_anew = LEAST_DEPTH, refresh
                 elif done.dirty == await pools_store.load_dirty(connection, tenant, pool):
+                    if assigned:
+                        await owning.settle_given(connection, self._shelf, self._relay)
                     return RunResult(assigned=assigned)
                 else:
                     tour = Tour(BEFORE_ALL)

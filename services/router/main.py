@@ -17,6 +17,8 @@ from services.router.gauges import Gauges
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
 from services.router.reconciling import Reconciling
+from services.router.rollout import RollingOut
+from services.router.rollout_metrics import RolloutMetrics
 from services.router.settings import Settings
 from services.router.views import Views
 from shared.contract import subjects
@@ -64,6 +66,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
     consumer = Consumer(puller, publisher, intake, metrics)
     gauges = Gauges(pool, client, registry)
+    rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
         registry=registry,
@@ -84,8 +87,14 @@ async def assemble(stack: AsyncExitStack) -> Service:
             [
                 looping("matching", SWEEP_SECONDS, assignment.sweep, health, drain=False),
                 looping(
-                    "reconcile", RECONCILE_SECONDS, Reconciling(pool, matching, relay).run_once, health, drain=False
+                    "reconcile",
+                    RECONCILE_SECONDS,
+                    Reconciling(pool, shelf, matching, relay).run_once,
+                    health,
+                    drain=False,
                 ),
+                looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
+                looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),
                 looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
                 looping("outbox", SWEEP_SECONDS, relay.sweep, health),

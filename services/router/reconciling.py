@@ -1,9 +1,10 @@
 """What should never be, looked for every minute: loads that drifted, tickets of people who left, tickets that got lost."""
 
-from services.router import leaving
+from services.router import leaving, owning
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.store import upkeep as upkeep_store
 from shared.jetstream.relay import Relay
+from shared.ledger.policies import PolicyShelf
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 from shared.runtime.logs import Log
@@ -18,14 +19,16 @@ _log = Log(__name__)
 class Reconciling:
     """Sets right what can be, and counts what can't."""
 
-    def __init__(self, pool: Pool, metrics: AssignmentMetrics, relay: Relay) -> None:
+    def __init__(self, pool: Pool, shelf: PolicyShelf, metrics: AssignmentMetrics, relay: Relay) -> None:
         self._pool = pool
+        self._shelf = shelf
         self._metrics = metrics
         self._relay = relay
 
     async def run_once(self) -> int:
         """Look once; returns how much was found, 0 while all is well."""
-        return await self.reconcile_counters() + await self.requeue_left() + await self.find_stranded()
+        found = await self.reconcile_counters() + await self.requeue_left() + await self.find_stranded()
+        return found + await self.settle_ownership()
 
     async def reconcile_counters(self) -> int:
         """Set loads right where they aren't the sum of active assignments; returns by how many units they weren't.
@@ -44,6 +47,12 @@ class Reconciling:
             done = await leaving.requeue_all(connection, await database_time.now(connection))
         self._relay.post(done.batch)
         return done.tickets
+
+    async def settle_ownership(self) -> int:
+        """Fold tickets whose owner came or went without their clocks hearing of it; returns how many."""
+        async with self._pool.acquire() as connection:
+            given = await owning.settle_given(connection, self._shelf, self._relay)
+            return given + await owning.settle_released(connection, self._shelf, self._relay)
 
     async def find_stranded(self) -> int:
         """Look for open tickets that neither wait nor are anybody's, and say so; returns how many were found."""

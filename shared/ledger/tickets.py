@@ -24,6 +24,12 @@ async def lock(connection: Connection, identities: Iterable[tuple[str, str, str]
     return [Ticket(**dict(row)) for row in rows]
 
 
+async def lock_free(connection: Connection, ticket_ids: Sequence[UUID]) -> list[Ticket]:
+    """Stored tickets, locked until the transaction ends; without those that another transaction holds."""
+    rows = await connection.fetch(QUERIES["lock_free_tickets"], ticket_ids)
+    return [Ticket(**dict(row)) for row in rows]
+
+
 async def known_events(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
     """Those of the events, given as (tenant, event id), that a log already has, with their ticket."""
     rows = await connection.fetch(QUERIES["known_events"], *map(list, zip(*keys, strict=True)))

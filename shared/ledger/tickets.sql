@@ -8,6 +8,16 @@ JOIN ticket t USING (tenant, source, external_id)
 ORDER BY t.id
 FOR NO KEY UPDATE OF t;
 
+-- name: lock_free_tickets
+-- Stored tickets by id, locked until the transaction ends; those locked elsewhere are left out.
+SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.policy_version
+FROM ticket t
+WHERE t.id = ANY($1::uuid[])
+ORDER BY t.id
+FOR NO KEY UPDATE OF t SKIP LOCKED;
+
 -- name: known_events
 -- Which of the given events the log already has.
 SELECT e.tenant, e.event_id, e.ticket_id

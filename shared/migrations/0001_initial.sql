@@ -36,7 +36,7 @@ CREATE TABLE policy_rollout (
     at          timestamptz NOT NULL,      -- when it was applied: what holds for open tickets from then on
     opened_from timestamptz,               -- scope `since`: for tickets opened from then on, as though it had always held
     rejudges    boolean NOT NULL,          -- the version was there before: its own tickets are judged again too
-    state       text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done')),
+    state       text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done', 'stopped')),
     seen_at     timestamptz,               -- by the real clock: who began before then may still go by an older version
     cursor      uuid NOT NULL,             -- the last ticket that is done
     total       bigint,                    -- counted when it begins
@@ -52,10 +52,62 @@ CREATE TABLE policy_rollout (
     touched_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz,
     CHECK ((scope = 'since') = (opened_from IS NOT NULL)),
-    CHECK ((state = 'done') = (finished_at IS NOT NULL))
+    CHECK ((state = 'running') = (finished_at IS NULL))
 );
 CREATE INDEX policy_rollout_listed ON policy_rollout (tenant, id);
 CREATE INDEX policy_rollout_running ON policy_rollout (tenant, version, id) WHERE state = 'running';
+
+-- A candidate policy that is tried beside the one in force. Its clocks are in tables of their own, so that nothing that
+-- fires, pages or publishes can come by them. Writer: router.
+CREATE TABLE policy_shadow (
+    id         uuid PRIMARY KEY,
+    tenant     text NOT NULL,
+    source     text NOT NULL,              -- the file as it was given
+    document   jsonb NOT NULL,             -- the same with holidays resolved to dates
+    started_at timestamptz NOT NULL,       -- it is tried on tickets opened from then on
+    started_by text NOT NULL,
+    state      text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'failed', 'stopped')),
+    failure    text,                       -- why it can't be tried
+    tickets    bigint NOT NULL DEFAULT 0,  -- on how many it was
+    stopped_at timestamptz,                -- by the real clock
+    CHECK (state <> 'failed' OR failure IS NOT NULL),
+    CHECK ((state = 'stopped') = (stopped_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX policy_shadow_present ON policy_shadow (tenant) WHERE state <> 'stopped';
+
+-- Tickets of which a candidate has something new to hear; written with the events, taken out when it has heard.
+CREATE TABLE shadow_mark (
+    tenant    text NOT NULL,
+    id        bigint GENERATED ALWAYS AS IDENTITY,
+    ticket_id uuid NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+
+CREATE TABLE shadow_ticket (
+    shadow_id uuid NOT NULL,
+    ticket_id uuid NOT NULL,
+    PRIMARY KEY (shadow_id, ticket_id)
+);
+
+CREATE TABLE shadow_clock (
+    shadow_id   uuid NOT NULL,
+    ticket_id   uuid NOT NULL,
+    target      text NOT NULL,
+    cycle       integer NOT NULL CHECK (cycle > 0),
+    matched     text NOT NULL,
+    state       text NOT NULL CHECK (state IN ('running', 'paused', 'breached', 'met', 'cancelled')),
+    started_at  timestamptz NOT NULL,
+    due_at      timestamptz,
+    late_from   timestamptz,
+    breached_at timestamptz,
+    detected_at timestamptz,
+    met_at      timestamptz,
+    ended_at    timestamptz,
+    open_used   interval NOT NULL,
+    next_at     timestamptz,               -- when time breaks it; null where it can't
+    PRIMARY KEY (shadow_id, ticket_id, target, cycle)
+);
+CREATE INDEX shadow_clock_due ON shadow_clock (shadow_id, next_at) WHERE next_at IS NOT NULL;
 
 CREATE TABLE roster_version (
     tenant     text NOT NULL,
@@ -155,6 +207,7 @@ CREATE TABLE clock (
     CHECK (state = 'running' OR next_fire_at IS NULL)
 );
 CREATE INDEX clock_due ON clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
+CREATE INDEX clock_ownership ON clock (ticket_id) WHERE target IN ('ownership', 'internal_ownership');
 
 CREATE TABLE clock_finished (
     ticket_id      uuid NOT NULL,

@@ -180,7 +180,9 @@ class SlaPolicy(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         twins = {}
         for line in self.lines:
             if line.terms and TargetKind.FOLLOW_UP not in line.terms:
-                terms = self._terms(replace(line.target, escalate=None), TargetKind.FOLLOW_UP, self.follow_up.after)
+                terms = self._terms(
+                    replace(line.target, escalate=None, warn=()), TargetKind.FOLLOW_UP, self.follow_up.after
+                )
                 twins[line.target.name] = replace(line, terms={**line.terms, TargetKind.FOLLOW_UP: terms})
         return twins
 

@@ -14,6 +14,7 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.reconciling import Reconciling
 from shared.contract.tickets import Channel
+from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from tests.integration.desk import NOW, Ears, drift, finish, give, hire, load, make, owners, put, reasons, waiting
 
@@ -27,7 +28,7 @@ async def assignment(pool: Pool, clock_control) -> Assignment:  # type: ignore[n
 
 def reconciling(pool: Pool, ears: Ears | None = None) -> Reconciling:
     """What the router does every minute."""
-    return Reconciling(pool, AssignmentMetrics(CollectorRegistry()), ears or Ears())  # type: ignore[arg-type]
+    return Reconciling(pool, PolicyShelf(), AssignmentMetrics(CollectorRegistry()), ears or Ears())  # type: ignore[arg-type]
 
 
 async def apply(pool: Pool, *keys: str) -> None:

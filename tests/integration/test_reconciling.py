@@ -7,6 +7,7 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.reconciling import Reconciling
 from shared.contract.tickets import Channel
+from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from tests.integration.desk import NOW, Ears, hire, load, make, put, waiting
 
@@ -27,7 +28,7 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def reconciling(pool: Pool, registry: CollectorRegistry) -> Reconciling:
     """What the router does every minute."""
-    return Reconciling(pool, AssignmentMetrics(registry), Ears())  # type: ignore[arg-type]
+    return Reconciling(pool, PolicyShelf(), AssignmentMetrics(registry), Ears())  # type: ignore[arg-type]
 
 
 async def test_drift_is_repaired_and_counted(assignment: Assignment, reconciling: Reconciling, pool: Pool) -> None:

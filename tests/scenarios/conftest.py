@@ -27,6 +27,7 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.reconciling import Reconciling
 from services.router.recording import Receipt
 from shared.contract.events import Opened, Replied, StatusChanged, TicketEvent
 from shared.contract.tickets import Author, Status
@@ -93,6 +94,7 @@ class Desk:
         metrics = EscalationMetrics(self.registry, (console.name,))
         router_registry = CollectorRegistry()
         self._assignment = Assignment(pool, shelf, AssignmentMetrics(router_registry), relay)
+        self._reconciling = Reconciling(pool, shelf, AssignmentMetrics(CollectorRegistry()), relay)
         self._intake = Intake(pool, shelf, self._assignment, relay, RouterMetrics(router_registry))
         self._firing = Firing(pool, relay, metrics)
         self._stepping = Stepping(pool, shelf, relay, metrics, links, frozenset({console.name}))
@@ -109,6 +111,18 @@ class Desk:
             async with connection.transaction():
                 await policies.apply_roster(connection, TENANT, ROSTER, "scenario", at)
                 await policies.apply_policy(connection, TENANT, POLICY, "scenario", at)
+
+    async def applies(self, policy: str) -> None:
+        """Another policy, for the tickets to come."""
+        async with self.pool.acquire() as connection:
+            await policies.apply_policy(connection, TENANT, policy, "scenario", await database_time.now(connection))
+
+    async def leaves(self, person: str) -> None:
+        """Somebody is off the roster; the minute after, everything has heard of it."""
+        kept = "".join(line + "\n" for line in ROSTER.splitlines() if not line.strip().startswith(f"{person}:"))
+        async with self.pool.acquire() as connection:
+            await policies.apply_roster(connection, TENANT, kept, "scenario", await database_time.now(connection))
+        await self._reconciling.run_once()
 
     async def opens(self, ticket: str, *, channel: str = "email", subject: str = "", **fields: Any) -> Receipt:
         """A customer writes."""
@@ -196,10 +210,15 @@ class Desk:
 
     async def said(self) -> list[str]:
         """The kinds of all our events, in the order in which they were said."""
+        return [event["type"].removeprefix("sla.") for event in await self._events()]
+
+    async def said_of(self, kind: str) -> list[dict[str, Any]]:
+        """What our events of one kind say, in order."""
+        return [event["data"] for event in await self._events() if event["type"] == f"sla.{kind}"]
+
+    async def _events(self) -> list[dict[str, Any]]:
         rows = await self.pool.fetch("SELECT payloads FROM outbox ORDER BY id")
-        return [
-            msgspec.json.decode(payload)["type"].removeprefix("sla.") for row in rows for payload in row["payloads"]
-        ]
+        return [msgspec.json.decode(payload) for row in rows for payload in row["payloads"]]
 
     async def _send(self, ticket: str, data: Any, *, at: datetime | None = None) -> Receipt:
         self._serial += 1

@@ -22,3 +22,17 @@ WHERE excluded.reason = 'breached'
    OR (e.reason = 'warned' AND e.state = 'open'
        AND (e.anchor_at, e.step, e.ladder) <> (excluded.anchor_at, excluded.step, excluded.ladder))
 RETURNING id, ticket_id, target, cycle, generation;
+
+-- name: load_outlooks
+-- Who has each ticket, and which promise to its customer is due next.
+SELECT k.ticket_id, a.agent AS owner, n.target, n.due_at
+FROM unnest($1::uuid[]) AS k (ticket_id)
+LEFT JOIN assignment a ON a.ticket_id = k.ticket_id AND a.ended_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT c.target, c.due_at
+    FROM clock c
+    WHERE c.ticket_id = k.ticket_id AND c.state = 'running' AND c.due_at > $2
+      AND c.target IN ('first_response', 'next_response', 'update', 'resolution')
+    ORDER BY c.due_at, c.target
+    LIMIT 1
+) n ON true;

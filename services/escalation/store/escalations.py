@@ -42,6 +42,14 @@ class Opened(Struct, frozen=True, kw_only=True):
     generation: int
 
 
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What a customer can be told of their ticket: who has it, and what is promised next."""
+
+    owner: str | None = None
+    target: TargetKind | None = None
+    due_at: datetime | None = None
+
+
 class DueStep(Struct, frozen=True, kw_only=True):
     """A claimed escalation whose step is due, with what its pages say."""
 
@@ -92,6 +100,18 @@ async def pulse_step(connection: Connection) -> Pulse:
     """How stepping stands: one probe of the index."""
     [row] = await connection.fetch(QUERIES["pulse_step"])
     return Pulse(**dict(row))
+
+
+async def load_outlooks(connection: Connection, ticket_ids: Sequence[UUID], now: datetime) -> dict[UUID, Outlook]:
+    """Owner and next promise to the customer of each ticket, where there are any."""
+    return {
+        row["ticket_id"]: Outlook(
+            owner=row["owner"],
+            target=None if row["target"] is None else TargetKind(row["target"]),
+            due_at=row["due_at"],
+        )
+        for row in await connection.fetch(QUERIES["load_outlooks"], ticket_ids, now)
+    }
 
 
 async def open_or_reopen(connection: Connection, openings: Sequence[Opening], now: datetime) -> list[Opened]:

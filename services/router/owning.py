@@ -1,0 +1,56 @@
+"""Clocks of ownership follow the assignments: a ticket that got or lost its owner is folded again.
+
+A matching run must not wait for tickets, so this comes after its commit, in transactions of its own; what a crash leaves
+undone the next run, or the next minute, does.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.router import recording, saving
+from services.router.store import QUERIES
+from shared.jetstream.relay import Relay
+from shared.ledger import tickets as ticket_rows
+from shared.ledger.policies import PolicyShelf
+from shared.postgres import time as database_time
+from shared.postgres.pool import Connection
+
+AT_ONCE = 200
+"""Tickets of one transaction at most."""
+
+
+async def settle_given(connection: Connection, shelf: PolicyShelf, relay: Relay) -> int:
+    """End the running ownership clocks of tickets that somebody has; returns how many tickets were folded.
+
+    Those that another process holds are left to it, or to the next call.
+    """
+    return await _settle(connection, shelf, relay, "list_owned_unsettled")
+
+
+async def settle_released(connection: Connection, shelf: PolicyShelf, relay: Relay) -> int:
+    """Start ownership clocks anew for tickets that wait again, as after their owner left the roster."""
+    return await _settle(connection, shelf, relay, "list_released_unsettled")
+
+
+async def _settle(connection: Connection, shelf: PolicyShelf, relay: Relay, query: str) -> int:
+    settled = 0
+    after = UUID(int=0)
+    while True:
+        rows = await connection.fetch(QUERIES[query], after, AT_ONCE)
+        if rows:
+            settled += await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows])
+            after = rows[-1]["ticket_id"]
+        if len(rows) < AT_ONCE:
+            return settled
+
+
+async def _refold(connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID]) -> int:
+    async with connection.transaction():
+        tickets = await ticket_rows.lock_free(connection, ticket_ids)
+        if not tickets:
+            return 0
+        now = await database_time.now(connection)
+        touched = await recording.fold_stored(connection, shelf, tickets, {}, now)
+        saved = await saving.save(connection, touched, now)
+    relay.post(saved.announcements)
+    return len(tickets)
