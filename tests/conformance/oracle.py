@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 DAY = 1440
-FARTHEST = timedelta(days=800)
+FARTHEST = timedelta(days=150)
 _NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 
@@ -77,12 +77,14 @@ class Calendars:
     def is_open(self, name: str, at: datetime) -> bool:
         """Whether that calendar is open, be it hours of its own or made of others."""
         line = self._lines[name]
-        if "union" in line or "intersection" in line:
-            parts = [self.is_open(part, at) for part in line.get("union", line.get("intersection"))]
-            found = any(parts) if "union" in line else all(parts)
-        else:
-            found = self._walls[name].is_open(at)
-        return found and not any(self.is_open(part, at) for part in _texts(line.get("except", [])))
+        if "union" in line:
+            return any(self.is_open(part, at) for part in line["union"])
+        if "intersection" in line:
+            return all(self.is_open(part, at) for part in line["intersection"])
+        if "from" in line:
+            without = [self.is_open(part, at) for part in _texts(line["without"])]
+            return self.is_open(line["from"], at) and not any(without)
+        return self._walls[name].is_open(at)
 
     def due(self, name: str, start: datetime, duration: str) -> datetime | None:
         """The earliest instant by which so much has been open; None where it doesn't come in time."""

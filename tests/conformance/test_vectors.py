@@ -12,9 +12,11 @@ import pytest
 from tests.conformance import ours, vectors
 from tests.conformance.judging import differences
 from tests.conformance.oracle import Calendars
+from tests.conformance.ticket_oracle import Life
 from tests.conformance.vectors import Accept, Clocks, Due, Open, Start, Vector
 
 EVERY = list(vectors.every())
+OF_TICKETS = [vector for vector in EVERY if isinstance(vector, Clocks)]
 OF_CALENDARS = [vector for vector in EVERY if isinstance(vector, Due | Start | Open)]
 
 
@@ -25,9 +27,7 @@ def test_deskclock_conforms(vector: Vector, tmp_path: Path, capsys: pytest.Captu
     assert [] == differences(vector, msgspec.to_builtins(answer))
 
 
-@pytest.mark.parametrize(
-    "vector", [vector for vector in EVERY if isinstance(vector, Clocks)], ids=lambda vector: vector.id
-)
+@pytest.mark.parametrize("vector", OF_TICKETS, ids=lambda vector: vector.id)
 def test_rule_42_vectors_hold_in_any_order(vector: Clocks, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Backwards and each event twice: the same clocks."""
     shuffled = msgspec.structs.replace(vector, events=[*reversed(vector.events), *vector.events])
@@ -49,6 +49,12 @@ def test_an_oracle_that_looks_at_every_minute_agrees(vector: Due | Start | Open)
             found = float(calendars.open_seconds(vector.calendar, vector.start_at, vector.end_at))
     [name] = vector.expect.__struct_fields__
     assert getattr(vector.expect, name) == found
+
+
+@pytest.mark.parametrize("vector", OF_TICKETS, ids=lambda vector: vector.id)
+def test_an_oracle_that_lives_through_every_minute_agrees(vector: Clocks) -> None:
+    """The same for tickets."""
+    assert [] == differences(vector, {"clocks": Life(vector).clocks()})
 
 
 def test_the_schema_is_what_the_structs_say() -> None:
