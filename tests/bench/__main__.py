@@ -1,6 +1,7 @@
 """`make bench`: one table; ratios are taken in one run on one machine, absolute figures are for orientation."""
 
 import argparse
+import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import firing, intake, memory, stack
+from tests.bench import boston, evaluating, firing, intake, memory, stack
 from tests.bench.stack import Stack
 
 
@@ -105,20 +106,87 @@ async def _memory(bench: Stack) -> list[Row]:
     return rows
 
 
-async def _main(wanted: list[str], tickets: int, many: int) -> int:
-    parts: dict[str, Callable[[Stack], Awaitable[list[Row]]]] = {
-        "intake": lambda bench: _intake(bench, tickets),
-        "firing": lambda bench: _firing(bench, many),
+def _fold() -> list[Row]:
+    cost = evaluating.cost()
+    fresh, long = cost.fresh / cost.decode, cost.long / cost.fresh
+    return [
+        Row(
+            "evaluate a fresh ticket, four targets, beside a decode of it",
+            f"{cost.fresh * 1e6:.0f} us",
+            f"{cost.decode * 1e6:.1f} us",
+            fresh,
+            "<= 50",
+            fresh <= 50,
+        ),
+        Row(
+            "evaluate a ticket of 30 events beside a fresh one",
+            f"{cost.long * 1e6:.0f} us",
+            f"{cost.fresh * 1e6:.0f} us",
+            long,
+            "<= 10",
+            long <= 10,
+        ),
+    ]
+
+
+def _evaluate(many: int) -> list[Row]:
+    few, crowd = evaluating.memory(evaluating.FEW), evaluating.memory(many)
+    ratio = crowd.megabytes / few.megabytes
+    return [
+        Row(
+            f"memory of `evaluate`, {many:,} tickets ({many / crowd.seconds:,.0f}/s) against {evaluating.FEW:,}",
+            f"{crowd.megabytes:.0f} MB",
+            f"{few.megabytes:.0f} MB",
+            ratio,
+            "<= 1.15",
+            ratio <= 1.15,
+        )
+    ]
+
+
+def _boston(file: Path | None) -> list[Row]:
+    if file is None:
+        left_out = "left out: give a CSV file of its requests with --requests or BENCH_REQUESTS"
+        return [Row(f"a city's promises, {left_out}", "", "", float("nan"), "", is_good=True)]
+    found = boston.agreement(file)
+    rows = [
+        ("a city's promises reproduced within 60 s", found.promises, 0.96),
+        ("its verdicts where the promise is reproduced", found.verdicts_on_same_promise, 0.995),
+        ("its verdicts, dates moved by hand told as events", found.verdicts_with_moves, 0.995),
+        ("its verdicts, all closed requests", found.verdicts, 0.99),
+    ]
+    return [
+        Row(what, str(share), "the city's", share.part, f">= {least}", share.part >= least)
+        for what, share, least in rows
+    ]
+
+
+async def _main(given: argparse.Namespace) -> int:
+    alone: dict[str, Callable[[], list[Row]]] = {
+        "fold": _fold,
+        "evaluate": lambda: _evaluate(given.evaluated),
+        "boston": lambda: _boston(given.requests),
+    }
+    served: dict[str, Callable[[Stack], Awaitable[list[Row]]]] = {
+        "intake": lambda bench: _intake(bench, given.tickets),
+        "firing": lambda bench: _firing(bench, given.running),
         "memory": _memory,
     }
+    wanted = given.parts or [*alone, *served]
     rows: list[Row] = []
     console = Console()
-    with stack.servers() as servers:
-        bench = await stack.open_stack(servers)
-        for name in wanted or list(parts):
+    for name in wanted:
+        if name in alone:
             with console.status(f"measuring {name}"):
-                rows += await parts[name](bench)
-        await bench.client.close()
+                rows += alone[name]()
+    if any(name in served for name in wanted):
+        with stack.servers() as servers:
+            bench = await stack.open_stack(servers)
+            for name in wanted:
+                if name in served:
+                    with console.status(f"measuring {name}"):
+                        rows += await served[name](bench)
+            await bench.client.close()
     table = Table("what", "ours", "beside", "ratio", "wanted", "")
     for row in rows:
         table.add_row(row.what, row.ours, row.beside, f"{row.ratio:.2f}", row.wanted, "ok" if row.is_good else "MISSED")
@@ -128,8 +196,21 @@ async def _main(wanted: list[str], tickets: int, many: int) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="intake, firing, memory; all of them if none is named")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=["fold", "evaluate", "boston", "intake", "firing", "memory", []],
+        metavar="PART",
+        help="fold, evaluate, boston, intake, firing, memory; all of them if none is named",
+    )
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets of an intake run")
     parser.add_argument("--running", type=int, default=1_000_000, help="running clocks of the crowded firing run")
-    given = parser.parse_args()
-    raise SystemExit(uvloop.run(_main(given.parts, given.tickets, given.running)))
+    parser.add_argument("--evaluated", type=int, default=evaluating.MANY, help="tickets of the large `evaluate`")
+    parser.add_argument(
+        "--requests",
+        type=Path,
+        default=os.environ.get("BENCH_REQUESTS") or None,
+        metavar="FILE",
+        help="a city's requests as CSV, with TARGET_DT and OnTime_Status; also BENCH_REQUESTS",
+    )
+    raise SystemExit(uvloop.run(_main(parser.parse_args())))
