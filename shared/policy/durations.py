@@ -36,6 +36,13 @@ def promise(text: str) -> Promise:
     return value
 
 
+def preview(text: str) -> Promise:
+    """The same for somebody who asks a calendar: no time at all is allowed, and means the next opening (rule 16)."""
+    if text.strip().lower().endswith("bd"):
+        return promise(text)
+    return elapsed(text)
+
+
 def elapsed(text: str) -> timedelta:
     """A length of time, zero allowed; raises `Unreadable`."""
     cleaned = text.strip().lower()

@@ -100,8 +100,10 @@ class Calendar:
     def intervals(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """The open spans from `start` to `end`, cut to them, in UTC."""
         first, last = to_microseconds(start), to_microseconds(end)
+        if first >= last:
+            return []
         if self._always:
-            return [(to_instant(first), to_instant(last))] if first < last else []
+            return [(to_instant(first), to_instant(last))]
         first, last = self._years.cover(first), self._years.cover(last)
         starts, ends, _, _ = self._years.table
         indices = range(bisect_right(ends, first), bisect_left(starts, last))

@@ -3,10 +3,11 @@
 from typing import Any, cast
 
 from litestar import Request
-from msgspec import Struct
+from msgspec import Struct, field
 
 from services.router.intake import Intake
 from services.router.views import Views
+from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from shared.web.keyring import KeyRing
 
@@ -20,6 +21,8 @@ class Dependencies(Struct, frozen=True, kw_only=True):
     intake: Intake
     views: Views
     keyring: KeyRing
+    shelf: PolicyShelf = field(default_factory=PolicyShelf)
+    """Compiled policies, shared with intake where `main` says so."""
 
 
 def of(call: Request[Any, Any, Any]) -> Dependencies:
