@@ -1,7 +1,7 @@
 """Deskclock's own answers, through the commands that anybody can type."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import msgspec
 
 from services.console.__main__ import run
 from shared.policy.parse import parse_policy
-from shared.sla.calendar import Calendar
 from tests.conformance.oracle import seconds
 from tests.conformance.vectors import Accept, Clocks, Due, Open, Start, Vector
 
@@ -25,32 +24,27 @@ def answer(vector: Vector, folder: Path, output: Output) -> dict[str, Any]:
         case Clocks():
             events = folder / "events.ndjson"
             events.write_bytes(b"\n".join(map(msgspec.json.encode, vector.events)))
-            run(["evaluate", "--policy", str(policy), "--now", vector.now.isoformat(), str(events)])
-            [line] = output().splitlines()
-            return dict(msgspec.json.decode(line))
+            return _said(["evaluate", "--policy", str(policy), "--now", vector.now.isoformat(), str(events)], output)
         case Due():
-            return {"due_at": _due(vector, policy)}
-        case Start():
-            return {"start_at": _calendar(vector, policy).subtract(vector.end_at, _length(vector.duration))}
+            return _said(_preview(vector, policy, "--duration", vector.duration), output)
         case Open():
-            between = _calendar(vector, policy).between(vector.start_at, vector.end_at)
-            return {"open_seconds": between.total_seconds()}
+            return _said(_preview(vector, policy, "--until", vector.end_at.isoformat()), output)
+        case Start():
+            calendar = parse_policy(policy.read_text(), version=1).sla.calendars[vector.calendar]
+            return {"start_at": calendar.subtract(vector.end_at, timedelta(seconds=seconds(vector.duration)))}
         case Accept():
             code = run(["policy", "check", str(policy)])
             output()
             return {"accepted": not code}
 
 
-def _due(vector: Due, policy: Path) -> datetime | None:
-    calendar = _calendar(vector, policy)
-    if vector.duration.endswith("bd"):
-        return calendar.add_business_days(vector.start_at, int(vector.duration.removesuffix("bd")))
-    return calendar.add(vector.start_at, _length(vector.duration))
+def _preview(vector: Due | Open, policy: Path, option: str, value: str) -> list[str]:
+    start = vector.start_at.isoformat()
+    return ["calendar", "preview", vector.calendar, "--start", start, option, value, "--policy", str(policy), "--json"]
 
 
-def _calendar(vector: Due | Start | Open, policy: Path) -> Calendar:
-    return parse_policy(policy.read_text(), version=1).sla.calendars[vector.calendar]
-
-
-def _length(duration: str) -> timedelta:
-    return timedelta(seconds=seconds(duration))
+def _said(command: list[str], output: Output) -> dict[str, Any]:
+    """The JSON that a command writes; what it refuses is an error. `evaluate` refuses lines and judges the rest."""
+    code = run(command)
+    text = output()
+    return dict(msgspec.json.decode(text)) if text else {"error": f"exit code {code}, and nothing is said"}
