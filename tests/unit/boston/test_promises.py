@@ -6,7 +6,7 @@ The shipped requests go through the real parser, rules, calendars and fold.
 import csv
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ import pytest
 from msgspec import Struct
 
 from services.router.domain.classify import classify
-from shared.contract.events import Opened, StatusChanged, TicketEvent
+from shared.contract.events import DeadlineSet, Opened, StatusChanged, TicketEvent
 from shared.contract.tickets import Status, TargetKind
 from shared.policy.document import Policy, Roster
 from shared.policy.parse import parse_policy
@@ -78,15 +78,15 @@ def judged(policy: Policy, rows: list[Row]) -> list[Judged]:
 
 
 def test_the_city_s_promise_is_reproduced_within_a_minute(judged: list[Judged]) -> None:
-    """At least 96 % of the promised dates follow from the rules."""
+    """At least 97 % of the promised dates follow from the rules (97.4 % when they were found)."""
     promised = [(one.due_at, one.row.promised_at) for one in judged if one.row.promised_at is not None]
     reproduced = sum(due_at is not None and abs(due_at - promised_at) <= TOLERANCE for due_at, promised_at in promised)
     assert len(promised) > 7_000
-    assert reproduced / len(promised) >= 0.96
+    assert reproduced / len(promised) >= 0.97
 
 
 def test_the_city_s_verdict_is_ours(judged: list[Judged]) -> None:
-    """On time or overdue: at least 99.5 % of the closed requests are judged alike."""
+    """On time or overdue: at least 99.5 % of the closed requests are judged alike (99.6 % when the rules were found)."""
     closed = [one for one in judged if one.verdict is not None]
     alike = sum(one.verdict == one.row.verdict for one in closed)
     assert len(closed) > 5_000
@@ -97,6 +97,20 @@ def test_the_verdict_is_always_ours_where_the_promise_is(judged: list[Judged]) -
     """Where the promise is reproduced to the second, so is the verdict."""
     exact = [one for one in judged if one.verdict is not None and one.row.promised_at == one.due_at]
     assert [] == [one.row.number for one in exact if one.verdict != one.row.verdict]
+
+
+def test_rule_58_told_of_the_dates_that_were_moved_by_hand_the_verdict_is_ours(
+    policy: Policy, judged: list[Judged]
+) -> None:
+    """A date that fits no rule and has no seconds was typed by somebody; told of it as an event, we judge as the city did."""
+    closed = [one for one in judged if one.verdict is not None]
+    moved = {one.row.number for one in closed if _is_moved(one)}
+    alike = sum(
+        (_told_of_the_move(policy, one.row).verdict if one.row.number in moved else one.verdict) == one.row.verdict
+        for one in closed
+    )
+    assert len(moved) > 20
+    assert alike / len(closed) >= 0.999
 
 
 @pytest.mark.parametrize(
@@ -187,18 +201,18 @@ def _events(row: Row) -> list[TicketEvent]:
     return events
 
 
-def _event(row: Row, at: datetime, data: Opened | StatusChanged) -> TicketEvent:
+def _event(row: Row, at: datetime, data: Opened | StatusChanged | DeadlineSet) -> TicketEvent:
     name = f"{row.number}-{type(data).__name__}"
     return TicketEvent(tenant="boston", id=name, source="boston311", ticket=row.number, occurred_at=at, data=data)
 
 
-def _clocks(policy: Policy, row: Row) -> tuple[Clock, ...]:
-    judged = timeline.evaluate(_events(row), policy.sla, lambda facts: classify(policy, facts), END_OF_DATA)
+def _clocks(policy: Policy, row: Row, more: Sequence[TicketEvent] = ()) -> tuple[Clock, ...]:
+    judged = timeline.evaluate([*_events(row), *more], policy.sla, lambda facts: classify(policy, facts), END_OF_DATA)
     return judged.clocks
 
 
-def _resolution(policy: Policy, row: Row) -> Clock | None:
-    return next((clock for clock in _clocks(policy, row) if clock.target is TargetKind.RESOLUTION), None)
+def _resolution(policy: Policy, row: Row, more: Sequence[TicketEvent] = ()) -> Clock | None:
+    return next((clock for clock in _clocks(policy, row, more) if clock.target is TargetKind.RESOLUTION), None)
 
 
 def _due_at(policy: Policy, row: Row) -> datetime | None:
@@ -206,8 +220,20 @@ def _due_at(policy: Policy, row: Row) -> datetime | None:
     return clock.due_at if clock is not None else None
 
 
-def _judged(policy: Policy, row: Row) -> Judged:
-    clock = _resolution(policy, row)
+def _is_moved(one: Judged) -> bool:
+    promised_at = one.row.promised_at
+    if promised_at is None or promised_at.second or one.due_at is None:
+        return False
+    return abs(one.due_at - promised_at) > TOLERANCE
+
+
+def _told_of_the_move(policy: Policy, row: Row) -> Judged:
+    moved = DeadlineSet(target=TargetKind.RESOLUTION, due_at=row.promised_at)
+    return _judged(policy, row, [_event(row, row.opened_at, moved)])
+
+
+def _judged(policy: Policy, row: Row, more: Sequence[TicketEvent] = ()) -> Judged:
+    clock = _resolution(policy, row, more)
     verdict = "OVERDUE" if clock is not None and clock.breached_at is not None else "ONTIME"
     has_verdict = row.closed_at is not None and row.verdict
     return Judged(row, None if clock is None else clock.due_at, verdict if has_verdict else None)
