@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from shared.contract.tickets import ClockState, TargetKind
 
 
-class Clock(Struct, frozen=True, kw_only=True):
+class Clock(Struct, frozen=True, kw_only=True, gc=False):
     """A clock as the fold leaves it; one row of the table `clock` (or `clock_finished`). Instants are aware UTC."""
 
     target: TargetKind

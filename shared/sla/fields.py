@@ -8,7 +8,7 @@ from msgspec import Struct
 from shared.contract.tickets import Channel, Urgency
 
 
-class Fields(Struct, frozen=True, kw_only=True):
+class Fields(Struct, frozen=True, kw_only=True, gc=False):
     """What a rule can see of a ticket at one instant."""
 
     channel: Channel
@@ -25,7 +25,7 @@ class Fields(Struct, frozen=True, kw_only=True):
     """Subject and text, joined by a line break."""
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """What the helpdesk said of a ticket, up to one instant; what `classify` judges."""
 
     source: str
@@ -41,7 +41,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
 
 
-class Classification(Struct, frozen=True, kw_only=True):
+class Classification(Struct, frozen=True, kw_only=True, gc=False):
     """What the rules say of a ticket (routing-rules 2)."""
 
     channel: Channel

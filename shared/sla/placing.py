@@ -6,7 +6,8 @@ paused; every instant asked for (due, warnings) is found by walking the pauses. 
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from shared.contract.tickets import ClockState, Status, TargetKind
 from shared.sla.calendar import NEVER, Calendar, to_instant
@@ -20,7 +21,7 @@ _NOTHING = timedelta()
 _ALWAYS = Calendar(CalendarSpec(name="always", always=True))
 
 
-class Pause(NamedTuple):
+class Pause(Struct, frozen=True, gc=False):
     """A stretch that does not count."""
 
     since: int
@@ -28,7 +29,7 @@ class Pause(NamedTuple):
     """None while it lasts."""
 
 
-class Course(NamedTuple):
+class Course(Struct, frozen=True, gc=False):
     """How a wait counts under the terms that hold at its end."""
 
     terms: Terms
@@ -47,7 +48,7 @@ class Course(NamedTuple):
     """The due time was set by hand: pauses don't move it."""
 
 
-class Placed(NamedTuple):
+class Placed(Struct, frozen=True, gc=False):
     """A clock, and how it came to stand there."""
 
     clock: Clock
@@ -73,11 +74,15 @@ def clocks(wait: Wait, story: Story, cycle: int, now: datetime) -> list[Placed]:
 
     Mostly one; none where nothing was promised; more where the policy withdrew its promise and made it again.
     """
+    lines = story.lines_of(wait.kind)
+    if len(lines) == 1 and not wait.deadlines:
+        return _under_one_line(wait, story, lines[0][1], cycle, now)
     placed: list[Placed] = []
     course: Course | None = None
     basis = _Basis(wait.origin, None)
     started, is_broken, ended = wait.started, False, wait.ended
-    for since, until, terms, deadline in _spells(wait, story.lines_of(wait.kind)):
+    for spell in _spells(wait, lines):
+        since, until, terms = spell.since, spell.until, spell.terms
         if terms is None:
             if course is not None:
                 clock = _finished(course, cycle + len(placed), started, since, now, is_broken=is_broken)
@@ -91,11 +96,9 @@ def clocks(wait: Wait, story: Story, cycle: int, now: datetime) -> list[Placed]:
             continue  # it stays as it was broken, whatever is promised later (rule 52)
         elif not terms.is_same_promise(course.terms):
             basis = _basis(wait, terms, since)
-        course = _course(wait, terms, story, since, basis, deadline)
+        course = _course(wait, terms, story, since, basis, spell.deadline)
         if until is not None:
-            is_broken = (
-                course.late_from <= until and course.due < until and (until == ended or course.late_from < until)
-            )
+            is_broken = _is_broken_by(course, until) and (until == ended or course.late_from < until)
     if course is None:
         return placed
     if ended is None:
@@ -107,7 +110,25 @@ def clocks(wait: Wait, story: Story, cycle: int, now: datetime) -> list[Placed]:
     return placed
 
 
-class _Spell(NamedTuple):
+def _under_one_line(wait: Wait, story: Story, line: Line | None, cycle: int, now: datetime) -> list[Placed]:
+    """`clocks` where nothing changed meanwhile, as for most tickets."""
+    terms = None if line is None else line.terms.get(wait.kind)
+    if terms is None:
+        return []
+    course = _course(wait, terms, story, wait.started, _Basis(wait.origin, None), None)
+    ended = wait.ended
+    if ended is None:
+        return [Placed(_standing(course, cycle, wait.started), course, wait)]
+    is_broken = _is_broken_by(course, ended)
+    clock = _finished(course, cycle, wait.started, ended, now, is_broken=is_broken, is_kept=wait.is_kept)
+    return [Placed(clock, course, wait)]
+
+
+def _is_broken_by(course: Course, at: int) -> bool:
+    return course.late_from <= at and course.due < at
+
+
+class _Spell(Struct, frozen=True, gc=False):
     """A stretch of a wait under the same terms and deadline."""
 
     since: int
@@ -116,7 +137,7 @@ class _Spell(NamedTuple):
     deadline: int | None
 
 
-class _Basis(NamedTuple):
+class _Basis(Struct, frozen=True, gc=False):
     """From when the terms count (rule 51)."""
 
     origin: int
@@ -278,11 +299,14 @@ def open_used(course: Course, end: int) -> timedelta:
 
 def _standing(course: Course, cycle: int, started: int) -> Clock:
     """A clock that no event has ended: running (maybe late already; time will tell), or paused."""
-    terms, pauses = course.terms, course.pauses
-    is_paused = course.due >= NEVER or course.late_from >= NEVER
-    last_pause = pauses[-1].since if pauses else None
+    terms, pauses, due = course.terms, course.pauses, course.due
+    is_paused = due >= NEVER or course.late_from >= NEVER
+    warned, used = 0, _NOTHING
     warn_at = _warnings(course)
-    warned = 0 if last_pause is None else sum(at <= last_pause for at in warn_at)
+    if pauses:
+        last_pause = pauses[-1].since
+        warned = sum(at <= last_pause for at in warn_at)
+        used = open_used(course, last_pause) if is_paused else _NOTHING
     return Clock(
         target=terms.kind,
         cycle=cycle,
@@ -291,24 +315,23 @@ def _standing(course: Course, cycle: int, started: int) -> Clock:
         calendar=terms.calendar_name,
         state=ClockState.PAUSED if is_paused else ClockState.RUNNING,
         started_at=to_instant(started),
-        due_at=None if is_paused else to_instant(course.due),
-        late_from=None if is_paused or course.late_from == course.due else to_instant(course.late_from),
+        due_at=None if is_paused else to_instant(due),
+        late_from=None if is_paused or course.late_from == due else to_instant(course.late_from),
         warn_at=() if is_paused else tuple([to_instant(at) for at in warn_at]),
         warned=warned,
-        open_used=open_used(course, last_pause) if is_paused and last_pause is not None else _NOTHING,
+        open_used=used,
         escalate=terms.escalate,
     )
 
 
-def _warnings(course: Course) -> list[int]:
-    terms, pauses = course.terms, course.pauses
-    after = terms.warnings_within(course.promise)
-    instant = terms.calendar.instant
-    if course.promise >= NEVER or not after:
-        return []
+def _warnings(course: Course) -> Sequence[int]:
+    terms, promise = course.terms, course.promise
+    if promise >= NEVER or not (after := terms.warnings_within(promise)):
+        return ()
+    origin, pauses, instant = course.origin, course.pauses, terms.calendar.instant
     if not pauses or course.is_by_hand:
-        return [instant(course.origin + used) for used in after]
-    return [_reached(terms, pauses, course.origin + used, instant(course.origin + used)) for used in after]
+        return [instant(origin + used) for used in after]
+    return [_reached(terms, pauses, origin + used, instant(origin + used)) for used in after]
 
 
 def _finished(

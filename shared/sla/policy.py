@@ -6,7 +6,7 @@ Pure data with the matching on it. Targets are an ordered list and the first mat
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -126,7 +126,7 @@ class Terms(Struct, frozen=True, kw_only=True, eq=False):
         """The open time used when each warning of a promise is due; those due at the start or the end don't exist."""
         if promise == self.promise:
             return self.warn_after
-        return _warn_after(self.warn, promise)
+        return _warnings_of(self, promise) if self.warn else ()
 
 
 class Line(Struct, frozen=True, kw_only=True, eq=False):
@@ -223,6 +223,12 @@ class Judge(NamedTuple):
 
 Classify: TypeAlias = Callable[[Facts], Classification]
 """What a policy version's rules say of a ticket."""
+
+
+@lru_cache(maxsize=4_096)
+def _warnings_of(terms: Terms, promise: int) -> tuple[int, ...]:
+    """Business days come to the same open time again and again."""
+    return _warn_after(terms.warn, promise)
 
 
 def _warn_after(warn: tuple[WarnAt, ...], promise: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from shared.contract.events import (
     Assigned,
@@ -50,21 +51,18 @@ Lines = list[tuple[int, Line | None]]
 """Which line held from when on."""
 
 
-class Wait:
+class Wait(Struct, gc=False, eq=False):
     """Somebody waits for something of us; the clocks of one cycle are made from it."""
 
-    __slots__ = ("deadlines", "ended", "is_kept", "kind", "origin", "started")
-
-    def __init__(self, kind: TargetKind, started: int, origin: int) -> None:
-        self.kind = kind
-        self.started = started
-        self.origin = origin
-        """From when its time counts: before `started` where a reopened ticket resumes an older promise."""
-        self.ended: int | None = None
-        self.is_kept = False
-        """Ended by what was waited for, rather than made moot."""
-        self.deadlines: Sequence[tuple[int, int | None]] = ()
-        """Due times set by hand: when that was said, and the due time (None: the policy's again)."""
+    kind: TargetKind
+    started: int
+    origin: int
+    """From when its time counts: before `started` where a reopened ticket resumes an older promise."""
+    ended: int | None = None
+    is_kept: bool = False
+    """Ended by what was waited for, rather than made moot."""
+    deadlines: tuple[tuple[int, int | None], ...] = ()
+    """Due times set by hand: when that was said, and the due time (None: the policy's again)."""
 
 
 class Story:
