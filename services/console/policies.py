@@ -3,6 +3,7 @@
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from services.console.failures import Refused
 from services.console.output import write_json
 from services.router import policies
+from services.router.domain.reach import Reach, To, UnclearReach, reach
 from shared.policy.document import Policy, Roster
 from shared.policy.errors import PolicyErrors
 from shared.policy.parse import parse_policy
@@ -49,6 +51,14 @@ def shown_faults(path: Path) -> Iterator[None]:
         raise Refused(
             f"{path} has {count} {'fault' if count == 1 else 'faults'}, listed above; nothing was changed"
         ) from None
+
+
+def reach_of(to: To | None, start: datetime | None, now: datetime) -> Reach:
+    """Whom --to and --from mean; raises click.UsageError."""
+    try:
+        return reach(to, start, now)
+    except UnclearReach as error:
+        raise click.UsageError(str(error)) from None
 
 
 def read_roster(path: Path) -> Roster:

@@ -19,6 +19,8 @@ from services.router.metrics import RouterMetrics
 from services.router.reconciling import Reconciling
 from services.router.rollout import RollingOut
 from services.router.rollout_metrics import RolloutMetrics
+from services.router.rollout import RollingOut
+from services.router.rollout_metrics import RolloutMetrics
 from services.router.settings import Settings
 from services.router.views import Views
 from shared.contract import subjects
@@ -67,6 +69,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     consumer = Consumer(puller, publisher, intake, metrics)
     gauges = Gauges(pool, client, registry)
     rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
+    rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
         registry=registry,
@@ -93,6 +96,8 @@ async def assemble(stack: AsyncExitStack) -> Service:
                     health,
                     drain=False,
                 ),
+                looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
+                looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
                 looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
                 looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),

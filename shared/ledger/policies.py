@@ -18,9 +18,14 @@ class PolicyShelf:
         """`kept` bounds how many versions, of all tenants, stay in memory."""
         self._kept = kept
         self._policies: OrderedDict[tuple[str, int], Policy] = OrderedDict()
+        self._candidates: dict[tuple[str, int], Policy] = {}
+
+    def lay(self, tenant: str, policy: Policy) -> None:
+        """Answer with a version that isn't stored, for trials; `current` goes on without it."""
+        self._candidates[tenant, policy.version] = policy
 
     async def current(self, connection: Connection, tenant: str) -> Policy:
-        """The newest version, asked of the database each time: one index probe, and a new policy is used at once."""
+        """The newest version whose time has come, asked of the database each time: one index probe, and it is used at once."""
         newest = await connection.fetchval(QUERIES["newest_policy_version"], tenant)
         return await self.version(connection, tenant, newest or builtin.VERSION)
 
@@ -29,6 +34,8 @@ class PolicyShelf:
         if number == builtin.VERSION:
             return builtin.policy()
         key = (tenant, number)
+        if key in self._candidates:
+            return self._candidates[key]
         policy = self._policies.get(key)
         if policy is None:
             policy = self._policies.setdefault(key, await _load(connection, tenant, number))

@@ -1,9 +1,14 @@
 """`deskclock policy`: what is promised, checked, compared, put in force and shown."""
 
+import asyncio
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
+from services.console import forecasting, rolling
 from services.console.failures import Failure
 from services.console.output import (
     asynchronous,
@@ -15,14 +20,52 @@ from services.console.output import (
     tenant_option,
     write_json,
 )
-from services.console.policies import author, read_policy, read_text, shown_faults, tell_in_force
-from services.console.session import database
-from services.router import policies
-from services.router.store.policies import Version
+from services.console.policies import author, reach_of, read_policy, read_text, shown_faults, tell_in_force
+from services.console.rolling import RolloutLine
+from services.console.session import database, locate, pool_at
+from services.router import planning, policies
+from services.router.domain.reach import Reach, To
+from services.router.store.policies import PolicyVersion
+from services.router.store.rollouts import Rollout
 from shared.policy import builtin, layout
 from shared.postgres import time as database_time
+from shared.postgres.pool import Pool
+
+_RECENT = 20
+_INSTANT = "an instant with an offset, as in 2026-06-05T10:00:00+02:00"
+
+
+_HAS_OFFSET = re.compile(r"(?:[zZ]|[+-]\d\d:?\d\d)\s*$")
+
+
+class Instant(click.ParamType[datetime]):
+    """RFC 3339."""
+
+    name = "instant"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Aware, in UTC; raises click.BadParameter."""
+        at: datetime | None
+        try:
+            at = msgspec.convert(value, datetime).astimezone(UTC) if _HAS_OFFSET.search(value) else None
+        except (msgspec.ValidationError, OverflowError):
+            at = None
+        if at is None:
+            self.fail(f"{value!r} is not {_INSTANT}", param, ctx)
+        return at
+
 
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+to_option = click.option(
+    "--to", type=click.Choice(To), help="`open`: all tickets that are open now, too. Default: new ones."
+)
+from_option = click.option(
+    "--from",
+    "start",
+    type=Instant(),
+    metavar="INSTANT",
+    help="In the past: open tickets opened since then, too, as though it had always held. In the future: tickets that arrive from then on.",
+)
 
 
 @click.group()
@@ -57,42 +100,103 @@ def check(file: Path, as_json: bool) -> None:
 
 @policy.command()
 @file_argument
+@to_option
+@from_option
 @tenant_option
 @json_option
 @asynchronous
-async def plan(file: Path, tenant: str, as_json: bool) -> None:
-    """Say what applying a file would change, and change nothing."""
+async def plan(file: Path, to: To | None, start: datetime | None, tenant: str, as_json: bool) -> None:
+    """Say what applying a file would do, and do nothing.
+
+    Without --to and --from that is what it says otherwise than the version in force. With them, the open tickets it would
+    be for are judged by it on trial: how many clocks move, start, end or are late at once, by channel and team.
+    """
     text = read_text(file)
     async with database(read_settings()) as connection:
+        now = await database_time.now(connection)
+        reach = reach_of(to, start, now)
         with shown_faults(file):
-            made = await policies.plan_policy(connection, tenant, text, await database_time.now(connection))
+            run = await planning.prepare(connection, tenant, text, now, reach)
+        forecast = await forecasting.look(run, connection, is_quiet=as_json)
     if as_json:
-        write_json(made)
+        write_json(forecast)
         return
-    if not made.changes:
-        click.echo(f"nothing changes: version {made.current} says the same")
-        return
-    click.echo(f"version {made.current} -> {made.next}, for tickets that are opened from then on:")
-    for change in made.changes:
-        click.echo(f"  {change}")
+    if not forecast.changes:
+        subject = "the file changes nothing" if reach.has_rollout else "nothing changes"
+        click.echo(f"{subject}: version {forecast.current} says the same")
+    else:
+        click.echo(f"version {forecast.current} -> {forecast.next}, {_for_whom(reach)}:")
+        for change in forecast.changes:
+            click.echo(f"  {change}")
+    if reach.has_rollout:
+        forecasting.tell(forecast)
 
 
 @policy.command()
 @file_argument
+@to_option
+@from_option
+@click.option("--detach", is_flag=True, help="Leave open tickets to the routers that run, and don't wait.")
 @tenant_option
 @json_option
 @asynchronous
-async def apply(file: Path, tenant: str, as_json: bool) -> None:
-    """Put a file in force for new tickets, as a new version; the same file again changes nothing."""
+async def apply(file: Path, to: To | None, start: datetime | None, detach: bool, tenant: str, as_json: bool) -> None:
+    """Put a file in force as a new version: for new tickets, or with --to or --from for open ones too.
+
+    The same file again changes nothing; with --to open, all open tickets are judged by it again.
+    """
     text = read_text(file)
-    async with database(read_settings()) as connection:
-        before = await policies.show_policy(connection, tenant)
-        with shown_faults(file):
-            version = await policies.apply_policy(
-                connection, tenant, text, author(), await database_time.now(connection)
-            )
-    is_unchanged = before is not None and before.version == version
-    tell_in_force("policy", tenant, version, is_unchanged=is_unchanged, as_json=as_json)
+    async with pool_at(locate(read_settings()).database_url, size=2) as connections:
+        async with connections.acquire() as connection:
+            now = await database_time.now(connection)
+            reach = reach_of(to, start, now)
+            with shown_faults(file):
+                applied = await policies.put_in_force(connection, tenant, text, author(), now, reach)
+        if not as_json:
+            tell_in_force("policy", tenant, applied.version, is_unchanged=not applied.is_new, as_json=False)
+            if applied.holds_from is not None and applied.holds_from > now:
+                click.echo(f"it is for tickets that arrive from {moment(applied.holds_from)} on")
+        rollout = applied.rollout
+        if rollout is not None and not detach:
+            rollout = await _worked_on(connections, rollout, is_quiet=as_json)
+    if as_json:
+        told = None if rollout is None else msgspec.convert(rollout, RolloutLine, from_attributes=True)
+        write_json(
+            {
+                "tenant": tenant,
+                "version": applied.version,
+                "unchanged": not applied.is_new,
+                "holds_from": applied.holds_from,
+                "rollout": told,
+            }
+        )
+    elif rollout is not None and detach:
+        click.echo(f"open tickets follow; `deskclock policy rollout --show --tenant {tenant}` tells how far it is")
+
+
+@policy.command()
+@click.option("--show", "only_show", is_flag=True, help="Only say how far it is.")
+@tenant_option
+@json_option
+@asynchronous
+async def rollout(only_show: bool, tenant: str, as_json: bool) -> None:
+    """Go on bringing versions to open tickets, where that isn't done, and show how it went.
+
+    Running routers do the same; both together are no faster than one.
+    """
+    async with pool_at(locate(read_settings()).database_url, size=2) as connections:
+        async with connections.acquire() as connection:
+            found = await policies.rollouts(connection, tenant, limit=_RECENT)
+        if not only_show:
+            for each in reversed(found):
+                if each.is_running:
+                    await _worked_on(connections, each, is_quiet=as_json)
+        async with connections.acquire() as connection:
+            found = await policies.rollouts(connection, tenant, limit=_RECENT)
+    if as_json:
+        write_json([msgspec.convert(each, RolloutLine, from_attributes=True) for each in found])
+    else:
+        rolling.tell(found, tenant)
 
 
 @policy.command()
@@ -131,11 +235,34 @@ def schema() -> None:
     write_json(layout.policy_schema())
 
 
-def _tell_history(versions: list[Version], tenant: str, *, as_json: bool) -> None:
+async def _worked_on(connections: Pool, begun: Rollout, *, is_quiet: bool) -> Rollout:
+    try:
+        ended = await rolling.work(connections, begun, is_quiet=is_quiet)
+    except asyncio.CancelledError:
+        click.echo(rolling.how_to_go_on(begun.tenant), err=True)
+        raise
+    if not is_quiet:
+        click.echo(rolling.told(ended))
+    return ended
+
+
+def _for_whom(reach: Reach) -> str:
+    if reach.is_for_open:
+        return "for open tickets too"
+    if reach.opened_from is not None:
+        return f"for open tickets opened from {moment(reach.opened_from)} on too"
+    if reach.holds_from is not None:
+        return f"for tickets that arrive from {moment(reach.holds_from)} on"
+    return "for tickets that are opened from then on"
+
+
+def _tell_history(versions: list[PolicyVersion], tenant: str, *, as_json: bool) -> None:
     if as_json:
         write_json(versions)
         return
-    lines = table("version", "applied", "by", "bytes", right=("version", "bytes"))
+    lines = table("version", "applied", "by", "holds from", "bytes", right=("version", "bytes"))
     for line in versions:
-        lines.add_row(str(line.version), moment(line.applied_at), line.applied_by, f"{line.size:,}")
+        lines.add_row(
+            str(line.version), moment(line.applied_at), line.applied_by, moment(line.holds_from), f"{line.size:,}"
+        )
     console().print(lines if versions else f"tenant {tenant} has applied none: the built-in policy is in force")

@@ -6,6 +6,7 @@ The dry run and the rollout count by the same function, so that one says what th
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -95,6 +96,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 class TicketOutcome(Struct, frozen=True, kw_only=True):
     """One ticket under another version."""
 
+    ticket_id: UUID
     source: str
     external_id: str
     channel: str

@@ -12,7 +12,7 @@ from shared.policy.document import Policy
 from shared.sla.clock import Clock
 from shared.sla.policy import OnChange
 
-_OF_NO_ACCOUNT = frozenset({"calendars", "escalations", "on_call"})
+_OF_NO_ACCOUNT = frozenset({"calendars", "feeds", "escalations", "on_call"})
 """Sections of a policy that promise nothing; of calendars the windows of clocks are asked."""
 _A_DAY = timedelta(days=1)
 """A due time in business days depends on the hours of its whole day."""
@@ -25,7 +25,7 @@ class Pair:
     def __init__(self, old: Policy, new: Policy, documents: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
         self._old = old
         self._new = new
-        self._is_light = _promise_alike(*documents) and all(
+        self.is_light = _promise_alike(*documents) and all(
             target.on_change == _AT_ONCE for target in (*old.sla.targets, *new.sla.targets)
         )
         lines = (*old.sla.lines, *old.sla.internal_lines)
@@ -38,7 +38,7 @@ class Pair:
 
         The new version holds for it from `changed_at` on; None: as though it had always held.
         """
-        return self._is_light and all(
+        return self.is_light and all(
             clock.is_finished or _broke_before(clock, changed_at) or self._is_untouched(clock, ticket, now)
             for clock in clocks
         )

@@ -86,12 +86,12 @@ WHERE ticket_id = ANY($1::uuid[]) AND policy_version <> $2
   AND NOT coalesce(coalesce(late_from, due_at) < $3::timestamptz, false);
 
 -- name: advance_rollout
--- One batch is done; the last one ends it.
+-- One batch is done; another state than `running` ends it.
 UPDATE policy_rollout
 SET cursor = $2, done = done + $3, failed = failed + $4, recomputed = recomputed + $5, earlier = earlier + $6,
     later = later + $7, started = started + $8, cancelled = cancelled + $9, breached = breached + $10,
-    retracted = retracted + $11, touched_at = clock_timestamp(), state = CASE WHEN $12 THEN 'done' ELSE 'running' END,
-    finished_at = CASE WHEN $12 THEN $13::timestamptz END
+    retracted = retracted + $11, touched_at = clock_timestamp(), state = $12,
+    finished_at = CASE WHEN $12 <> 'running' THEN $13::timestamptz END
 WHERE id = $1;
 
 -- name: set_rollout_total
@@ -101,3 +101,19 @@ UPDATE policy_rollout SET total = $2, touched_at = clock_timestamp() WHERE id = 
 -- name: count_rollouts_left
 -- How many tickets running rollouts still have before them.
 SELECT coalesce(sum(greatest(coalesce(total, 1) - done, 0)), 0)::bigint FROM policy_rollout WHERE state = 'running';
+
+-- name: wait_briefly
+-- Whoever holds a lock that we want is not waited for long: we hold some ourselves.
+SELECT set_config('lock_timeout', '500ms', true);
+
+-- name: teams_of_tickets
+-- The team that each of the tickets was last given to, if any was named.
+SELECT DISTINCT ON (ticket_id) ticket_id, data ->> 'team' AS team
+FROM ticket_event
+WHERE ticket_id = ANY($1::uuid[]) AND data ->> 'kind' IN ('opened', 'assigned') AND data ->> 'team' IS NOT NULL
+ORDER BY ticket_id, occurred_at DESC, event_id DESC;
+
+-- name: tickets_with_events
+-- Those of the tickets whose logs hold an event of one of these kinds.
+SELECT DISTINCT ticket_id FROM ticket_event
+WHERE ticket_id = ANY($1::uuid[]) AND data ->> 'kind' = ANY($2::text[]);

@@ -29,6 +29,8 @@ class State(StrEnum):
 
     RUNNING = "running"
     DONE = "done"
+    STOPPED = "stopped"
+    """Too many tickets failed: it needs a person."""
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
@@ -175,9 +177,17 @@ async def restamp(connection: Connection, ids: Sequence[UUID], version: int, cha
 
 
 async def advance(
-    connection: Connection, rollout: Rollout, cursor: UUID | None, counts: Counts, failed: int, now: datetime
+    connection: Connection,
+    rollout: Rollout,
+    cursor: UUID | None,
+    counts: Counts,
+    now: datetime,
+    *,
+    failed: int = 0,
+    is_stopped: bool = False,
 ) -> None:
     """One batch is done; without a cursor it was the last."""
+    state = State.RUNNING if cursor is not None else State.DONE
     await connection.execute(
         QUERIES["advance_rollout"],
         rollout.id,
@@ -191,7 +201,7 @@ async def advance(
         counts.cancelled,
         counts.breached,
         counts.retracted,
-        cursor is None,
+        State.STOPPED if is_stopped else state,
         now,
     )
 
@@ -200,3 +210,18 @@ async def tickets_left(connection: Connection) -> int:
     """How many tickets all running rollouts have before them; at least one for each that hasn't begun."""
     left: int = await connection.fetchval(QUERIES["count_rollouts_left"])
     return left
+
+
+async def wait_briefly(connection: Connection) -> None:
+    """In this transaction, fail with asyncpg.LockNotAvailableError rather than wait long for a lock."""
+    await connection.fetchval(QUERIES["wait_briefly"])
+
+
+async def teams(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The teams of those tickets that were given to one."""
+    return {row["ticket_id"]: row["team"] for row in await connection.fetch(QUERIES["teams_of_tickets"], ids)}
+
+
+async def with_events(connection: Connection, ids: Sequence[UUID], kinds: Sequence[str]) -> set[UUID]:
+    """Those of the tickets whose logs hold an event of one of these kinds."""
+    return {row["ticket_id"] for row in await connection.fetch(QUERIES["tickets_with_events"], ids, kinds)}
