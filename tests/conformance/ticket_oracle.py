@@ -13,7 +13,7 @@ from tests.conformance.oracle import FARTHEST, Calendars, seconds
 from tests.conformance.vectors import Clocks, CloudEvent
 
 OVER = {"solved", "closed", "spam", "merged"}
-RANKS = ("opened", "updated", "assigned", "deadline_set", "replied", "status_changed")
+RANKS = ("opened", "updated", "deadline_set", "assigned", "replied", "status_changed")
 PAUSED = {kind: {"pending_customer", "on_hold"} for kind in ("resolution", "update", "internal_resolution")}
 INTERNAL = ("internal_first_response", "internal_resolution")
 
