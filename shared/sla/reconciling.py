@@ -1,7 +1,7 @@
 """Joins what is stored of a ticket's clocks with what the fold says now.
 
 What has fired stays fired while the due time it fired for stands; what the fold takes back is taken back aloud
-(rule 41). A finished cycle judged by another policy version keeps its outcome (rule 53).
+(rule 41). A cycle that finished before a version came to hold as though it always had keeps its outcome (rule 53).
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,31 @@ Changes: TypeAlias = tuple[Change, ...]
 
 
 def reconcile(
-    before: Sequence[Clock], placed: Sequence[Clock], now: datetime
+    before: Sequence[Clock], placed: Sequence[Clock], now: datetime, *, keeps_finished: bool = True
 ) -> tuple[tuple[Clock, ...], tuple[tuple[Change, Clock], ...]]:
     """Join what is stored with what the fold says: fired warnings and breaches are kept while their due time stands.
 
     Returns the clocks to store and what changed, in order. A breach whose deadline moved away, or that a late event
     shows was met in time, is `breach_retracted`; a stored clock that the fold no longer knows is `cancelled`.
+    With `keeps_finished`, one that finished under a version that the fold does not judge it by stays as it is. That is for
+    logs in which a version holds from before it was applied; in others the fold judges each cycle by its own version.
     """
     stored = {(clock.target, clock.cycle): clock for clock in before}
     clocks: list[Clock] = []
     news: list[tuple[Change, Clock]] = []
     for clock in placed:
         known = stored.pop((clock.target, clock.cycle), None)
-        joined, changes = _begun(clock) if known is None else _joined(known, clock, now)
+        if known is None:
+            joined, changes = _begun(clock)
+        elif keeps_finished and known.is_finished and known.policy_version != clock.policy_version:
+            joined, changes = known, ()
+        else:
+            joined, changes = _joined(known, clock, now)
         clocks.append(joined)
         news += [(change, joined) for change in changes]
     versions = {clock.policy_version for clock in placed}
     for known in stored.values():
-        if known.is_finished and known.policy_version not in versions:
+        if keeps_finished and known.is_finished and known.policy_version not in versions:
             clocks.append(known)
             continue
         withdrawn, changes = _withdrawn(known, now)
@@ -53,8 +60,6 @@ def _begun(clock: Clock) -> tuple[Clock, Changes]:
 
 
 def _joined(known: Clock, clock: Clock, now: datetime) -> tuple[Clock, Changes]:
-    if known.is_finished and known.policy_version != clock.policy_version:
-        return known, ()
     if clock.is_finished:
         return _ended(known, clock)
     if known.breached_at is not None and not known.is_finished:

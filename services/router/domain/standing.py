@@ -82,7 +82,9 @@ def stand(
     later = {version: judge(policy) for version, policy in policies.later.items()}
     evaluation = timeline.place(log, first.policy, first.classify, now, later)
     policy = policies.numbered(evaluation.policy_version)
-    clocks, changes = timeline.reconcile(stored, evaluation.clocks, now)
+    clocks, changes = timeline.reconcile(
+        stored, evaluation.clocks, now, keeps_finished=is_restated(log, evaluation.opened_at)
+    )
     return Standing(
         ticket=_ticket(identity, evaluation, policy),
         policy=policy,
@@ -91,6 +93,13 @@ def stand(
         changes=changes,
         evaluation=evaluation,
         ownership=_ownership(before, evaluation, arrived),
+    )
+
+
+def is_restated(log: Iterable[TicketEvent], opened_at: datetime | None) -> bool:
+    """Whether a later version judges the ticket as though it had held from its opening on."""
+    return opened_at is not None and any(
+        isinstance(event.data, PolicyChanged) and event.occurred_at <= opened_at for event in log
     )
 
 
