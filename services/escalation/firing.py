@@ -19,6 +19,7 @@ from services.escalation.metrics import EscalationMetrics
 from services.escalation.store import ClockPulse, Pulse, escalations
 from services.escalation.store.escalations import Opening
 from shared import ids, timesource
+from shared.contract.judges import JudgedBy
 from shared.jetstream.relay import Relay
 from shared.ledger import clocks as clock_rows
 from shared.ledger.clocks import ClockRow, DueClock
@@ -138,7 +139,7 @@ class Firing:
                 self._metrics.firing_lag.observe(max((now - due_at).total_seconds(), 0.0) / rate)
         for (change, *labels), n in told.items():
             if change is Change.BREACHED:
-                self._metrics.outcomes.labels(*labels, "breached").inc(n)
+                self._metrics.outcomes.labels(*labels, "breached", JudgedBy.LIVE).inc(n)
             elif change is Change.WARNED:
                 self._metrics.warnings.labels(*labels).inc(n)
 

@@ -6,6 +6,7 @@ Lags are in real seconds: where a test or the demo lets time run faster, they ar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.escalation.domain.ladder import Reason
+from shared.contract.judges import JudgedBy
 from shared.contract.tickets import Channel, TargetKind, Urgency
 
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -22,7 +23,7 @@ class EscalationMetrics:
         self.outcomes = Counter(
             "sla_target_outcomes_total",
             "Promises kept or broken; broken ones are counted at the deadline.",
-            ["target", "channel", "urgency", "outcome"],
+            ["target", "channel", "urgency", "outcome", "policy"],
             registry=registry,
         )
         self.warnings = Counter(
@@ -84,4 +85,4 @@ class EscalationMetrics:
             self.escalations.labels(channel, "exhausted", Reason.BREACHED)
             for urgency in Urgency:
                 for target in TargetKind:
-                    self.outcomes.labels(target, channel, urgency, "breached")
+                    self.outcomes.labels(target, channel, urgency, "breached", JudgedBy.LIVE)

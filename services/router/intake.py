@@ -15,6 +15,7 @@ from services.router.assignment import Assignment
 from services.router.errors import IntakeFull, IntakeUnavailable
 from services.router.metrics import RouterMetrics
 from services.router.recording import Receipt, Recorded
+from services.router.shadowing import Shadows
 from shared import timesource
 from shared.contract.events import Rejected, TicketEvent
 from shared.jetstream.relay import Relay
@@ -47,13 +48,21 @@ class Intake:
     """Records ticket events for all doors of one process."""
 
     def __init__(
-        self, pool: Pool, shelf: PolicyShelf, assignment: Assignment, relay: Relay, metrics: RouterMetrics
+        self,
+        pool: Pool,
+        shelf: PolicyShelf,
+        assignment: Assignment,
+        relay: Relay,
+        metrics: RouterMetrics,
+        shadows: Shadows | None = None,
     ) -> None:
+        """Without `shadows` no candidate policy hears of what is recorded here."""
         self._pool = pool
         self._shelf = shelf
         self._assignment = assignment
         self._relay = relay
         self._metrics = metrics
+        self._shadows = shadows
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE)
 
     async def submit(self, events: Sequence[TicketEvent]) -> list[Receipt]:
@@ -155,7 +164,10 @@ class Intake:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    return await recording.record(connection, self._shelf, events)
+                    recorded = await recording.record(connection, self._shelf, events)
+                    if self._shadows is not None:
+                        await self._shadows.mark(connection, recorded.touched)
+                    return recorded
             except _RACES:
                 if attempt == _ATTEMPTS:
                     raise

@@ -19,9 +19,9 @@ from services.router.metrics import RouterMetrics
 from services.router.reconciling import Reconciling
 from services.router.rollout import RollingOut
 from services.router.rollout_metrics import RolloutMetrics
-from services.router.rollout import RollingOut
-from services.router.rollout_metrics import RolloutMetrics
 from services.router.settings import Settings
+from services.router.shadowing import SECONDS as SHADOW_SECONDS
+from services.router.shadowing import Shadows
 from services.router.views import Views
 from shared.contract import subjects
 from shared.jetstream import streams
@@ -64,14 +64,14 @@ async def assemble(stack: AsyncExitStack) -> Service:
     vitals.register(registry, health)
     matching = AssignmentMetrics(registry)
     assignment = Assignment(pool, shelf, matching, relay)
-    intake = Intake(pool, shelf, assignment, relay, metrics)
+    shadows = Shadows(pool, metrics)
+    intake = Intake(pool, shelf, assignment, relay, metrics, shadows)
     puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
     consumer = Consumer(puller, publisher, intake, metrics)
     gauges = Gauges(pool, client, registry)
     rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
-    rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
     app = build_router_app(
-        Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
+        Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool), shelf=shelf),
         registry=registry,
         checks=checks.standard(pool, client, health),
         version=vitals.VERSION,
@@ -98,9 +98,8 @@ async def assemble(stack: AsyncExitStack) -> Service:
                 ),
                 looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
                 looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
-                looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
-                looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),
+                looping("shadow policies", SHADOW_SECONDS, shadows.run_once, health),
                 looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
                 looping("outbox", SWEEP_SECONDS, relay.sweep, health),
             ],

@@ -3,10 +3,11 @@
 from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.recording import Recorded
 from services.router.saving import Touched
+from shared.contract.judges import JudgedBy
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency
 from shared.sla.clock import Change
@@ -37,7 +38,7 @@ class RouterMetrics:
         self.outcomes = Counter(
             "sla_target_outcomes_total",
             "Promises kept or broken; broken ones are counted at the deadline.",
-            ["target", "channel", "urgency", "outcome"],
+            ["target", "channel", "urgency", "outcome", "policy"],
             registry=registry,
         )
         self.response = Histogram(
@@ -62,13 +63,30 @@ class RouterMetrics:
             "Matching runs left to the sweep because the database was away.",
             registry=registry,
         )
+        self.shadows = Gauge(
+            "sla_shadow_policies",
+            "Candidate policies beside the one in force; `failed` ones can't be tried.",
+            ["state"],
+            registry=registry,
+        )
+        self.shadow_behind = Gauge(
+            "sla_shadow_behind", "About how many events candidate policies have not heard of.", registry=registry
+        )
         self._sources: set[str] = set()
         for reason in ("unparseable", "invalid", "unknown_type", "future", "unstorable"):
             self.rejected.labels(reason=reason)
         for channel in Channel:
             for urgency in Urgency:
                 for target in TargetKind:
-                    self.outcomes.labels(target=target, channel=channel, urgency=urgency, outcome="met")
+                    self.outcomes.labels(target, channel, urgency, Change.MET, JudgedBy.LIVE)
+
+    def begin_shadow(self) -> None:
+        """Outcomes under a candidate begin at 0; without one they have no series."""
+        for channel in Channel:
+            for urgency in Urgency:
+                for target in TargetKind:
+                    for outcome in (Change.MET, Change.BREACHED):
+                        self.outcomes.labels(target, channel, urgency, outcome, JudgedBy.SHADOW)
 
     def count(self, recorded: Recorded) -> None:
         """Count a committed batch."""
@@ -85,7 +103,7 @@ class RouterMetrics:
                 if change is Change.MET:
                     self.response.labels(clock.target, channel, urgency).observe(clock.open_used.total_seconds())
                 if change is Change.BREACHED or (change is Change.MET and clock.state is ClockState.MET):
-                    outcomes[clock.target, channel, urgency, change] += 1
+                    outcomes[clock.target, channel, urgency, change, JudgedBy.LIVE] += 1
         _add(self.outcomes, outcomes)
 
     def _count_opened(self, tickets: Sequence[Ticket]) -> None:
