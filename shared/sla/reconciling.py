@@ -66,11 +66,11 @@ def _joined(known: Clock, clock: Clock, now: datetime) -> tuple[Clock, Changes]:
         return _late(known, clock, now)
     warned = max(clock.warned, _still_warned(known, clock))
     joined = replace(clock, warned=warned, warned_at=known.warned_at if warned else None)
-    if known.state is ClockState.CANCELLED:
-        return joined, (Change.STARTED,)
-    if known.is_finished and known.breached_at is not None:
-        return joined, (Change.BREACH_RETRACTED, Change.DUE_CHANGED)
-    moved = known.is_finished or (known.due_at, known.late_from) != (clock.due_at, clock.late_from)
+    if known.is_finished:
+        # It goes on after all. A breach is taken back even if it stands: it fires again, and somebody is paged again.
+        resumed = Change.STARTED if known.state is ClockState.CANCELLED else Change.DUE_CHANGED
+        return joined, (resumed,) if known.breached_at is None else (Change.BREACH_RETRACTED, resumed)
+    moved = (known.due_at, known.late_from) != (clock.due_at, clock.late_from)
     return joined, (Change.DUE_CHANGED,) if moved else ()
 
 

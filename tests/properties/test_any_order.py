@@ -272,3 +272,18 @@ def test_rule_42_a_cycle_found_late_shifts_those_of_other_versions() -> None:
     ]
     expected = assert_one_end(log, *(h(0) for _ in range(2)), h(10), h(10), *(h(0) for _ in range(5)))
     assert [1, 2, 3] == [clock.cycle for clock in expected if clock.target is NEXT]
+
+
+def test_rule_41_a_broken_promise_that_was_withdrawn_and_holds_again_breaks_again_only_after_a_retraction() -> None:
+    """Told broken as it was withdrawn; made again at the same instant it goes on, and whoever has to is paged anew."""
+    log = [
+        event(h(0), "1", Opened(channel="email", urgency=Urgency.HIGH)),
+        event(h(12), "2", Updated(urgency=Urgency.NORMAL)),
+        event(h(12), "3", Updated(urgency=Urgency.HIGH)),
+    ]
+    by = rules(Reopen.RESUME, OnChange(), promises_all=False)
+    told = [one.change for one in live(log, by, (h(0), h(0), h(1)), ()).told if one.target is FIRST]
+    assert [
+        Change.STARTED, Change.BREACHED, Change.CANCELLED, Change.BREACH_RETRACTED, Change.STARTED, Change.BREACHED,
+    ] == told  # fmt: skip
+    assert_one_end(log, h(0), h(0), h(1))
