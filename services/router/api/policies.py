@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from services.router import planning, policies
 from services.router.api import dependencies
+from services.router.api.policy_files import MEDIA_TYPES, YAML, read_text, told
 from services.router.domain.reach import Reach, To, UnclearReach, reach
 from services.router.planning import Forecast
 from services.router.store import policies as policies_store
@@ -24,15 +25,11 @@ from shared.contract.access import Scope
 from shared.contract.events import Instant
 from shared.contract.problems import FieldError, Kind, Refused
 from shared.policy import builtin
-from shared.policy.errors import PolicyErrors
 from shared.postgres import time as database_time
 from shared.web import answers, bodies, cursors
 from shared.web.bodies import Call
 from shared.web.operations import operation
 
-YAML = "application/yaml"
-_MEDIA_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/json")
-_MOST_ERRORS = 500
 _DIGITS = 9
 """Of a version number, at most."""
 _ID_BYTES = 16
@@ -142,7 +139,7 @@ class History(Struct, frozen=True, kw_only=True):
 
 
 _TAKES_FILE = operation(
-    Scope.POLICY_WRITE, takes_text=_MEDIA_TYPES, gives={200: Applied}, problems=(Kind.CHANGED,), headers=_IF_MATCH
+    Scope.POLICY_WRITE, takes_text=MEDIA_TYPES, gives={200: Applied}, problems=(Kind.CHANGED,), headers=_IF_MATCH
 )
 
 
@@ -173,7 +170,7 @@ async def show_policy(request: Call) -> ASGIResponse:
     "/v1/policy",
     opt=operation(
         Scope.POLICY_WRITE,
-        takes_text=_MEDIA_TYPES,
+        takes_text=MEDIA_TYPES,
         query=ReachQuery,
         gives={200: Applied},
         problems=(Kind.CHANGED,),
@@ -188,7 +185,7 @@ async def apply_policy(request: Call) -> ASGIResponse:
     that were opened since then are, as though it had always held. Both happen in the background: `/v1/policy/rollouts` tells
     how far it is. With `from` and an instant to come, it waits for that and is for tickets that arrive from then on.
     """
-    text = await _read_text(request)
+    text = await read_text(request)
     tenant = request.user.tenant
     async with dependencies.of(request).pool.acquire() as connection, connection.transaction():
         await policies_store.lock_versions(connection, tenant)
@@ -196,7 +193,7 @@ async def apply_policy(request: Call) -> ASGIResponse:
         _require_match(request, newest.version if newest else builtin.VERSION)
         now = await database_time.now(connection)
         reach = _reach(request, now)
-        applied = await _told(policies.put_in_force(connection, tenant, text, f"key {request.user.key_id}", now, reach))
+        applied = await told(policies.put_in_force(connection, tenant, text, f"key {request.user.key_id}", now, reach))
     body = Applied(
         version=applied.version,
         is_new=applied.is_new,
@@ -208,7 +205,7 @@ async def apply_policy(request: Call) -> ASGIResponse:
 
 @post(
     "/v1/policy/plan",
-    opt=operation(Scope.POLICY_WRITE, takes_text=_MEDIA_TYPES, query=ReachQuery, gives={200: Forecast}),
+    opt=operation(Scope.POLICY_WRITE, takes_text=MEDIA_TYPES, query=ReachQuery, gives={200: Forecast}),
     status_code=200,
 )
 async def plan_policy(request: Call) -> ASGIResponse:
@@ -218,12 +215,12 @@ async def plan_policy(request: Call) -> ASGIResponse:
     late at once, by channel and team, with examples. After 20 seconds the answer is about the tickets looked at by then
     (`is_complete` is false); `deskclock policy plan` takes its time.
     """
-    text = await _read_text(request)
+    text = await read_text(request)
     async with dependencies.of(request).pool.acquire() as connection:
         now = await database_time.now(connection)
         reach = _reach(request, now)
         run = planning.forecast(connection, request.user.tenant, text, now, reach, seconds=_PLAN_SECONDS)
-        forecast = await _told(run)
+        forecast = await told(run)
     return answers.json(forecast)
 
 
@@ -270,7 +267,7 @@ async def apply_roster(request: Call) -> ASGIResponse:
 
     YAML or JSON. Who is not in it any more gets no new tickets, and their open ones go to others.
     """
-    text = await _read_text(request)
+    text = await read_text(request)
     tenant = request.user.tenant
     async with dependencies.of(request).pool.acquire() as connection, connection.transaction():
         await policies_store.lock_versions(connection, tenant)
@@ -279,7 +276,7 @@ async def apply_roster(request: Call) -> ASGIResponse:
         _require_match(request, before)
         now = await database_time.now(connection)
         by = f"key {request.user.key_id}"
-        version = await _told(policies.apply_roster(connection, tenant, text, by, now))
+        version = await told(policies.apply_roster(connection, tenant, text, by, now))
     return answers.json(Applied(version=version, is_new=version != before), 200, {"etag": _etag(version)})
 
 
@@ -305,28 +302,6 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
 )
 
 
-async def _read_text(call: Call) -> str:
-    media_type = bodies.media_type(call)
-    if media_type not in _MEDIA_TYPES:
-        raise Refused(
-            Kind.UNSUPPORTED_MEDIA,
-            f"send the file with `Content-Type: {YAML}` or `application/json`",
-            headers={"accept": ", ".join(_MEDIA_TYPES)},
-        )
-    try:
-        text = (await bodies.read_bytes(call)).decode()
-    except UnicodeDecodeError as error:
-        raise Refused(
-            Kind.MALFORMED, f"the file is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}"
-        ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise bodies.invalid(
-            (FieldError(pointer="#", detail="holds a NUL character, which no text may hold", line=line),)
-        )
-    return text
-
-
 def _reach(call: Call, now: datetime) -> Reach:
     wanted = bodies.query(call, ReachQuery)
     try:
@@ -348,26 +323,6 @@ def _require_match(call: Call, version: int) -> None:
             f"version {version} is in force, not the one this was made from: read it, and apply your change to that",
             headers={"etag": _etag(version)},
         )
-
-
-async def _told(doing: Awaitable[T]) -> T:
-    """The result, or the refusal that lists every fault of the file."""
-    try:
-        return await doing
-    except PolicyErrors as wrong:
-        errors = tuple(
-            FieldError(
-                pointer=f"#{error.pointer}",
-                detail=error.problem,
-                line=error.line or None,
-                column=error.column if error.line else None,
-                remedy=error.remedy,
-            )
-            for error in wrong.errors[:_MOST_ERRORS]
-        )
-        raise Refused(
-            Kind.INVALID, f"{len(wrong.errors)} things are wrong with the file; nothing was changed", errors=errors
-        ) from None
 
 
 async def _history(call: Call, versions: Callable[..., Awaitable[list[V]]]) -> tuple[list[V], str | None]:
