@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from services.console import forecasting, rolling
+from services.console.commands.shadow import shadow
 from services.console.failures import Failure
 from services.console.output import (
     asynchronous,
@@ -20,14 +21,24 @@ from services.console.output import (
     tenant_option,
     write_json,
 )
-from services.console.policies import author, reach_of, read_policy, read_text, shown_faults, tell_in_force
+from services.console.policies import (
+    author,
+    check_policy,
+    reach_of,
+    read_policy_text,
+    shown_faults,
+    tell_in_force,
+    tell_warnings,
+)
 from services.console.rolling import RolloutLine
 from services.console.session import database, locate, pool_at
 from services.router import planning, policies
 from services.router.domain.reach import Reach, To
 from services.router.store.policies import PolicyVersion
 from services.router.store.rollouts import Rollout
+from shared import timesource
 from shared.policy import builtin, layout
+from shared.policy.zones import tzdata_version
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 
@@ -73,15 +84,21 @@ def policy() -> None:
     """What is promised, to whom, and who is woken: a YAML file, kept in versions."""
 
 
+policy.add_command(shadow)
+
+
 @policy.command()
 @file_argument
 @json_option
 def check(file: Path, as_json: bool) -> None:
     """Read a policy file and name all its faults, each with its line and a remedy. Needs no server.
 
-    Whether everybody it pages is on the roster, only `plan` and `apply` can tell.
+    Whether everybody it pages is on the roster, only `plan` and `apply` can tell. Warnings are no faults: they name what is
+    legal but seldom meant, as hours that overlap, or an opening at a time that a clock change leaves out.
     """
-    read = read_policy(file)
+    today = datetime.fromtimestamp(timesource.unix_time(), UTC).date()
+    checked = check_policy(file, today)
+    read = checked.policy
     found = {
         "targets": len(read.sla.targets),
         "calendars": len(read.sla.calendars),
@@ -91,8 +108,10 @@ def check(file: Path, as_json: bool) -> None:
         "on_call": len(read.on_call),
     }
     if as_json:
-        write_json({"file": str(file), "faults": 0, **found})
+        about = {"warnings": checked.warnings, "tzdata": tzdata_version()}
+        write_json({"file": str(file), "faults": 0, **found, **about})
     else:
+        tell_warnings(file, checked.warnings)
         click.echo(
             f"{file} is good: " + ", ".join(f"{count} {name.replace('_', '-')}" for name, count in found.items())
         )
@@ -111,7 +130,7 @@ async def plan(file: Path, to: To | None, start: datetime | None, tenant: str, a
     Without --to and --from that is what it says otherwise than the version in force. With them, the open tickets it would
     be for are judged by it on trial: how many clocks move, start, end or are late at once, by channel and team.
     """
-    text = read_text(file)
+    text = read_policy_text(file)
     async with database(read_settings()) as connection:
         now = await database_time.now(connection)
         reach = reach_of(to, start, now)
@@ -121,6 +140,7 @@ async def plan(file: Path, to: To | None, start: datetime | None, tenant: str, a
     if as_json:
         write_json(forecast)
         return
+    tell_warnings(file, forecast.warnings)
     if not forecast.changes:
         subject = "the file changes nothing" if reach.has_rollout else "nothing changes"
         click.echo(f"{subject}: version {forecast.current} says the same")
@@ -145,7 +165,7 @@ async def apply(file: Path, to: To | None, start: datetime | None, detach: bool,
 
     The same file again changes nothing; with --to open, all open tickets are judged by it again.
     """
-    text = read_text(file)
+    text = read_policy_text(file)
     async with pool_at(locate(read_settings()).database_url, size=2) as connections:
         async with connections.acquire() as connection:
             now = await database_time.now(connection)
@@ -153,6 +173,7 @@ async def apply(file: Path, to: To | None, start: datetime | None, detach: bool,
             with shown_faults(file):
                 applied = await policies.put_in_force(connection, tenant, text, author(), now, reach)
         if not as_json:
+            tell_warnings(file, applied.warnings)
             tell_in_force("policy", tenant, applied.version, is_unchanged=not applied.is_new, as_json=False)
             if applied.holds_from is not None and applied.holds_from > now:
                 click.echo(f"it is for tickets that arrive from {moment(applied.holds_from)} on")
@@ -168,6 +189,7 @@ async def apply(file: Path, to: To | None, start: datetime | None, detach: bool,
                 "unchanged": not applied.is_new,
                 "holds_from": applied.holds_from,
                 "rollout": told,
+                "warnings": applied.warnings,
             }
         )
     elif rollout is not None and detach:
