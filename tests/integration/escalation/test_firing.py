@@ -126,7 +126,9 @@ async def test_breaches_are_counted_at_the_deadline_and_their_lag_measured(world
     await world.ticket(due_in=timedelta(hours=1))
     await clock_control.advance(hours=2)
     await world.firing.run_once()
-    labels = {"target": "first_response", "channel": "email", "urgency": "high", "outcome": "breached"}
+    labels = {
+        "target": "first_response", "channel": "email", "urgency": "high", "outcome": "breached", "policy": "live",
+    }  # fmt: skip
     assert 1.0 == world.registry.get_sample_value("sla_target_outcomes_total", labels)
     assert 3600.0 == world.registry.get_sample_value("sla_firing_lag_seconds_sum")
 
