@@ -5,7 +5,7 @@ counted minute by minute (cut at events), under every line of the policy at once
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,8 +36,6 @@ class Count:
 
     line: Mapping[str, Any]
     promise: float
-    since: datetime | None = None
-    """When the line came to hold, if that was after the wait began."""
     used: float = 0
     grace_left: float = 0
     due: datetime | None = None
@@ -58,6 +56,11 @@ class Count:
             self.grace_due = at + timedelta(seconds=self.grace_left)
         self.used += length
         self.grace_left -= length
+
+    def wait(self, at: datetime, length: float) -> None:
+        """So much goes by that does not count; what is due as a pause begins is due as it ends."""
+        self.due = at + timedelta(seconds=length) if self.due == at else self.due
+        self.grace_due = at + timedelta(seconds=length) if self.grace_due == at else self.grace_due
 
 
 class Life:
@@ -109,7 +112,8 @@ class Life:
             self.facts.append((at, {**self.facts[-1][1], "team": data["team"]}))
             for kind in INTERNAL:
                 self._end(kind, at, is_kept=True)
-                self._begin(kind, at)
+                if self.statuses[-1][1] not in OVER:
+                    self._begin(kind, at)
 
     def _deadline_set(self, at: datetime, data: Mapping[str, Any]) -> None:
         due = data["due_at"] and datetime.fromisoformat(data["due_at"])
@@ -142,9 +146,11 @@ class Life:
             mode = (self._line("resolution", at) or {}).get("on_reopen", "resume")
             self.is_informed = mode != "none"
             for kind in ("first_response", "update", "resolution") if self.is_informed else ():
-                if kind != "first_response" or not self.is_answered:
+                if kind != "first_response" or (kind in self.first and not self.is_answered):
                     resumed = mode == "resume" and kind != "update"
                     self._begin(kind, at, self.first.get(kind, at) if resumed else at)
+            for kind in INTERNAL if self.is_informed else ():
+                self._begin(kind, at)
 
     def _begin(self, kind: str, at: datetime, origin: datetime | None = None) -> None:
         self.first.setdefault(kind, at)
@@ -209,8 +215,10 @@ class Life:
                     held, broken = None, None
                 elif held is None and count is not None:
                     held, started = count, at
+                    if at > wait.since:
+                        _change(held)
                 elif held is not count and broken is None and count is not None:
-                    held, held.since = count, at
+                    held = count
                     _change(held)
             self._count(wait, counts, at, (until - at).total_seconds())
             if held is not None and at >= wait.since and broken is None:
@@ -233,14 +241,16 @@ class Life:
 
     def _count(self, wait: Wait, counts: Mapping[str, Count], at: datetime, length: float) -> None:
         for count in counts.values():
-            if self.calendars.is_open(count.line["calendar"], at) and not self._is_paused(wait.kind, count.line, at):
+            if self._is_paused(wait.kind, count.line, at):
+                count.wait(at, length)
+            elif self.calendars.is_open(count.line["calendar"], at):
                 count.count(at, length)
 
     def _breaks(self, wait: Wait, held: Count, at: datetime, until: datetime) -> datetime | None:
         """When in this stretch, if at all; the wait goes on to its end."""
         pin = _pin(wait, at)
         due = held.reached if pin is None else pin
-        if due is None or due >= until or (pin is None and self._is_paused(wait.kind, held.line, at)):
+        if due is None or max(due, at) >= until or (pin is None and self._is_paused(wait.kind, held.line, at)):
             return None
         return max(due, at)
 
@@ -261,6 +271,7 @@ class Life:
 
     def _ahead(self, held: Count, at: datetime) -> datetime | None:
         """When all will be used if nothing more happens."""
+        held = replace(held)
         for since, until in self._slices(at, at + FARTHEST):
             if held.reached is not None:
                 break
@@ -271,13 +282,13 @@ class Life:
     def _finished(
         self, wait: Wait, held: Count, started: datetime, ended: datetime, broken: datetime | None, *, is_kept: bool
     ) -> dict[str, Any]:
-        used, was_paused = held.used, self._is_paused(wait.kind, held.line, ended - timedelta(microseconds=1))
+        used = held.used
         return {
             "target": wait.kind,
             "matched": held.line["name"],
             "state": ("breached" if broken else "met") if is_kept else "cancelled",
             "started_at": started,
-            "due_at": _pin(wait, ended) or (held.reached if was_paused else self._ahead(held, ended)),
+            "due_at": _pin(wait, ended) or self._ahead(held, ended),
             "met_at": ended if is_kept else None,
             "breached_at": broken,
             "open_seconds": used,
@@ -286,6 +297,7 @@ class Life:
 
 
 def _change(held: Count) -> None:
+    """The line comes to hold while the wait goes on."""
     mode = held.line.get("on_change", "retroactive")
     if mode == "restart":
         held.used, held.due = 0, None
