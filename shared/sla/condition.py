@@ -4,6 +4,7 @@ Fields are compared as text without regard to case, so `Gold`, `gold` and, for a
 Users' patterns run on RE2: time linear in the text, whatever they wrote (routing-rules 2).
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,6 +29,7 @@ _SEARCH_MEMORY = 64 << 20
 _EDGE = r"[\x00-/:-@\[-^`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff0f}]"
 """What may stand beside a whole word: no letter, no digit, no underscore."""
 
+_ESCAPED = re.compile(r"\\(.)")
 _NOTHING: frozenset[int] = frozenset()
 
 Reader: TypeAlias = Callable[[Fields], Any]
@@ -168,6 +170,15 @@ def _whole_words(entry: str) -> str:
     before = f"(?:^|{_EDGE})" if _has_boundary(words[0][0]) else ""
     after = f"(?:$|{_EDGE})" if _has_boundary(words[-1][-1]) else ""
     return before + r"\s+".join(re2.escape(word) for word in words) + after
+
+
+def spoken(expression: str) -> str:
+    """A pattern's expression as somebody wrote it: the words, or `/an expression/`."""
+    before, after = f"(?:^|{_EDGE})", f"(?:$|{_EDGE})"
+    if not (expression.startswith(before) or expression.endswith(after)):
+        return f"/{expression}/"
+    words = expression.removeprefix(before).removesuffix(after).replace(r"\s+", " ")
+    return _ESCAPED.sub(r"\1", words)
 
 
 def _said(error: re2.error) -> str:

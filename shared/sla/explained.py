@@ -1,0 +1,250 @@
+"""What an explanation of a ticket's clocks consists of; the names are those of `ticket explain --json` and of the HTTP answer.
+
+Instants are aware UTC, durations seconds of float. `shared.sla.explain` fills it.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from shared.contract.tickets import ClockState, Status, TargetKind
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One field of a `when` against the ticket."""
+
+    field: str
+    """As in the policy file; `opened_at` for `valid`, `text` for words and expressions."""
+    wanted: tuple[str, ...]
+    """Any of these would do; the first few where there are many."""
+    found: str
+    """What the ticket says; empty where it says nothing."""
+    holds: bool
+
+
+class TriedLine(Struct, frozen=True, kw_only=True):
+    """A target line that stands before the one that matched, and the checks that failed."""
+
+    line: str
+    failed: tuple[Check, ...]
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """Which line of the policy's targets holds, and why."""
+
+    line: str | None
+    """None: no line matched, so nothing is promised (`no_target`)."""
+    policy_version: int
+    since: datetime
+    """From when on it held; the ticket is compared as it stood then."""
+    checks: tuple[Check, ...]
+    """Of the matching line; empty where it has no condition."""
+    tried: tuple[TriedLine, ...]
+    """The lines before it, in order."""
+    tried_left_out: int
+
+
+class IntervalState(StrEnum):
+    """What a stretch of time did to a clock."""
+
+    COUNTED = "counted"
+    PAUSED = "paused"
+    """A status stood that pauses this target; in or out of opening hours."""
+    CLOSED = "closed"
+    """The calendar was closed."""
+    RESTARTED = "restarted"
+    """Before a change that made the promise count from its own instant (`on_change: restart`)."""
+    LEFT_OUT = "left_out"
+    """Many intervals in one, to keep the answer short."""
+
+
+class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stretch of a clock's life; one begins where the one before ends."""
+
+    state: IntervalState
+    since: datetime
+    until: datetime
+    open_seconds: float
+    """What it added to the open time used."""
+    held_seconds: float = 0.0
+    """Opening hours that did not count because of the pause."""
+    status: Status | None = None
+    """The status that paused it."""
+    is_ahead: bool = False
+    """Still to come: how the clock gets from now to its due time if nothing changes."""
+    intervals: int = 1
+    """How many it stands for."""
+
+
+class Turn(StrEnum):
+    """What happened to a clock."""
+
+    STARTED = "started"
+    DUE_CHANGED = "due_changed"
+    """The due time moved; it has none while the clock is paused."""
+    LINE_CHANGED = "line_changed"
+    """Another line or version of the policy promises the same."""
+    WARNED = "warned"
+    MET = "met"
+    BREACHED = "breached"
+    BREACH_RETRACTED = "breach_retracted"
+    """We had taken it for broken, and what arrived late says otherwise."""
+    CANCELLED = "cancelled"
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """The event of the ticket that did it."""
+
+    kind: str
+    event_id: str
+    occurred_at: datetime
+    what: str
+    """In words: `urgency normal -> urgent`, `status open -> pending_customer`, `hand-off to team G2`, ..."""
+    known_at: datetime | None = None
+    """When it reached us, if that was later."""
+
+
+class Turning(Struct, frozen=True, kw_only=True):
+    """One change of a clock."""
+
+    turn: Turn
+    at: datetime
+    """When it took effect; a retraction: when we came to know."""
+    due_before: datetime | None = None
+    due_after: datetime | None = None
+    """None while paused."""
+    late_from: datetime | None = None
+    """Where the due time had passed already when it changed: late from this instant on (rules 39 and 51)."""
+    taken_back: datetime | None = None
+    """Of a retraction: the instant of the breach that did not happen. It gives no due times."""
+    line: str
+    policy_version: int
+    cause: Cause | None = None
+    """None where time alone did it."""
+    events_between: int = 0
+    """Events before it that were not looked at one by one; what they changed is in this one."""
+
+
+class Warned(Struct, frozen=True, kw_only=True):
+    """A warning of a clock."""
+
+    at: datetime
+    is_ahead: bool
+    """Still to come, if nothing changes; else it fired."""
+
+
+class HolderKind(StrEnum):
+    """Who had the ticket."""
+
+    UNASSIGNED = "unassigned"
+    """Nobody: it waited in the queue."""
+    AGENT = "agent"
+    TEAM = "team"
+    """Handed to a team, and nobody in it had taken it."""
+    OVER = "over"
+    """Solved, closed, spam or merged: nobody had to have it."""
+
+
+class Holding(Struct, frozen=True, kw_only=True):
+    """A stretch in which the same people had the ticket."""
+
+    kind: HolderKind
+    agent: str | None
+    team: str | None
+    after_hand_off: bool
+    """The team got it from another one."""
+    since: datetime
+    until: datetime | None
+    """None: still."""
+
+
+class HolderShare(Struct, frozen=True, kw_only=True):
+    """How much of a clock's open time passed while somebody had the ticket."""
+
+    holder: str
+    """In words: `nobody (in the queue)`, `ana`, `ana (team G2)`, `team G2`."""
+    open_seconds: float
+
+
+class ClockStory(Struct, frozen=True, kw_only=True):
+    """One promise: what it was, how it was counted, what moved it and who had it."""
+
+    target: TargetKind
+    cycle: int
+    state: ClockState
+    promise: str
+    """In words: `8h of office`, `2bd of office`, `deadline set by hand`."""
+    calendar: str
+    zone: str
+    """Of the calendar; texts give local times of it."""
+    policy_version: int
+    match: Match | None
+    """None where somebody set a deadline by hand and the policy promises nothing."""
+    pauses_while: tuple[Status, ...]
+    on_change: str
+    on_reopen: str
+    """What the line says of a reopened ticket; it did so where `counts_from` lies before `started_at`."""
+    escalate: str | None
+    started_at: datetime
+    counts_from: datetime
+    """From when time counts: before `started_at` where a reopened ticket resumes an older promise."""
+    due_at: datetime | None
+    late_from: datetime | None
+    breached_at: datetime | None
+    detected_at: datetime | None
+    """When the breach was noticed."""
+    met_at: datetime | None
+    ended_at: datetime | None
+    open_seconds: float
+    """Open time used so far."""
+    wall_seconds: float
+    """Elapsed time from start to end, or so far."""
+    left_seconds: float | None
+    """Open time left; negative when late; None where it ended or is due by hand."""
+    intervals: tuple[Interval, ...]
+    turns: tuple[Turning, ...]
+    turns_left_out: int
+    warn: tuple[str, ...]
+    """When the line warns, as in the policy file: `75%`, `30m`."""
+    warnings: tuple[Warned, ...]
+    holders: tuple[HolderShare, ...]
+    """The open time used, by who had the ticket; the most first."""
+    broke_with: str | None
+    """Who had the ticket at the breach."""
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What a team lead says when asked: read the sentences aloud."""
+
+    happened: str
+    next: str
+    by: datetime | None
+    responsible: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """One ticket, explained at one instant."""
+
+    source: str
+    external_id: str
+    now: datetime
+    zone: str
+    """In which the texts give local times."""
+    status: Status
+    opened_at: datetime | None
+    """None while only later events of the ticket have arrived: then nothing is promised yet."""
+    policy_version: int | None
+    outlook: Outlook
+    match: Match | None
+    """The line that holds now for the customer's promises."""
+    internal_match: Match | None
+    """The same for a team's own; None where the policy has no such lines."""
+    clocks: tuple[ClockStory, ...]
+    clocks_left_out: int
+    """Earlier finished ones."""
+    holdings: tuple[Holding, ...]
+    holdings_left_out: int
+    """Earlier ones."""
+    late_events_left_out: int
+    """Events that arrived late and were not checked for breaches they took back."""
