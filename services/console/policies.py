@@ -1,20 +1,22 @@
 """Policy and roster files on their way in: read, compiled, and every fault shown with its line and the way out."""
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import click
 
+from services.console import feeds
 from services.console.failures import Refused
 from services.console.output import write_json
 from services.router import policies
 from services.router.domain.reach import Reach, To, UnclearReach, reach
+from shared.policy import parse
 from shared.policy.document import Policy, Roster
-from shared.policy.errors import PolicyErrors
-from shared.policy.parse import parse_policy
+from shared.policy.errors import LocatedError, PolicyErrors
+from shared.policy.parse import ReadPolicy, parse_policy
 from shared.policy.roster import parse_roster
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
@@ -22,9 +24,23 @@ from shared.postgres.pool import Pool
 
 def read_policy(path: Path) -> Policy:
     """The policy of a file, compiled; raises Refused after all its faults have been shown."""
-    text = read_text(path)
+    text = read_policy_text(path)
     with shown_faults(path):
         return parse_policy(text, version=0)
+
+
+def check_policy(path: Path, today: date) -> ReadPolicy:
+    """The same as `apply` would read it on that day, with its warnings."""
+    text = read_policy_text(path)
+    with shown_faults(path):
+        return parse.read_policy(text, version=0, today=today)
+
+
+def read_policy_text(path: Path) -> str:
+    """A policy file as text, with what its iCal feeds say; raises Refused after faults of these have been shown."""
+    text = read_text(path)
+    with shown_faults(path):
+        return feeds.with_feeds(path, text)
 
 
 def read_text(path: Path) -> str:
@@ -53,6 +69,13 @@ def shown_faults(path: Path) -> Iterator[None]:
         ) from None
 
 
+def tell_warnings(path: Path, warnings: Iterable[LocatedError]) -> None:
+    """What is legal in a file but seldom meant, a line each, beside the answer."""
+    for warning in warnings:
+        place = f"{path}:{warning.line}:{warning.column}:" if warning.line else f"{path}:"
+        click.echo(f"{place} warning: {warning.pointer}: {warning.problem}; {warning.remedy}", err=True)
+
+
 def reach_of(to: To | None, start: datetime | None, now: datetime) -> Reach:
     """Whom --to and --from mean; raises click.UsageError."""
     try:
@@ -70,11 +93,12 @@ def read_roster(path: Path) -> Roster:
 
 async def apply_files(pool: Pool, tenant: str, policy_file: Path, roster_file: Path) -> None:
     """Put a roster and then a policy in force; raises Refused after their faults have been shown."""
+    texts = {roster_file: read_text(roster_file), policy_file: read_policy_text(policy_file)}
     async with pool.acquire() as connection:
         now = await database_time.now(connection)
         for path, apply in ((roster_file, policies.apply_roster), (policy_file, policies.apply_policy)):
             with shown_faults(path):
-                await apply(connection, tenant, read_text(path), "deskclock demo", now)
+                await apply(connection, tenant, texts[path], "deskclock demo", now)
 
 
 def author() -> str:

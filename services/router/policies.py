@@ -52,6 +52,8 @@ class Applied(Struct, frozen=True, kw_only=True):
     """For tickets that arrive from then on; None: at once."""
     rollout: Rollout | None
     """How it gets to open tickets, where it is for these too."""
+    warnings: tuple[LocatedError, ...] = ()
+    """What is legal in the file but seldom meant."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -127,7 +129,13 @@ async def put_in_force(
         rollout = None
         if reach.has_rollout:
             rollout = await _set_out(connection, tenant, stored.version, reach, now, rejudges=not found.is_new)
-    return Applied(version=stored.version, is_new=found.is_new, holds_from=stored.holds_from, rollout=rollout)
+    return Applied(
+        version=stored.version,
+        is_new=found.is_new,
+        holds_from=stored.holds_from,
+        rollout=rollout,
+        warnings=found.read.warnings,
+    )
 
 
 async def _set_out(

@@ -58,8 +58,11 @@ class Specs:
         forms = [key for key, value in _forms(line).items() if value]
         if not forms:
             return self._declared(name, line)
-        if len(forms) > 1 or (line.without and not line.from_) or (line.from_ and not line.without):
-            self._fault(name, f"`{'` and `'.join(forms)}` can't stand so", _FORMS)
+        if len(forms) > 1:
+            self._fault(name, f"`{'` and `'.join(forms)}` can't stand together", _FORMS)
+            return None
+        if bool(line.from_) != bool(line.without):
+            self._fault(name, "`from` and `without` say nothing without each other", _FORMS)
             return None
         for key in _OWN_KEYS:
             if getattr(line, key):
