@@ -94,6 +94,8 @@ class TicketView(Struct, frozen=True, kw_only=True):
     language: str | None
     subject: str | None
     requester: RequesterView
+    team: str | None
+    """Whom the helpdesk last handed it to."""
     owner: str | None
     """Key of the agent, or null while nobody has it."""
     assigned_at: datetime | None
@@ -211,6 +213,7 @@ def _ticket(row: Record, clocks: list[ClockView]) -> TicketView:
         language=row["language"],
         subject=row["subject"],
         requester=RequesterView(key=row["requester_key"], tier=row["requester_tier"]),
+        team=row["team"],
         owner=row["owner"],
         assigned_at=row["assigned_at"],
         queue=_place(row) if row["queued_at"] else None,

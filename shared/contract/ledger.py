@@ -24,6 +24,8 @@ class Ticket(Struct, frozen=True, kw_only=True):
     subject: str | None
     requester_key: str | None
     requester_tier: str | None
+    team: str | None = None
+    """Whom the helpdesk last handed it to."""
     matched: str | None
     needs: bytes
     """JSON: `[["billing", 1], ...]`."""

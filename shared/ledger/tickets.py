@@ -12,7 +12,7 @@ from shared.postgres.pool import Connection
 
 _TICKET = (
     "id", "tenant", "source", "external_id", "status", "opened_at", "solved_at", "channel", "urgency", "theme",
-    "language", "subject", "requester_key", "requester_tier", "matched", "needs", "prefers", "rules", "pool",
+    "language", "subject", "requester_key", "requester_tier", "team", "matched", "needs", "prefers", "rules", "pool",
     "policy_version",
 )  # fmt: skip
 _EVENT = ("ticket_id", "event_id", "tenant", "occurred_at", "received_at", "data")

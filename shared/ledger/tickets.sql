@@ -1,7 +1,7 @@
 -- name: lock_tickets
 -- The stored tickets among the given ones, locked in the order of their ids until the transaction ends.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
        t.policy_version
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, source, external_id)
 JOIN ticket t USING (tenant, source, external_id)
@@ -11,7 +11,7 @@ FOR NO KEY UPDATE OF t;
 -- name: lock_free_tickets
 -- Stored tickets by id, locked until the transaction ends; those locked elsewhere are left out.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
        t.policy_version
 FROM ticket t
 WHERE t.id = ANY($1::uuid[])
@@ -45,11 +45,11 @@ WHERE ticket_id = ANY($1::uuid[]);
 UPDATE ticket t
 SET status = k.status, opened_at = k.opened_at, solved_at = k.solved_at, channel = k.channel, urgency = k.urgency,
     theme = k.theme, language = k.language, subject = k.subject, requester_key = k.requester_key,
-    requester_tier = k.requester_tier, matched = k.matched, needs = k.needs, prefers = k.prefers::text[],
+    requester_tier = k.requester_tier, team = k.team, matched = k.matched, needs = k.needs, prefers = k.prefers::text[],
     rules = k.rules::text[], pool = k.pool, policy_version = k.policy_version
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::text[], $15::text[],
-            $16::text[], $17::integer[])
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::text[],
+            $16::text[], $17::text[], $18::integer[])
      AS k (id, status, opened_at, solved_at, channel, urgency, theme, language, subject, requester_key,
-           requester_tier, matched, needs, prefers, rules, pool, policy_version)
+           requester_tier, team, matched, needs, prefers, rules, pool, policy_version)
 WHERE t.id = k.id;

@@ -157,6 +157,7 @@ CREATE TABLE ticket (
     subject        text,
     requester_key  text,
     requester_tier text,
+    team           text,                   -- whom the helpdesk last handed it to; null: nobody
     matched        text,                   -- the target line; null: no target
     needs          jsonb NOT NULL DEFAULT '[]',
     prefers        text[] NOT NULL DEFAULT '{}',

@@ -23,6 +23,7 @@ class TicketHead(Struct, frozen=True, kw_only=True):
     subject: str | None
     requester_key: str | None
     requester_tier: str | None
+    team: str | None = None
     matched: str | None
     needs: msgspec.Raw
     prefers: tuple[str, ...]

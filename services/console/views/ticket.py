@@ -47,6 +47,8 @@ def _head(story: TicketStory) -> RenderableType:
         Text(head.urgency or "-", style=palette.URGENCY_STYLE.get(head.urgency or "", "")),
     )
     facts.add_row(Text("theme", style="bold"), head.theme or "-")
+    if head.team:
+        facts.add_row(Text("team", style="bold"), head.team)
     facts.add_row(Text("owner", style="bold"), _owner(head, story.now))
     facts.add_row(Text("our id", style="bold"), str(head.id))
     return Group(title, facts)

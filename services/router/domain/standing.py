@@ -146,6 +146,7 @@ def _ticket(identity: tuple[UUID, str, str, str], evaluation: Evaluation, policy
         subject=facts.subject if facts else None,
         requester_key=facts.requester_key or None if facts else None,
         requester_tier=facts.requester_tier or None if facts else None,
+        team=facts.team or None if facts else None,
         matched=evaluation.matched,
         needs=_encode(verdict.needs) if verdict else b"[]",
         prefers=verdict.prefers if verdict else (),

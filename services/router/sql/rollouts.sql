@@ -58,7 +58,7 @@ SELECT ARRAY(SELECT id FROM looked_at WHERE is_meant ORDER BY id LIMIT $7) AS id
 -- name: lock_rollout_tickets
 -- Those of the tickets that a version is for still, locked in the order of their ids until the transaction ends.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
        t.policy_version
 FROM ticket t
 WHERE t.id = ANY($1::uuid[]) AND t.status IN ('open', 'pending_customer', 'on_hold')
@@ -69,7 +69,7 @@ FOR NO KEY UPDATE OF t;
 -- name: read_rollout_tickets
 -- The same, only to look at.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
        t.policy_version
 FROM ticket t
 WHERE t.id = ANY($1::uuid[])

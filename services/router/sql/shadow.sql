@@ -55,7 +55,7 @@ SELECT ticket_id FROM shadow_ticket WHERE shadow_id = $1 AND ticket_id = ANY($2:
 -- name: read_tickets
 -- Tickets as they are.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
        t.policy_version
 FROM ticket t WHERE t.id = ANY($1::uuid[]) AND t.opened_at IS NOT NULL;
 

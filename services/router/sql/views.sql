@@ -14,8 +14,8 @@ WITH lines AS (
     ) AS o
 )
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.matched, t.needs, t.rules, t.pool, t.policy_version,
-       a.agent AS owner, a.assigned_at, q.reason AS queue_reason, q.band, q.queued_at, front.place
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.rules, t.pool,
+       t.policy_version, a.agent AS owner, a.assigned_at, q.reason AS queue_reason, q.band, q.queued_at, front.place
 FROM ticket t
 LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
 LEFT JOIN queued q ON q.ticket_id = t.id
