@@ -106,6 +106,26 @@ async def test_a_roster_and_a_policy_are_planned_applied_and_shown(cli: Cli, tmp
     assert 1 == (await cli("policy", "show", "--version", "7")).code
 
 
+async def test_a_shadow_policy_is_started_shown_and_stopped(cli: Cli, tmp_path: Path) -> None:
+    """Each command says what holds now and what comes next; a bad file names its faults."""
+    candidate = tmp_path / "candidate.yaml"
+    candidate.write_text("targets:\n  - {name: all, calendar: always, first_response: soon}\n")
+    refused = await cli("policy", "shadow", "start", str(candidate))
+    assert (4, True) == (refused.code, f"{candidate}:2:" in refused.err)
+    assert 1 == (await cli("policy", "shadow", "show")).code
+    candidate.write_text("targets:\n  - {name: all, calendar: always, first_response: 1h}\n")
+    started = await cli("policy", "shadow", "start", str(candidate))
+    assert (0, True) == (started.code, "it differs from what is in force in:" in started.out)
+    assert "tried already" in (await cli("policy", "shadow", "start", str(candidate))).out
+    assert "nothing to compare yet" in (await cli("policy", "shadow", "show")).out
+    shown = (await cli("policy", "shadow", "show", "--json")).json
+    assert ("running", 0, [], candidate.read_text()) == (
+        shown["state"], shown["tickets"], shown["lines"], shown["source"]
+    )  # fmt: skip
+    assert 0 == (await cli("policy", "shadow", "stop")).code
+    assert "start one with" in (await cli("policy", "shadow", "stop")).err
+
+
 async def test_the_built_in_policy_is_shown_where_none_was_applied(cli: Cli) -> None:
     """It is a start for one's own."""
     answer = await cli("policy", "show")

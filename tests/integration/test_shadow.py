@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import httpx
+import msgspec
 import pytest
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -15,6 +17,7 @@ from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
 from services.router.shadow import Comparison, Line, Started
 from services.router.shadowing import Shadows
+from shared import timesource
 from shared.contract.events import Opened, PolicyChanged, Replied, StatusChanged, TicketEvent
 from shared.contract.tickets import Author, Channel, Status, TargetKind
 from shared.ledger.policies import PolicyShelf
@@ -355,3 +358,32 @@ def test_a_version_applied_to_open_tickets_is_no_business_of_the_candidate() -> 
     plain = trial.try_on(candidate, [opened()], [], now)
     assert plain == trial.try_on(candidate, [opened(), changed], [], now)
     assert 2 == len(plain.clocks)
+
+
+async def test_a_running_router_notices_a_candidate_and_says_its_outcomes(pool: Pool, jetstream, spawn) -> None:
+    """In a process of its own, by what it answers to a scrape."""
+    router = spawn("services.router", DESKCLOCK_METRICS_OPEN="true")
+    await router.start()
+    async with httpx.AsyncClient(base_url=router.url) as http:
+
+        async def says(line: str) -> None:
+            async with asyncio.timeout(20):
+                while line not in (await http.get("/metrics")).text:
+                    await timesource.pause(0.05)
+
+        await says('sla_shadow_policies{state="running"} 0.0')
+        async with pool.acquire() as connection:
+            now = await connection.fetchval("SELECT deskclock_now()")
+            await shadow.start(
+                connection, "acme", "targets:\n  - {name: x, calendar: always, first_response: 1s}", "", now
+            )
+        await says('sla_shadow_policies{state="running"} 1.0')
+        outcomes = 'sla_target_outcomes_total{{channel="email",outcome="{}",policy="{}",target="first_response",urgency="normal"}} {}'
+        await says(outcomes.format("breached", "shadow", 0.0))
+        at = (await pool.fetchval("SELECT deskclock_now()")).isoformat()
+        body = {"specversion": "1.0", "id": "o", "source": "s", "type": "ticket.opened", "subject": "1", "time": at}
+        await jetstream.publish("tickets.acme.opened", msgspec.json.encode({**body, "data": {"channel": "email"}}))
+        await says(outcomes.format("breached", "shadow", 1.0))
+        await says(outcomes.format("met", "live", 0.0))
+        await says("sla_shadow_behind 0.0")
+    assert 0 == router.stop()

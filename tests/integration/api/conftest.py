@@ -19,6 +19,7 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.shadowing import Shadows
 from services.router.views import Views
 from shared.contract.access import Scope
 from shared.jetstream.publish import open_publisher
@@ -40,6 +41,8 @@ class Router(Struct, frozen=True, kw_only=True):
     nobody: httpx.AsyncClient
     """Has no key."""
     pool: Pool
+    shadows: Shadows
+    """Tries candidate policies when it is told to."""
 
 
 @pytest.fixture
@@ -49,7 +52,9 @@ async def router(pool: Pool, nats_client: Client, jetstream: JetStreamContext, c
     registry, shelf = CollectorRegistry(), PolicyShelf()
     relay = Relay(await open_publisher(nats_client), pool)
     assignment = Assignment(pool, shelf, AssignmentMetrics(registry), relay)
-    intake = Intake(pool, shelf, assignment, relay, RouterMetrics(registry))
+    metrics = RouterMetrics(registry)
+    shadows = Shadows(pool, metrics)
+    intake = Intake(pool, shelf, assignment, relay, metrics, shadows)
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
         registry=registry,
@@ -68,7 +73,7 @@ async def router(pool: Pool, nats_client: Client, jetstream: JetStreamContext, c
             transport=transport, base_url="http://router", headers=await bearer(pool, "globex")
         ) as globex,
     ):
-        yield Router(acme=acme, globex=globex, nobody=nobody, pool=pool)
+        yield Router(acme=acme, globex=globex, nobody=nobody, pool=pool, shadows=shadows)
     stop.set()
     await running
 
