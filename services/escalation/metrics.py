@@ -43,7 +43,7 @@ class EscalationMetrics:
         )
         self.pages = Counter(
             "sla_pages_total",
-            "Attempts to page by their outcome; `failed` counts pages given up.",
+            "Attempts to page, and to say that a page is moot, by their outcome; `failed` counts those given up.",
             ["transport", "outcome"],
             registry=registry,
         )

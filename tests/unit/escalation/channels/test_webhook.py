@@ -5,6 +5,7 @@ from uuid import UUID
 
 import httpcore
 import pytest
+from msgspec import json, structs
 
 from services.escalation.channels import Page, secrets, webhook
 from services.escalation.channels.console import Console
@@ -124,3 +125,20 @@ async def test_a_console_that_is_closed_can_be_tried_again():
             raise BrokenPipeError
 
     assert Result.RETRYABLE == (await Console(Closed()).send(page(""))).result
+
+
+def test_r14_a_resolve_names_the_pages_that_it_closes():
+    """What a receiver opened for them it can close; there is nothing to acknowledge."""
+    facts = structs.replace(
+        page("").facts, resolution="withdrawn", due_at=None, was_due_at=DUE, resolves=(UUID(int=7), UUID(int=8))
+    )
+    moot = structs.replace(page("https://pager.test"), kind=Kind.RESOLVE, facts=facts, link="")
+    told = json.decode(webhook.payload(moot))
+    assert ("page.resolved", "resolve", None) == (
+        told["type"], told["data"]["kind"], told["data"]["acknowledge_url"],
+    )  # fmt: skip
+    assert [str(UUID(int=7)), str(UUID(int=8))] == told["data"]["resolves"]
+    assert ("withdrawn", None, "2026-06-01T09:00:00Z") == tuple(
+        told["data"][name] for name in ("resolution", "due_at", "was_due_at")
+    )
+    assert "page.triggered" == json.decode(webhook.payload(page("https://pager.test")))["type"]
