@@ -1,7 +1,8 @@
 """Lines of a file gathered by ticket in bounded memory, wherever in the file a ticket's lines stand.
 
 Lines are dealt by a hash of their ticket into files on disk, and a file that is still too large once more, until one
-fits in memory. Answers are merged back in the order in which the tickets first appeared.
+fits in memory. Answers are merged back in the order in which the tickets first appeared. On disk lie at most the lines
+and the answers, twice.
 """
 
 import heapq
@@ -30,6 +31,11 @@ class Line(Struct, frozen=True):
     """Hash of its ticket, 64 bits without a sign."""
     text: bytes
 
+    @property
+    def row(self) -> bytes:
+        """As it stands in a part."""
+        return b"%d %d %b\n" % (self.number, self.ticket, self.text)
+
 
 Answer: TypeAlias = tuple[int, bytes]
 """The number of the line in which the ticket first appeared, and one line on it, without its end."""
@@ -38,14 +44,18 @@ Judge: TypeAlias = Callable[[Iterator[Line]], Iterable[Answer]]
 """Judges all tickets of some lines; the lines come in order and the answers must too."""
 
 
-def gathered(lines: Iterable[Line], judge: Judge, folder: Path) -> Iterator[bytes]:
-    """The answers on all tickets, in the order in which these first appear.
+def dealt(lines: Iterable[Line], folder: Path) -> list[Path]:
+    """Deal all lines into files of an empty folder: the parts, each with all lines of its tickets."""
+    return _deal(lines, folder, 0)
 
-    All of `lines` is read before the first answer. `folder` must be empty; it takes about twice the size of the lines,
-    and is left empty.
-    """
-    parts = _deal(lines, folder, 0)
-    answers = [_judged(part, judge, 1) for part in parts]
+
+def judged(part: Path, judge: Judge) -> Path:
+    """Judge all tickets of a part; the part is replaced by the file of its answers. Parts may be judged side by side."""
+    return _judged(part, judge, 1)
+
+
+def merged(answers: Iterable[Path]) -> Iterator[bytes]:
+    """The answers on all parts, in the order in which the tickets first appeared; the files are removed."""
     yield from (text for _, text in _merged(answers))
 
 
@@ -62,7 +72,7 @@ def _deal(lines: Iterable[Line], folder: Path, depth: int) -> list[Path]:
                 path = folder / f"{place:02}"
                 file = stack.enter_context(path.open("wb", buffering=_BUFFER))
                 write = files[place] = file.write
-            write(b"%d %d %b\n" % (line.number, line.ticket, line.text))
+            write(line.row)
     return sorted(folder.iterdir())
 
 
@@ -101,10 +111,11 @@ def _write(path: Path, answers: Iterable[Answer]) -> None:
         file.writelines(b"%d %b\n" % answer for answer in answers)
 
 
-def _merged(paths: list[Path]) -> Iterator[Answer]:
+def _merged(paths: Iterable[Path]) -> Iterator[Answer]:
     """The answers of several files in one order; the files are removed."""
-    yield from heapq.merge(*map(_answers, paths))
-    for path in paths:
+    files = list(paths)
+    yield from heapq.merge(*map(_answers, files))
+    for path in files:
         path.unlink()
 
 

@@ -1,5 +1,6 @@
 """`deskclock evaluate` from the command line: any order of lines, nothing lost in silence, memory that does not grow."""
 
+import errno
 import io
 import json
 import random
@@ -14,6 +15,7 @@ import pytest
 
 from services.console import gathering
 from services.console.__main__ import run
+from services.console.commands import evaluate
 
 ROOT = Path(__file__).parents[3]
 POLICY = "targets:\n  - {name: all, calendar: always, first_response: 1h, resolution: 4h}\n"
@@ -103,6 +105,38 @@ def test_lines_that_cannot_be_read_are_named_and_counted(
     assert told[21].startswith(f"deskclock: 26 of {26 + len(ticket(1))} lines could not be read")
 
 
+def test_jobs_side_by_side_give_the_same_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str
+) -> None:
+    """In the same order, and with the faults that the workers found."""
+    lines = [*(line for n in range(50) for line in ticket(n)), event(7, "replied", "bad", 1, {"by": "a cat"})]
+    random.Random(3).shuffle(lines)
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join(lines))
+    command = ["evaluate", "--policy", policy, "--now", NOW, str(file)]
+    assert 4 == run(command)
+    alone = capsys.readouterr()
+    monkeypatch.setattr(evaluate, "_WORTH_WORKERS", 0)
+    assert 4 == run([*command, "--jobs", "2"])
+    assert alone == capsys.readouterr()
+    assert "1 of 151 lines" in alone.err
+
+
+def test_a_full_disk_is_said_with_the_way_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str
+) -> None:
+    """The way out is another folder for temporary files."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gathering, "dealt", full)
+    file = tmp_path / "events.ndjson"
+    file.touch()
+    assert 1 == run(["evaluate", "--policy", policy, str(file)])
+    assert "set TMPDIR to a larger disk" in capsys.readouterr().err
+
+
 def test_a_ticket_that_was_never_opened_is_answered_without_clocks(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, policy: str
 ) -> None:
@@ -173,8 +207,8 @@ def test_standard_input_is_read_and_nothing_stays_behind(
 
 
 def test_memory_stays_the_same_for_ten_times_the_tickets(tmp_path: Path, policy: str) -> None:
-    """Peak memory of 10,000 tickets, whose lines are far apart, beside that of 1,000."""
-    few, many = peak_kilobytes(tmp_path, policy, 1_000), peak_kilobytes(tmp_path, policy, 10_000)
+    """Peak memory of 5,000 tickets, whose lines are far apart, beside that of 500."""
+    few, many = peak_kilobytes(tmp_path, policy, 500), peak_kilobytes(tmp_path, policy, 5_000)
     assert many <= 1.1 * few, f"{few:,} kB and {many:,} kB"
 
 
