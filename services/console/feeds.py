@@ -73,9 +73,11 @@ def _read_all(
     if len(wanted) > MOST_FEEDS:
         errors.append(document.error("/calendars", f"{len(wanted)} feeds", f"the limit is {MOST_FEEDS}"))
         return feeds, errors
+    known: dict[tuple[str, str], Closures] = {}
     for name, zone, pointer, source in wanted:
         try:
-            found = _closures(_bytes(path, source), zone)
+            found = known.get((source, zone)) or _closures(_bytes(path, source), zone)
+            known[source, zone] = found
         except Unreadable as wrong:
             errors.append(document.error(pointer, f"`{short(source)}`: {wrong.problem}", wrong.remedy))
             continue

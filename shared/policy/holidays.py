@@ -9,11 +9,8 @@ from functools import lru_cache
 import holidays
 
 from shared.policy.errors import did_you_mean
+from shared.policy.hours import YEARS
 from shared.policy.reading import Unreadable
-
-YEARS = range(2000, 2051)
-"""A fixed span, so that the same file gives the same dates whenever it is read."""
-
 
 class UnknownPlace(Unreadable):
     """No such country or subdivision; `key` says which."""

@@ -8,6 +8,9 @@ from shared.sla.hours import DAY, Dates, Days, Exceptional, Hours, Yearly
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+YEARS = range(2000, 2051)
+"""For which holidays and feeds are written out: fixed, so that the same file gives the same dates whenever it is read."""
+
 _RANGE = re.compile(r"([0-9]{1,2}):([0-5][0-9])\s*[-\u2013]\s*([0-9]{1,2}):([0-5][0-9])")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")

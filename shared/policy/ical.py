@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 from msgspec import Struct
 
-from shared.policy.holidays import YEARS
+from shared.policy.hours import YEARS
 from shared.policy.reading import Unreadable
 
 SIZE_LIMIT = 1 << 20

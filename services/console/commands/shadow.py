@@ -13,7 +13,7 @@ from services.console.output import (
     tenant_option,
     write_json,
 )
-from services.console.policies import author, read_text, shown_faults
+from services.console.policies import author, read_policy_text, shown_faults
 from services.console.session import database
 from services.console.views import shadow as view
 from services.router import shadow as shadows
@@ -32,7 +32,7 @@ def shadow() -> None:
 @asynchronous
 async def start(file: Path, tenant: str, as_json: bool) -> None:
     """Try a file on tickets that are opened from now on, in place of a candidate that is tried already."""
-    text = read_text(file)
+    text = read_policy_text(file)
     async with database(read_settings()) as connection:
         with shown_faults(file):
             started = await shadows.start(connection, tenant, text, author(), await database_time.now(connection))
