@@ -1,6 +1,11 @@
 """Policies and rosters over HTTP: all errors at once, versions, nothing overwritten unseen."""
 
 import pytest
+from prometheus_client import CollectorRegistry
+
+from services.router.rollout import Did, RollingOut
+from services.router.rollout_metrics import RolloutMetrics
+from shared.ledger.policies import PolicyShelf
 
 YAML = {"content-type": "application/yaml"}
 POLICY = """
@@ -125,3 +130,107 @@ async def test_no_file_is_a_fault_of_ours(router, path: str, body: bytes, media_
     """Whatever is sent as a policy or roster is refused in the right words."""
     answer = await router.acme.put(path, content=body, headers={"content-type": media_type})
     assert (status, "application/problem+json") == (answer.status_code, answer.headers["content-type"]), answer.text
+
+
+def of_ticket(number: int, opened_at: str = "2026-06-01T08:00:00Z") -> dict[str, str]:
+    """A ticket to hand in."""
+    return {"source": "s", "external_id": str(number), "channel": "email", "opened_at": opened_at}
+
+
+async def roll(router) -> None:
+    """What the router's loop does."""
+    worker = RollingOut(router.pool, PolicyShelf(), RolloutMetrics(CollectorRegistry()), rest=0)
+    while await worker.step() is not Did.NOTHING:
+        pass
+
+
+async def test_a_policy_applied_to_open_tickets_moves_their_clocks(router) -> None:
+    """In the background; how far it is can be asked."""
+    await router.acme.put("/v1/policy", content=POLICY, headers=YAML)
+    ticket = (await router.acme.post("/v1/tickets", json=of_ticket(1))).json()
+    shorter = POLICY.replace("4h", "2h")
+    applied = (await router.acme.put("/v1/policy?to=open", content=shorter, headers=YAML)).json()
+    assert (2, True, "open", "running", None) == (
+        applied["version"], applied["is_new"], applied["rollout"]["scope"], applied["rollout"]["state"], applied["rollout"]["total"],
+    )  # fmt: skip
+    await roll(router)
+    [rollout] = (await router.acme.get("/v1/policy/rollouts")).json()["rollouts"]
+    assert ("done", 1, 1, 1) == (rollout["state"], rollout["total"], rollout["done"], rollout["earlier"])
+    shown = (await router.acme.get(f"/v1/tickets/{ticket['id']}")).json()
+    due = {clock["target"]: clock["due_at"] for clock in shown["clocks"]}
+    assert (2, "2026-06-01T10:00:00Z") == (shown["policy_version"], due["first_response"])
+    assert [] == (await router.globex.get("/v1/policy/rollouts")).json()["rollouts"]
+
+
+async def test_rollouts_come_in_pages(router) -> None:
+    """The newest first."""
+    for hours in (1, 2, 3):
+        await router.acme.put("/v1/policy?to=open", content=POLICY.replace("4h", f"{hours}h"), headers=YAML)
+    newest = (await router.acme.get("/v1/policy/rollouts?limit=2")).json()
+    older = (await router.acme.get(f"/v1/policy/rollouts?limit=2&cursor={newest['next_cursor']}")).json()
+    assert (2, 1, None) == (len(newest["rollouts"]), len(older["rollouts"]), older["next_cursor"])
+    assert 422 == (await router.acme.get("/v1/policy/rollouts?cursor=MTI")).status_code
+
+
+async def test_a_plan_tries_the_policy_on_open_tickets(router) -> None:
+    """How many clocks move, which way, and some of them by name; nothing changes."""
+    await router.acme.put("/v1/policy", content=POLICY, headers=YAML)
+    for number in range(3):
+        await router.acme.post("/v1/tickets", json=of_ticket(number))
+    late = POLICY.replace("4h", "20m")
+    plan = (await router.acme.post("/v1/policy/plan?to=open", content=late, headers=YAML)).json()
+    counts = plan["effects"]["counts"]
+    assert (3, True, 3, 6, 3, 3) == (
+        plan["tickets"], plan["is_complete"], counts["tickets"], counts["clocks"], counts["earlier"], counts["breached"],
+    )  # fmt: skip
+    [group] = plan["effects"]["groups"]
+    assert ("email", "", 3) == (group["channel"], group["team"], group["counts"]["earlier"])
+    assert {"source", "ticket", "target", "due_before", "due_after"} == plan["effects"]["examples"]["breached"][
+        0
+    ].keys()
+    for query in ("", "?to=new", "?from=2026-07-01T00:00:00Z"):
+        other = (await router.acme.post(f"/v1/policy/plan{query}", content=late, headers=YAML)).json()
+        assert (0, 0) == (other["tickets"], other["effects"]["counts"]["tickets"])
+    assert 1 == (await router.acme.get("/v1/policy")).json()["version"]
+
+
+async def test_a_policy_from_an_instant_on(router) -> None:
+    """To come: it waits. Past: open tickets opened since then have always had it."""
+    await router.acme.put("/v1/policy", content=POLICY, headers=YAML)
+    later = POLICY.replace("4h", "3h")
+    applied = (await router.acme.put("/v1/policy?from=2026-06-01T12:00:00%2B02:00", content=later, headers=YAML)).json()
+    assert {"version": 2, "is_new": True, "holds_from": "2026-06-01T10:00:00Z"} == applied
+    assert 1 == (await router.acme.get("/v1/policy")).json()["version"]
+    unseen = await router.acme.put("/v1/policy", content=POLICY, headers={**YAML, "if-match": '"1"'})
+    assert (412, '"2"') == (unseen.status_code, unseen.headers["etag"])
+    versions = (await router.acme.get("/v1/policy/versions")).json()["versions"]
+    assert ["2026-06-01T10:00:00Z", None] == [each["holds_from"] for each in versions]
+    old = (await router.acme.post("/v1/tickets", json=of_ticket(1, "2026-06-01T07:00:00Z"))).json()
+    new = (await router.acme.post("/v1/tickets", json=of_ticket(2, "2026-06-01T09:00:00Z"))).json()
+    since = "/v1/policy?from=2026-06-01T08:30:00Z"
+    applied = (await router.acme.put(since, content=POLICY.replace("4h", "1h"), headers=YAML)).json()
+    assert (3, "since") == (applied["version"], applied["rollout"]["scope"])
+    await roll(router)
+    shown = [(await router.acme.get(f"/v1/tickets/{ticket['id']}")).json() for ticket in (old, new)]
+    assert [1, 3] == [each["policy_version"] for each in shown]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("to=all", "to:"),
+        ("from=yesterday", "from:"),
+        ("from=2026-06-01T08:30:00", "from:"),
+        ("from=2028-06-01T08:30:00Z", "400 days ahead"),
+        ("from=0001-01-01T00:00:00%2B10:00", "beyond"),
+        ("to=open&from=2026-06-01T08:30:00Z", "exclude each other"),
+        ("to=new&from=2026-06-01T08:30:00Z", "exclude each other"),
+        ("since=2026-06-01T08:30:00Z", "known are from, to"),
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/v1/policy"), ("POST", "/v1/policy/plan")])
+async def test_whom_a_policy_is_for_must_be_clear(router, method: str, path: str, query: str, words: str) -> None:
+    """Refused with what would be right; nothing changes."""
+    answer = await router.acme.request(method, f"{path}?{query}", content=POLICY, headers=YAML)
+    assert (422, True) == (answer.status_code, words in answer.json()["detail"]), answer.text
+    assert 0 == (await router.acme.get("/v1/policy")).json()["version"]
