@@ -75,7 +75,7 @@ class Life:
         self.first: dict[str, datetime] = {}
         self.facts: list[tuple[datetime, dict[str, str]]] = []
         self.statuses: list[tuple[datetime, str]] = []
-        self.is_answered, self.is_informed = False, True
+        self.is_answered, self.is_informed, self.is_asked = False, True, False
         self.opened_at = datetime.max.replace(tzinfo=UTC)
         self.instants: set[datetime] = {vector.now}
         for at, kind, data in _in_order(vector.events):
@@ -125,10 +125,11 @@ class Life:
         if not data.get("public", True) or data["by"] == "bot":
             return
         if data["by"] == "customer":
-            kind = "next_response" if self.is_answered else "first_response"
-            if not is_over and kind not in self.running and (self.is_answered or kind not in self.first):
-                self._begin(kind, at)
+            if not is_over and not self.is_asked:
+                self._await_answer(at)
+            self.is_asked = True
             return
+        self.is_asked = False
         self.is_answered = "first_response" in self.first
         for kind in ("first_response", "next_response", "internal_first_response"):
             self._end(kind, at, is_kept=True)
@@ -136,10 +137,17 @@ class Life:
             self._end("update", at, is_kept=True)
             self._begin("update", at)
 
+    def _await_answer(self, at: datetime) -> None:
+        if self.is_answered:
+            self._begin("next_response", at)
+        elif "first_response" not in self.first:
+            self._begin("first_response", at)
+
     def _status_changed(self, at: datetime, data: Mapping[str, Any]) -> None:
         before, status = self.statuses[-1][1], data["status"]
         self.statuses.append((at, status))
         if status in OVER and before not in OVER:
+            self.is_asked = False
             for kind in tuple(self.running):
                 self._end(kind, at, is_kept=status in {"solved", "closed"} and kind.endswith("resolution"))
         elif status not in OVER and before in OVER:
@@ -151,6 +159,8 @@ class Life:
                     self._begin(kind, at, self.first.get(kind, at) if resumed else at)
             for kind in INTERNAL if self.is_informed else ():
                 self._begin(kind, at)
+            if self.is_asked:
+                self._await_answer(at)
 
     def _begin(self, kind: str, at: datetime, origin: datetime | None = None) -> None:
         self.first.setdefault(kind, at)
@@ -174,7 +184,7 @@ class Life:
                 and ("from" not in valid or self.opened_at >= datetime.fromisoformat(valid["from"]))
                 and ("to" not in valid or self.opened_at < datetime.fromisoformat(valid["to"]))
             ):
-                return line if kind.removeprefix("internal_") in line else None
+                return line
         return None
 
     def _is_paused(self, kind: str, line: Mapping[str, Any], at: datetime) -> bool:
@@ -209,7 +219,7 @@ class Life:
         for at, until in [*self._slices(wait.origin, end), *present]:
             if at >= wait.since:
                 line = self._line(wait.kind, at)
-                count = None if line is None else counts[line["name"]]
+                count = None if line is None else counts.get(line["name"])
                 if held is not None and count is None:
                     yield self._finished(wait, held, started, at, broken, is_kept=False)
                     held, broken = None, None
@@ -226,6 +236,8 @@ class Life:
         if held is None:
             return
         if wait.until is not None:
+            if broken is None and _pin(wait, wait.until) is None and held.reached and held.reached < wait.until:
+                broken = wait.until  # ended in a pause that found it used up (rule 39)
             yield self._finished(wait, held, started, wait.until, broken, is_kept=wait.is_kept)
         else:
             yield self._standing(wait, held, started, broken)
