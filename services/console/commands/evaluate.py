@@ -30,7 +30,7 @@ from shared.policy.document import Policy
 
 _STEP = 500
 """Lines from one movement of the progress bar to the next."""
-_WORTH_WORKERS = 5_000
+_WORTH_WORKERS = 20_000
 """Fewer lines are judged sooner than a worker has started."""
 _MOST_WORKERS = 64
 
