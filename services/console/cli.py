@@ -12,6 +12,7 @@ _COMMANDS = {
     "policy": "services.console.commands.policy:policy",
     "roster": "services.console.commands.roster:roster",
     "ticket": "services.console.commands.ticket:ticket",
+    "report": "services.console.commands.report:report",
     "keys": "services.console.commands.keys:keys",
     "dead": "services.console.commands.dead:dead",
     "evaluate": "services.console.commands.evaluate:evaluate",

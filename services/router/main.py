@@ -16,6 +16,7 @@ from services.router.gauges import SECONDS as GAUGE_SECONDS
 from services.router.gauges import Gauges
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.promise_gauge import PromiseGauge
 from services.router.reconciling import Reconciling
 from services.router.rollout import RollingOut
 from services.router.rollout_metrics import RolloutMetrics
@@ -69,6 +70,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
     consumer = Consumer(puller, publisher, intake, metrics)
     gauges = Gauges(pool, client, registry)
+    promises = PromiseGauge(pool, shelf, registry)
     rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool), shelf=shelf),
@@ -101,6 +103,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),
                 looping("shadow policies", SHADOW_SECONDS, shadows.run_once, health),
                 looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
+                looping("promise gauge", GAUGE_SECONDS, promises.measure, health, drain=False),
                 looping("outbox", SWEEP_SECONDS, relay.sweep, health),
             ],
             [Part(name="relay", run=relay.run), Part(name="nats", run=partial(servers.stay_open, client))],

@@ -208,6 +208,8 @@ CREATE TABLE clock (
     CHECK (state = 'running' OR next_fire_at IS NULL)
 );
 CREATE INDEX clock_due ON clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
+CREATE INDEX clock_calendar ON clock (tenant, policy_version, calendar);
+CREATE INDEX clock_late ON clock (tenant, breached_at) WHERE breached_at IS NOT NULL;
 CREATE INDEX clock_ownership ON clock (ticket_id) WHERE target IN ('ownership', 'internal_ownership');
 
 CREATE TABLE clock_finished (
@@ -234,6 +236,8 @@ CREATE TABLE clock_finished (
     CHECK ((state = 'cancelled') = (met_at IS NULL))
 );
 CREATE INDEX clock_finished_ended ON clock_finished (tenant, ended_at);
+CREATE INDEX clock_finished_verdict ON clock_finished (tenant, (coalesce(breached_at, met_at)))
+    WHERE coalesce(breached_at, met_at) IS NOT NULL;
 
 -- Who has it, and who waits. Writer: router.
 CREATE TABLE pool (

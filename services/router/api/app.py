@@ -6,7 +6,7 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CollectorRegistry
 
-from services.router.api import calendars, dependencies, keys, policies, shadow, ticket_events, tickets
+from services.router.api import calendars, dependencies, keys, policies, reports, shadow, ticket_events, tickets
 from services.router.api.dependencies import Dependencies
 from services.router.errors import IntakeFull, IntakeUnavailable
 from shared.contract.problems import Kind, Refused
@@ -28,6 +28,7 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     *policies.ROUTES,
     *shadow.ROUTES,
     calendars.preview_calendar,
+    *reports.ROUTES,
     keys.create_key,
     keys.list_keys,
     keys.revoke_key,

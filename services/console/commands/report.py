@@ -1,0 +1,94 @@
+"""`deskclock report`: what is due next, and what was kept."""
+
+from datetime import datetime
+
+import click
+import msgspec
+
+from services.console.output import asynchronous, console, json_option, read_settings, tenant_option, write_json
+from services.console.session import database
+from services.console.views import attainment as attainment_view
+from services.console.views import deadlines as deadlines_view
+from services.router import reports
+from services.router.domain import attainment as attainment_rules
+from services.router.domain import forecast
+from services.router.domain.attainment import Dimension, UnclearQuestion
+from shared.ledger.policies import PolicyShelf
+
+
+@click.group()
+def report() -> None:
+    """What is due next, and what was kept."""
+
+
+@report.command()
+@click.option(
+    "--hours",
+    "hours_text",
+    default=",".join(map(str, forecast.HOURS)),
+    show_default=True,
+    metavar="N,N",
+    help="Whole open hours to look ahead.",
+)
+@tenant_option
+@json_option
+@asynchronous
+async def deadlines(hours_text: str, tenant: str, as_json: bool) -> None:
+    """How many promises of each team fall due within the next open hours, are late already, or paused.
+
+    Hours are open time of each promise's own calendar: on Friday evening four of them reach into Monday.
+    """
+    try:
+        hours = forecast.read_hours(hours_text)
+    except ValueError as wrong:
+        raise click.UsageError(f"--hours {wrong}") from None
+    async with database(read_settings()) as connection:
+        found = await reports.deadlines(connection, PolicyShelf(), tenant, hours)
+    if as_json:
+        write_json(found)
+    else:
+        console().print(deadlines_view.draw(found))
+
+
+@report.command()
+@click.option("--from", "since_text", metavar="INSTANT", help="First instant. Default: seven days before the end.")
+@click.option("--to", "until_text", metavar="INSTANT", help="First instant that is left out. Default: now.")
+@click.option(
+    "--by",
+    "by_text",
+    default=Dimension.TARGET.value,
+    show_default=True,
+    metavar="NAME,NAME",
+    help=f"Tell promises apart by some of {', '.join(Dimension)}.",
+)
+@tenant_option
+@json_option
+@asynchronous
+async def attainment(since_text: str | None, until_text: str | None, by_text: str, tenant: str, as_json: bool) -> None:
+    """How many promises were kept and broken, and how long answers took, in open time and for the customer.
+
+    A promise is kept when it is answered in time, and broken at its deadline, whenever the answer came.
+    """
+    since, until = _instant("--from", since_text), _instant("--to", until_text)
+    try:
+        by = attainment_rules.read_by(by_text)
+        async with database(read_settings()) as connection:
+            found = await reports.attainment(connection, tenant, by, since, until)
+    except UnclearQuestion as wrong:
+        raise click.UsageError(f"--{wrong.parameter} {wrong}") from None
+    if as_json:
+        write_json(found)
+    else:
+        console().print(attainment_view.draw(found))
+
+
+def _instant(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise click.UsageError(f"{option} {text!r} is not an instant with an offset, as in 2026-06-05T10:00:00+02:00")
+    return at

@@ -1,0 +1,113 @@
+"""`/v1/reports`: what is due in the next open hours, and what was kept and broken."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from msgspec import Meta, Struct, field
+
+from services.router import reports
+from services.router.api import dependencies
+from services.router.domain import attainment as attainment_rules
+from services.router.domain import forecast
+from services.router.domain.attainment import UnclearQuestion
+from services.router.domain.forecast import Forecast
+from services.router.reports import Attainment
+from shared.contract.access import Scope
+from shared.contract.events import Instant
+from shared.contract.problems import FieldError, Refused
+from shared.web import answers, bodies
+from shared.web.bodies import Call
+from shared.web.operations import operation
+
+_OFFSET = len("+02:00")
+
+
+class DeadlinesQuery(Struct, frozen=True, kw_only=True):
+    """How far to look ahead."""
+
+    hours: Annotated[str, Meta(max_length=100, examples=["1,4,8"])] = ",".join(map(str, forecast.HOURS))
+    """Whole open hours of each promise's own calendar, up to ten numbers with commas between."""
+
+
+class AttainmentQuery(Struct, frozen=True, kw_only=True):
+    """Which verdicts, and how they are told apart."""
+
+    since: (
+        Annotated[
+            str, Meta(max_length=64, examples=["2026-06-01T00:00:00+02:00"], extra_json_schema={"format": "date-time"})
+        ]
+        | None
+    ) = field(name="from", default=None)
+    """RFC 3339 with an offset; seven days before the end, if absent."""
+    until: (
+        Annotated[
+            str, Meta(max_length=64, examples=["2026-06-08T00:00:00+02:00"], extra_json_schema={"format": "date-time"})
+        ]
+        | None
+    ) = field(name="to", default=None)
+    """Verdicts that fell then are left out; now, if absent."""
+    by: Annotated[str, Meta(max_length=100, examples=["target,channel"])] = attainment_rules.Dimension.TARGET.value
+    """Some of target, channel, urgency, team and matched, with commas between."""
+
+
+@get("/v1/reports/deadlines", opt=operation(Scope.TICKETS_READ, query=DeadlinesQuery, gives={200: Forecast}))
+async def report_deadlines(request: Call) -> ASGIResponse:
+    """How many promises of each team and target fall due within the next open hours, are late already, or paused.
+
+    Hours are open time of each promise's own calendar: on Friday evening four of them reach into Monday.
+    """
+    wanted = bodies.query(request, DeadlinesQuery)
+    try:
+        hours = forecast.read_hours(wanted.hours)
+    except ValueError as wrong:
+        raise _wrong("hours", str(wrong)) from None
+    deps = dependencies.of(request)
+    async with deps.pool.acquire() as connection:
+        found = await reports.deadlines(connection, deps.shelf, request.user.tenant, hours)
+    return answers.json(found)
+
+
+@get("/v1/reports/attainment", opt=operation(Scope.TICKETS_READ, query=AttainmentQuery, gives={200: Attainment}))
+async def report_attainment(request: Call) -> ASGIResponse:
+    """How many promises were kept and broken, and how long answers took, in open time and for the customer.
+
+    A promise is kept when it is answered in time, and broken at its deadline, whenever the answer came. One that was
+    withdrawn before it was broken is neither.
+    """
+    wanted = bodies.query(request, AttainmentQuery)
+    try:
+        async with dependencies.of(request).pool.acquire() as connection:
+            found = await reports.attainment(
+                connection,
+                request.user.tenant,
+                attainment_rules.read_by(wanted.by),
+                _instant("from", wanted.since),
+                _instant("to", wanted.until),
+            )
+    except UnclearQuestion as wrong:
+        raise _wrong(wrong.parameter, str(wrong)) from None
+    return answers.json(found)
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (report_deadlines, report_attainment)
+
+
+def _instant(parameter: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if text[-_OFFSET : 1 - _OFFSET] == " ":  # a plus sign that was not escaped
+        text = f"{text[:-_OFFSET]}+{text[1 - _OFFSET :]}"
+    try:
+        return bodies.in_utc(msgspec.convert(text, Instant), parameter)
+    except (msgspec.ValidationError, Refused):
+        raise UnclearQuestion(
+            parameter, "must be a time since 1970 with an offset, as in 2026-06-05T10:00:00+02:00"
+        ) from None
+
+
+def _wrong(parameter: str, detail: str) -> Refused:
+    return bodies.invalid((FieldError(parameter=parameter, detail=detail),))

@@ -1,0 +1,95 @@
+-- name: list_clock_calendars
+-- The calendars, each with its policy version, by which the clocks of a tenant run; one index probe for each.
+WITH RECURSIVE known AS (
+    (SELECT policy_version, calendar FROM clock WHERE tenant = $1 ORDER BY policy_version, calendar LIMIT 1)
+    UNION ALL
+    SELECT further.policy_version, further.calendar
+    FROM known k
+    CROSS JOIN LATERAL (
+        SELECT c.policy_version, c.calendar
+        FROM clock c
+        WHERE c.tenant = $1 AND (c.policy_version, c.calendar) > (k.policy_version, k.calendar)
+        ORDER BY c.policy_version, c.calendar
+        LIMIT 1
+    ) AS further
+)
+SELECT policy_version, calendar FROM known;
+
+-- name: forecast_deadlines
+-- Running clocks by team (else the pool of the owner) and target: how many are due by which horizon, numbered from 0
+-- ($3 to $6), later than all (as many as there are horizons), late already (-1) or paused (-2), and which is next.
+WITH horizon AS (
+    SELECT h.policy_version, h.calendar, array_agg(coalesce(h.ends_at, 'infinity') + interval '1 microsecond' ORDER BY h.place) AS ends
+    FROM unnest($3::integer[], $4::text[], $5::integer[], $6::timestamptz[]) AS h (policy_version, calendar, place, ends_at)
+    GROUP BY h.policy_version, h.calendar
+), placed AS MATERIALIZED (
+    SELECT coalesce(t.team, '') AS team, CASE WHEN t.team IS NULL THEN coalesce(a.pool, t.pool) ELSE '' END AS pool,
+           c.target, c.ticket_id, coalesce(c.late_from, c.due_at) AS due_at,
+           CASE WHEN c.state = 'paused' THEN -2
+                WHEN c.state = 'breached' OR coalesce(c.late_from, c.due_at) < $2 THEN -1
+                ELSE width_bucket(coalesce(c.late_from, c.due_at), h.ends) END AS place
+    FROM clock c
+    JOIN horizon h ON h.policy_version = c.policy_version AND h.calendar = c.calendar
+    JOIN ticket t ON t.id = c.ticket_id
+    LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+    WHERE c.tenant = $1
+), counted AS (
+    SELECT team, pool, target, place, count(*) AS clocks, min(due_at) AS first_at
+    FROM placed GROUP BY team, pool, target, place
+), line AS (
+    SELECT team, pool, target, array_agg(place) AS places, array_agg(clocks) AS clocks,
+           min(first_at) FILTER (WHERE place >= 0) AS next_at
+    FROM counted
+    GROUP BY team, pool, target
+    ORDER BY min(first_at) NULLS LAST, team, pool, target
+    LIMIT $7
+), next AS (
+    SELECT DISTINCT ON (l.team, l.pool, l.target) l.team, l.pool, l.target, p.ticket_id
+    FROM line l JOIN placed p ON p.team = l.team AND p.pool = l.pool AND p.target = l.target AND p.due_at = l.next_at
+    WHERE p.place >= 0
+    ORDER BY l.team, l.pool, l.target, p.ticket_id
+)
+SELECT l.team, l.pool, l.target, l.places, l.clocks, l.next_at, t.id AS ticket_id, t.source, t.external_id
+FROM line l
+LEFT JOIN next ON next.team = l.team AND next.pool = l.pool AND next.target = l.target
+LEFT JOIN ticket t ON t.id = next.ticket_id;
+
+-- name: report_attainment
+-- Promises whose verdict fell in [$2, $3), once each: kept when they were, broken at the deadline; grouped by what is in $4.
+WITH verdict AS (
+    SELECT ticket_id, target, matched, breached_at IS NULL AS is_kept, met_at, open_used, wall_used
+    FROM clock_finished
+    WHERE tenant = $1 AND coalesce(breached_at, met_at) >= $2 AND coalesce(breached_at, met_at) < $3
+    UNION ALL
+    SELECT ticket_id, target, matched, false, NULL, NULL, NULL
+    FROM clock
+    WHERE tenant = $1 AND breached_at >= $2 AND breached_at < $3
+), labelled AS (
+    SELECT CASE WHEN 'target' = ANY($4::text[]) THEN v.target END AS target,
+           CASE WHEN 'channel' = ANY($4::text[]) THEN t.channel END AS channel,
+           CASE WHEN 'urgency' = ANY($4::text[]) THEN t.urgency END AS urgency,
+           CASE WHEN 'team' = ANY($4::text[]) THEN t.team END AS team,
+           CASE WHEN 'team' = ANY($4::text[]) AND t.team IS NULL THEN t.pool END AS pool,
+           CASE WHEN 'matched' = ANY($4::text[]) THEN v.matched END AS matched,
+           v.is_kept, v.met_at IS NOT NULL AS is_answered,
+           extract(epoch FROM v.open_used)::float8 AS open_seconds, extract(epoch FROM v.wall_used)::float8 AS wall_seconds
+    FROM verdict v JOIN ticket t ON t.id = v.ticket_id
+)
+SELECT target, channel, urgency, team, pool, matched,
+       count(*) FILTER (WHERE is_kept) AS met, count(*) FILTER (WHERE NOT is_kept) AS breached,
+       count(*) FILTER (WHERE is_answered) AS answered,
+       percentile_disc(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY open_seconds) FILTER (WHERE is_answered) AS open_seconds,
+       percentile_disc(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY wall_seconds) FILTER (WHERE is_answered) AS wall_seconds
+FROM labelled
+GROUP BY target, channel, urgency, team, pool, matched
+ORDER BY breached DESC, met DESC, target, channel, urgency, team, pool, matched
+LIMIT $5;
+
+-- name: policies_in_force
+-- The version that the new tickets of each tenant get: of those that have a policy or a key; null: the built-in one.
+SELECT k.tenant, (SELECT v.version FROM policy_version v
+                  WHERE v.tenant = k.tenant AND (v.holds_from IS NULL OR v.holds_from <= deskclock_now())
+                  ORDER BY v.version DESC LIMIT 1) AS version
+FROM (SELECT tenant FROM policy_version UNION SELECT tenant FROM api_key WHERE revoked_at IS NULL) k
+ORDER BY k.tenant
+LIMIT $1;
