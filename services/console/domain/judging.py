@@ -61,8 +61,8 @@ def judge(log: Sequence[TicketEvent], policy: Policy, now: datetime) -> Evaluate
     evaluation = timeline.evaluate(log, policy.sla, partial(classify, policy), now)
     verdict = evaluation.classification
     clocks = evaluation.clocks
-    is_plain = all(isinstance(event.data, _PLAIN) for event in log)
-    used = {} if is_plain or all(map(_has_used, clocks)) else _used(log, policy, now)
+    is_known = all(_has_used(clock) or _has_only_run(clock, log) for clock in clocks)
+    used = {} if is_known else _used(log, policy, now)
     return Evaluated(
         source=log[0].source,
         ticket=log[0].ticket,
@@ -76,6 +76,12 @@ def judge(log: Sequence[TicketEvent], policy: Policy, now: datetime) -> Evaluate
 def _has_used(clock: Clock) -> bool:
     """The fold says itself how much open time a clock used once it has ended, or while it is paused."""
     return clock.is_finished or clock.due_at is None
+
+
+def _has_only_run(clock: Clock, log: Sequence[TicketEvent]) -> bool:
+    """A first cycle since whose start nothing happened that could have paused it or moved its origin."""
+    started = clock.started_at
+    return clock.cycle == 1 and all(isinstance(event.data, _PLAIN) or event.occurred_at <= started for event in log)
 
 
 def _used(log: Sequence[TicketEvent], policy: Policy, now: datetime) -> dict[tuple[str, int], timedelta]:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import pytest
 
 from services.console.domain import judging
-from services.console.domain.judging import EvaluatedClock
+from services.console.domain.judging import Evaluated, EvaluatedClock
 from shared.contract.events import Data, Opened, Replied, StatusChanged, TicketEvent
 from shared.contract.tickets import Author, Status
 from shared.policy.parse import parse_policy
@@ -17,7 +17,7 @@ Log: TypeAlias = list[tuple[int, Data]]
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
 POLICY = parse_policy(
     "calendars: {office: {timezone: UTC, hours: {mon-fri: '09:00-17:00'}}}\n"
-    "targets:\n  - {name: all, calendar: office, first_response: 4h, resolution: 16h}\n",
+    "targets:\n  - {name: all, calendar: office, first_response: 4h, next_response: 3h, update: 8h, resolution: 16h}\n",
     version=1,
 )
 
@@ -58,6 +58,21 @@ def test_a_reopened_clock_goes_on_counting_from_what_it_had_used() -> None:
     assert clock.wall_seconds == 3600
 
 
+def test_open_time_is_the_same_whether_or_not_the_fold_has_to_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read off the calendar is what the fold would say, whatever happened before the clock began."""
+    log: Log = [
+        (9, Opened(channel="email")),
+        (10, Replied(by=Author.AGENT)),
+        (11, StatusChanged(status=Status.ON_HOLD)),
+        (12, StatusChanged(status=Status.OPEN)),
+        (13, Replied(by=Author.CUSTOMER)),
+        (36, Replied(by=Author.CUSTOMER)),
+    ]
+    told = [_judged(now=38, log=log[:n]) for n in range(1, len(log) + 1)]
+    monkeypatch.setattr(judging, "_has_only_run", lambda *_: False)
+    assert [_judged(now=38, log=log[:n]) for n in range(1, len(log) + 1)] == told
+
+
 @pytest.mark.parametrize("now", [9, 10, 20])
 def test_a_finished_clock_has_used_the_same_whenever_it_is_asked(now: int) -> None:
     """What was used up to its end stays, also where `now` lies before it."""
@@ -72,12 +87,16 @@ def _spans(clock: EvaluatedClock) -> tuple[timedelta, timedelta]:
 
 
 def _resolution(now: int, log: Log) -> EvaluatedClock:
-    """The last resolution clock; hours count from Monday's midnight."""
+    """The last resolution clock."""
+    return [clock for clock in _judged(now, log).clocks if clock.target == "resolution"][-1]
+
+
+def _judged(now: int, log: Log) -> Evaluated:
+    """The whole ticket; hours count from Monday's midnight."""
     events = [
         TicketEvent(
             tenant="t", id=str(n), source="desk", ticket="1", occurred_at=MONDAY + timedelta(hours=hour), data=data
         )
         for n, (hour, data) in enumerate(log)
     ]
-    evaluated = judging.judge(events, POLICY, MONDAY + timedelta(hours=now))
-    return [clock for clock in evaluated.clocks if clock.target == "resolution"][-1]
+    return judging.judge(events, POLICY, MONDAY + timedelta(hours=now))
