@@ -1,8 +1,8 @@
 """Lines of a file gathered by ticket in bounded memory, wherever in the file a ticket's lines stand.
 
 Lines are dealt by a hash of their ticket into files on disk, and a file that is still too large once more, until one
-fits in memory. Answers are merged back in the order in which the tickets first appeared. On disk lie at most the lines
-and the answers, twice.
+fits in memory. Answers are merged back in the order in which the tickets first appeared. Disk: about
+the lines and the answers together.
 """
 
 import heapq

@@ -62,8 +62,8 @@ def evaluate(policy_file: Path, now_text: str | None, jobs: int, events_file: Bi
     EVENTS.ndjson may be `-` for standard input. Lines may come in any order and a ticket's lines stand anywhere; the
     answers come in the order in which the tickets first appear. Events dated after --now are taken as known.
 
-    Memory stays the same however many tickets there are; temporary files in the folder that TMPDIR names take about
-    twice as much as the input and the answers.
+    Memory stays the same however many tickets there are; temporary files, in the folder that TMPDIR names, take about
+    as much as the input and the answers together.
 
     A line that can't be read is left out and named on standard error (the first 20 of them; all are counted), and the
     exit code is 4 once the rest has been judged.
