@@ -12,6 +12,7 @@ from shared.policy.errors import did_you_mean
 from shared.policy.hours import YEARS
 from shared.policy.reading import Unreadable
 
+
 class UnknownPlace(Unreadable):
     """No such country or subdivision; `key` says which."""
 

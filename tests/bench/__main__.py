@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import boston, evaluating, firing, intake, memory, stack
+from tests.bench import boston, calendars, evaluating, firing, intake, memory, stack
 from tests.bench.stack import Stack
 
 
@@ -106,6 +106,37 @@ async def _memory(bench: Stack) -> list[Row]:
     return rows
 
 
+def _calendars() -> list[Row]:
+    cost = calendars.beside_bisect()
+    short, ten, hundred = calendars.of_one_year(1, 10, 100)
+    rows = []
+    for name in ("add", "between"):
+        ours, bare = getattr(cost, name), cost.bisect
+        rows.append(
+            Row(
+                f"{name} in ten years with lunch and holidays, beside one bisect",
+                f"{ours * 1e9:.0f} ns",
+                f"{bare * 1e9:.0f} ns",
+                ours / bare,
+                "<= 8",
+                ours <= 8 * bare,
+            )
+        )
+        for years, cost_then in ((10, ten), (100, hundred)):
+            later, first = getattr(cost_then, name), getattr(short, name)
+            rows.append(
+                Row(
+                    f"{name}, the same questions to {years} years against one",
+                    f"{later * 1e9:.0f} ns",
+                    f"{first * 1e9:.0f} ns",
+                    later / first,
+                    "<= 1.5",
+                    later <= 1.5 * first,
+                )
+            )
+    return rows
+
+
 def _fold() -> list[Row]:
     cost = evaluating.cost()
     fresh, long = cost.fresh / cost.decode, cost.long / cost.fresh
@@ -163,6 +194,7 @@ def _boston(file: Path | None) -> list[Row]:
 
 async def _main(given: argparse.Namespace) -> int:
     alone: dict[str, Callable[[], list[Row]]] = {
+        "calendars": _calendars,
         "fold": _fold,
         "evaluate": lambda: _evaluate(given.evaluated),
         "boston": lambda: _boston(given.requests),
@@ -199,9 +231,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        choices=["fold", "evaluate", "boston", "intake", "firing", "memory", []],
+        choices=["calendars", "fold", "evaluate", "boston", "intake", "firing", "memory", []],
         metavar="PART",
-        help="fold, evaluate, boston, intake, firing, memory; all of them if none is named",
+        help="calendars, fold, evaluate, boston, intake, firing, memory; all of them if none is named",
     )
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets of an intake run")
     parser.add_argument("--running", type=int, default=1_000_000, help="running clocks of the crowded firing run")
