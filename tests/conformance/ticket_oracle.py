@@ -4,7 +4,8 @@ Like `oracle` for calendars: no code is shared with `shared.sla`, so that vector
 counted minute by minute (cut at events), under every line of the policy at once; the line that holds is then looked at.
 """
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from tests.conformance.oracle import FARTHEST, Calendars, seconds
 from tests.conformance.vectors import Clocks, CloudEvent
 
+MINUTE = timedelta(minutes=1)
 OVER = {"solved", "closed", "spam", "merged"}
 RANKS = ("opened", "updated", "deadline_set", "assigned", "replied", "status_changed")
 PAUSED = {kind: {"pending_customer", "on_hold"} for kind in ("resolution", "update", "internal_resolution")}
@@ -78,10 +80,12 @@ class Life:
         self.is_answered, self.is_informed, self.is_asked = False, True, False
         self.opened_at = datetime.max.replace(tzinfo=UTC)
         self.instants: set[datetime] = {vector.now}
+        self._kept: dict[Any, Any] = {}
         for at, kind, data in _in_order(vector.events):
             self.opened_at = min(self.opened_at, at)
             self.instants.add(at)
             getattr(self, f"_{kind}")(at, data)
+        self._cuts = sorted(self.instants)
 
     def clocks(self) -> list[dict[str, Any]]:
         """What the vectors' `clocks` asks for."""
@@ -207,6 +211,13 @@ class Life:
                 counts[line["name"]] = Count(line, promise)
         return counts
 
+    def _since(self, ask: Callable[..., Any], at: datetime, *of: Any) -> Any:
+        """What was so at the last event, asked once for each."""
+        key = (ask.__name__, bisect_right(self._cuts, at), *map(id, of))
+        if key not in self._kept:
+            self._kept[key] = ask(*of, at)
+        return self._kept[key]
+
     # Living through it.
 
     def _live(self, wait: Wait) -> Iterator[dict[str, Any]]:
@@ -218,7 +229,7 @@ class Life:
         present = [] if wait.until else [(self.now, self.now)]
         for at, until in [*self._slices(wait.origin, end), *present]:
             if at >= wait.since:
-                line = self._line(wait.kind, at)
+                line = self._since(self._line, at, wait.kind)
                 count = None if line is None else counts.get(line["name"])
                 if held is not None and count is None:
                     yield self._finished(wait, held, started, at, broken, is_kept=False)
@@ -243,17 +254,20 @@ class Life:
             yield self._standing(wait, held, started, broken)
 
     def _slices(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-        cuts = sorted(self.instants)
         at = start
+        cuts = [*(cut for cut in self._cuts if at < cut < end), end]
         while at < end:
-            minute = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
-            until = min([minute, end, *(cut for cut in cuts if at < cut < minute)])
+            until = at + MINUTE
+            if at.second or at.microsecond:
+                until = until.replace(second=0, microsecond=0)
+            if until >= cuts[0]:
+                until = cuts.pop(0)
             yield at, until
             at = until
 
     def _count(self, wait: Wait, counts: Mapping[str, Count], at: datetime, length: float) -> None:
         for count in counts.values():
-            if self._is_paused(wait.kind, count.line, at):
+            if self._since(self._is_paused, at, wait.kind, count.line):
                 count.wait(at, length)
             elif self.calendars.is_open(count.line["calendar"], at):
                 count.count(at, length)
