@@ -16,6 +16,7 @@ from shared.contract import subjects
 from shared.jetstream import publish
 from shared.postgres.pool import Pool
 from tests.conftest import ClockControl, Database
+from tests.integration.rolling import START, RollingDesk, opened
 
 ROSTER = "people:\n  ana: {name: Ana Lopez, channels: [email], contacts: [console]}\n"
 POLICY = """
@@ -104,6 +105,39 @@ async def test_a_roster_and_a_policy_are_planned_applied_and_shown(cli: Cli, tmp
     assert "nothing changes" in (await cli("policy", "plan", str(policy))).out
     assert "(deskclock)" in (await cli("policy", "show", "--history")).out
     assert 1 == (await cli("policy", "show", "--version", "7")).code
+
+
+async def test_a_policy_is_tried_on_open_tickets_and_then_applied_to_them(cli: Cli, pool: Pool, tmp_path: Path) -> None:
+    """The trial says what applying does; how it went can be asked later."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("targets: [{name: all, calendar: always, first_response: 4h}]")
+    assert 0 == (await cli("policy", "apply", str(policy), "--tenant", "acme")).code
+    desk = RollingDesk(pool)
+    await desk.record([opened(str(n), START) for n in range(3)])
+    await desk.at(timedelta(hours=3))
+    policy.write_text("targets: [{name: all, calendar: always, first_response: 2h}]")
+    to_open = (str(policy), "--tenant", "acme", "--to", "open")
+    tried = await cli("policy", "plan", *to_open)
+    assert 0 == tried.code, tried.err
+    assert ("version 1 -> 2, for open tickets too:", True, True) == (
+        tried.out.splitlines()[0], "clocks: 3 due earlier, 3 late at once" in tried.out, "desk 0 first_response: " in tried.out,
+    )  # fmt: skip
+    assert 3 == (await cli("policy", "plan", *to_open, "--json")).json["effects"]["counts"]["earlier"]
+    detached = (await cli("policy", "apply", *to_open, "--detach")).out
+    assert "deskclock policy rollout" in detached
+    rollout = (await cli("policy", "rollout", "--show", "--tenant", "acme", "--json")).json[0]
+    assert ("running", 0) == (rollout["state"], rollout["done"])
+    assert "done" in (await cli("policy", "rollout", "--tenant", "acme")).out
+    assert "3 of 3 tickets" in (await cli("policy", "apply", *to_open)).out
+    applied = (await cli("policy", "apply", *to_open, "--json")).json
+    assert (2, True, "done", 3) == (
+        applied["version"], applied["unchanged"], applied["rollout"]["state"], applied["rollout"]["done"],
+    )  # fmt: skip
+    later = await cli(
+        "policy", "apply", str(policy), "--tenant", "acme", "--from", "2026-06-01T00:00:00Z", "--to", "new"
+    )
+    assert (2, True) == (later.code, "exclude each other" in later.err)
+    assert 2 == (await cli("policy", "plan", str(policy), "--from", "2026-06-01T00:00:00")).code
 
 
 async def test_a_shadow_policy_is_started_shown_and_stopped(cli: Cli, tmp_path: Path) -> None:

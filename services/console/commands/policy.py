@@ -68,7 +68,10 @@ class Instant(click.ParamType[datetime]):
 
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 to_option = click.option(
-    "--to", type=click.Choice(To), help="`open`: all tickets that are open now, too. Default: new ones."
+    "--to",
+    type=click.Choice([to.value for to in To]),
+    callback=lambda _context, _option, value: None if value is None else To(value),
+    help="`open`: all tickets that are open now, too. Default: new ones.",
 )
 from_option = click.option(
     "--from",
