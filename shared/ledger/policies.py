@@ -6,7 +6,11 @@ from collections import OrderedDict
 from shared.ledger import QUERIES
 from shared.policy import builtin, parse
 from shared.policy.document import Policy
+from shared.policy.zones import tzdata_version
 from shared.postgres.pool import Connection
+from shared.runtime.logs import Log
+
+_log = Log(__name__)
 
 VERSIONS_KEPT = 256
 
@@ -50,4 +54,12 @@ async def _load(connection: Connection, tenant: str, number: int) -> Policy:
     document = await connection.fetchval(QUERIES["load_policy_document"], tenant, number)
     if document is None:
         raise LookupError(f"tenant {tenant!r} has no policy version {number}")
+    applied_with, have = parse.zones_of(document), tzdata_version()
+    if applied_with != have:
+        _log.warning(
+            "time_zones_differ",
+            f"policy version {number} was applied with time zones of {applied_with or 'an unknown edition'}, here they are of "
+            f"{have}: apply it again with `--to open`, so that open tickets are judged by these",
+            tenant=tenant,
+        )
     return await asyncio.to_thread(parse.stored_policy, document, version=number)

@@ -18,7 +18,7 @@ from shared.policy.reading import Reading
 from shared.policy.roster import parse_roster
 from shared.sla.policy import SlaPolicy
 
-__all__ = ["ReadPolicy", "parse_policy", "parse_roster", "read_policy", "stored_policy"]
+__all__ = ["ReadPolicy", "parse_policy", "parse_roster", "read_policy", "stored_policy", "zones_of"]
 
 
 class ReadPolicy(NamedTuple):
@@ -50,6 +50,15 @@ def read_policy(text: str, *, version: int, today: date | None = None, before: b
     if before is not None:
         linting.shrunken(reading, msgspec.json.decode(before), dated)
     return ReadPolicy(policy, msgspec.json.encode(dated), document, tuple(reading.warnings))
+
+
+class _Edition(msgspec.Struct, frozen=True):
+    tzdata: str = ""
+
+
+def zones_of(document: bytes) -> str:
+    """The edition of the time zones that a stored version was applied with (rule 31); empty where it doesn't say."""
+    return msgspec.json.decode(document, type=_Edition).tzdata
 
 
 def stored_policy(document: bytes, *, version: int) -> Policy:

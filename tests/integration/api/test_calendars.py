@@ -2,6 +2,8 @@
 
 import pytest
 
+from shared.ledger.policies import PolicyShelf
+
 YAML = {"content-type": "application/yaml"}
 POLICY = """
 calendars:
@@ -79,14 +81,17 @@ async def test_bad_questions_are_refused(router, asked: dict[str, str], paramete
     assert (parameter, True) == (error["parameter"], said in error["detail"]), error
 
 
-async def test_rule_31_a_version_keeps_the_edition_of_its_time_zones(router) -> None:
-    """A version applied with other tzdata isn't the same, though its text is."""
+async def test_rule_31_a_version_keeps_the_edition_of_its_time_zones(router, caplog) -> None:
+    """A version applied with other tzdata isn't the same, though its text is; who reads it is told."""
     await router.acme.put("/v1/policy", content=POLICY, headers=YAML)
     assert {"version": 1, "is_new": False}.items() <= (
         await router.acme.put("/v1/policy", content=POLICY, headers=YAML)
     ).json().items()
     async with router.pool.acquire() as connection:
         await connection.execute("UPDATE policy_version SET document = jsonb_set(document, '{tzdata}', '\"2021a\"')")
+        await PolicyShelf().version(connection, "acme", 1)
+    [said] = [record for record in caplog.records if getattr(record, "event", "") == "time_zones_differ"]
+    assert "applied with time zones of 2021a" in said.getMessage()
     plan = (await router.acme.post("/v1/policy/plan", content=POLICY, headers=YAML)).json()
     assert [True] == [change.startswith("tzdata 2021a -> ") for change in plan["changes"]]
     assert 2 == (await router.acme.put("/v1/policy", content=POLICY, headers=YAML)).json()["version"]
