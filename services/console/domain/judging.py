@@ -79,9 +79,9 @@ def _has_used(clock: Clock) -> bool:
 
 
 def _has_only_run(clock: Clock, log: Sequence[TicketEvent]) -> bool:
-    """A first cycle since whose start nothing happened that could have paused it or moved its origin."""
+    """A first cycle that no change of terms began, and that nothing since can have paused or moved."""
     started = clock.started_at
-    return clock.cycle == 1 and all(isinstance(event.data, _PLAIN) or event.occurred_at <= started for event in log)
+    return clock.cycle == 1 and all(isinstance(event.data, _PLAIN) or event.occurred_at < started for event in log)
 
 
 def _used(log: Sequence[TicketEvent], policy: Policy, now: datetime) -> dict[tuple[str, int], timedelta]:
