@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from services.console.cli import deskclock
+from services.console.cli import ReaderLeft, deskclock
 from services.console.failures import Exit, explained
 
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one for each way to
         return _say(error.format_message(), "", Exit.FAILED)
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderLeft):
         # Who read our output has left (`deskclock ... | head`): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK

@@ -30,8 +30,19 @@ Settings are DESKCLOCK_* variables: `deskclock settings` explains them all.
 NO_COLOR is respected."""
 
 
+class ReaderLeft(Exception):
+    """Who read our output has gone, as in `deskclock ... | head`; click would make a failure of the broken pipe."""
+
+
 class _Loader(click.Group):
     """A group whose commands are imported when they are named."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; raises ReaderLeft for a broken pipe."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click names it
         return list(_COMMANDS)

@@ -206,6 +206,19 @@ def test_standard_input_is_read_and_nothing_stays_behind(
     assert [Path(policy)] == list(tmp_path.iterdir())
 
 
+def test_who_reads_only_the_first_lines_is_told_of_no_fault(tmp_path: Path, policy: str) -> None:
+    """`deskclock evaluate ... | head -1` ends quietly, and well."""
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join(ticket(n)[0] for n in range(1_000)))
+    command = [sys.executable, "-m", "services.console", "evaluate", "--policy", policy, str(file)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert '"ticket":"0"' in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert ("", 0) == (process.stderr.read(), process.wait(60))
+
+
 def test_memory_stays_the_same_for_ten_times_the_tickets(tmp_path: Path, policy: str) -> None:
     """Peak memory of 5,000 tickets, whose lines are far apart, beside that of 500."""
     few, many = peak_kilobytes(tmp_path, policy, 500), peak_kilobytes(tmp_path, policy, 5_000)
