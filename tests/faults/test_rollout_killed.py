@@ -14,7 +14,7 @@ from shared.postgres.pool import Pool
 from tests.conftest import ROOT, Database
 from tests.integration.rolling import TENANT, RollingDesk, opened
 
-TICKETS = 1_000
+TICKETS = 600
 _PATIENCE_SECONDS = 60.0
 _POLICY = "targets: [{name: all, calendar: always, first_response: %s, resolution: %s}]\n"
 _HAVE_IT = "SELECT count(*) FROM ticket WHERE policy_version = 2"
@@ -25,8 +25,8 @@ async def _open_tickets(pool: Pool, count: int) -> RollingDesk:
     await desk.apply(_POLICY % ("4h", "40h"))
     async with pool.acquire() as connection:
         now = await database_time.now(connection)
-    for first in range(0, count, 500):
-        await desk.record([opened(str(n), now) for n in range(first, first + 500)])
+    for first in range(0, count, 200):
+        await desk.record([opened(str(n), now) for n in range(first, first + 200)])
     return desk
 
 
