@@ -42,6 +42,7 @@ class Attainment(Struct, frozen=True, kw_only=True):
 async def deadlines(connection: Connection, shelf: PolicyShelf, tenant: str, hours: Sequence[int]) -> Forecast:
     """What is due within the next `hours` (ascending), each in open time of a clock's own calendar."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await reports_store.widen_memory(connection)
         now = await database_time.now(connection)
         calendars: dict[tuple[int, str], Calendar] = {}
         for version, name in await reports_store.clock_calendars(connection, tenant):
@@ -69,6 +70,7 @@ async def attainment(
     What was cancelled without having been broken has none. Raises UnclearQuestion.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await reports_store.widen_memory(connection)
         first, end = attainment_rules.span(since, until, await database_time.now(connection))
         lines = await reports_store.attainment(connection, tenant, first, end, by, MOST_LINES + 1)
     shown = lines[:MOST_LINES]

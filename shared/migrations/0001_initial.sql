@@ -236,8 +236,7 @@ CREATE TABLE clock_finished (
     CHECK ((state = 'cancelled') = (met_at IS NULL))
 );
 CREATE INDEX clock_finished_ended ON clock_finished (tenant, ended_at);
-CREATE INDEX clock_finished_verdict ON clock_finished (tenant, (coalesce(breached_at, met_at)))
-    WHERE coalesce(breached_at, met_at) IS NOT NULL;
+CREATE INDEX clock_finished_verdict ON clock_finished (tenant, (coalesce(breached_at, met_at)));
 
 -- Who has it, and who waits. Writer: router.
 CREATE TABLE pool (

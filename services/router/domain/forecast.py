@@ -44,7 +44,7 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     team: str | None
     """Whom the helpdesk last handed the tickets to; null where it said nothing."""
     pool: str | None
-    """Without a team: the pool of the owner, or the one in which the ticket waits."""
+    """Without a team: the pool in which the tickets have their owners, or wait for one."""
     target: TargetKind
     clocks: int
     """All that run, paused and late ones too."""

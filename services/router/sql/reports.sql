@@ -15,44 +15,47 @@ WITH RECURSIVE known AS (
 )
 SELECT policy_version, calendar FROM known;
 
+-- name: widen_memory
+-- Let the queries of this transaction sort and hash in memory: a report is worth a moment of it.
+SELECT set_config('work_mem', '32MB', true), set_config('jit', 'off', true);
+
 -- name: forecast_deadlines
--- Running clocks by team (else the pool of the owner) and target: how many are due by which horizon, numbered from 0
--- ($3 to $6), later than all (as many as there are horizons), late already (-1) or paused (-2), and which is next.
+-- Running clocks by team (else the pool) and target: how many are due by which horizon, numbered from 0 ($3 to $6),
+-- later than all (as many as there are horizons), late already (-1) or paused (-2).
 WITH horizon AS (
     SELECT h.policy_version, h.calendar, array_agg(coalesce(h.ends_at, 'infinity') + interval '1 microsecond' ORDER BY h.place) AS ends
     FROM unnest($3::integer[], $4::text[], $5::integer[], $6::timestamptz[]) AS h (policy_version, calendar, place, ends_at)
     GROUP BY h.policy_version, h.calendar
-), placed AS MATERIALIZED (
-    SELECT coalesce(t.team, '') AS team, CASE WHEN t.team IS NULL THEN coalesce(a.pool, t.pool) ELSE '' END AS pool,
-           c.target, c.ticket_id, coalesce(c.late_from, c.due_at) AS due_at,
+), counted AS (
+    SELECT t.team, CASE WHEN t.team IS NULL THEN t.pool END AS pool, c.target,
            CASE WHEN c.state = 'paused' THEN -2
                 WHEN c.state = 'breached' OR coalesce(c.late_from, c.due_at) < $2 THEN -1
-                ELSE width_bucket(coalesce(c.late_from, c.due_at), h.ends) END AS place
+                ELSE width_bucket(coalesce(c.late_from, c.due_at), h.ends) END AS place,
+           count(*) AS clocks, min(coalesce(c.late_from, c.due_at)) AS first_at
     FROM clock c
     JOIN horizon h ON h.policy_version = c.policy_version AND h.calendar = c.calendar
     JOIN ticket t ON t.id = c.ticket_id
-    LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
     WHERE c.tenant = $1
-), counted AS (
-    SELECT team, pool, target, place, count(*) AS clocks, min(due_at) AS first_at
-    FROM placed GROUP BY team, pool, target, place
-), line AS (
-    SELECT team, pool, target, array_agg(place) AS places, array_agg(clocks) AS clocks,
-           min(first_at) FILTER (WHERE place >= 0) AS next_at
-    FROM counted
-    GROUP BY team, pool, target
-    ORDER BY min(first_at) NULLS LAST, team, pool, target
-    LIMIT $7
-), next AS (
-    SELECT DISTINCT ON (l.team, l.pool, l.target) l.team, l.pool, l.target, p.ticket_id
-    FROM line l JOIN placed p ON p.team = l.team AND p.pool = l.pool AND p.target = l.target AND p.due_at = l.next_at
-    WHERE p.place >= 0
-    ORDER BY l.team, l.pool, l.target, p.ticket_id
+    GROUP BY t.team, pool, c.target, place
 )
-SELECT l.team, l.pool, l.target, l.places, l.clocks, l.next_at, t.id AS ticket_id, t.source, t.external_id
-FROM line l
-LEFT JOIN next ON next.team = l.team AND next.pool = l.pool AND next.target = l.target
-LEFT JOIN ticket t ON t.id = next.ticket_id;
+SELECT team, pool, target, array_agg(place) AS places, array_agg(clocks) AS clocks,
+       min(first_at) FILTER (WHERE place >= 0) AS next_at
+FROM counted
+GROUP BY team, pool, target
+ORDER BY min(first_at) NULLS LAST, team, pool, target
+LIMIT $7;
+
+-- name: next_deadlines
+-- A ticket for each of the given teams (else pools), targets and instants at which a running clock of theirs is due.
+SELECT DISTINCT ON (t.team, t.pool, c.target) t.team, CASE WHEN t.team IS NULL THEN t.pool END AS pool, c.target,
+       t.id AS ticket_id, t.source, t.external_id
+FROM clock c
+JOIN ticket t ON t.id = c.ticket_id
+JOIN unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS k (team, pool, target, due_at)
+     ON k.target = c.target AND k.due_at = coalesce(c.late_from, c.due_at)
+        AND k.team IS NOT DISTINCT FROM t.team AND (k.team IS NOT NULL OR k.pool = t.pool)
+WHERE c.tenant = $1 AND c.state = 'running'
+ORDER BY t.team, t.pool, c.target, t.id;
 
 -- name: report_attainment
 -- Promises whose verdict fell in [$2, $3), once each: kept when they were, broken at the deadline; grouped by what is in $4.

@@ -25,6 +25,11 @@ async def clock_calendars(connection: Connection, tenant: str) -> list[tuple[int
     return [(row["policy_version"], row["calendar"]) for row in rows]
 
 
+async def widen_memory(connection: Connection) -> None:
+    """Give the present transaction the memory that a report's sums need."""
+    await connection.execute(QUERIES["widen_memory"])
+
+
 async def deadlines(
     connection: Connection,
     tenant: str,
@@ -36,7 +41,28 @@ async def deadlines(
     """Running clocks of calendars with horizons, by team and target; up to `limit`, those with the earliest due times."""
     columns = [list(column) for column in zip(*horizons, strict=True)] or [[], [], [], []]
     rows = await connection.fetch(QUERIES["forecast_deadlines"], tenant, now, *columns, limit)
-    return [_deadlines(row, hours) for row in rows]
+    upcoming = await _next(connection, tenant, [row for row in rows if row["next_at"] is not None])
+    return [_deadlines(row, hours, upcoming.get(_key(row))) for row in rows]
+
+
+async def _next(connection: Connection, tenant: str, rows: Sequence[Record]) -> dict[tuple[str, str, str], NextDue]:
+    """Which ticket is due at the `next_at` of each row."""
+    asked = {_key(row): row["next_at"] for row in rows}
+    names = ([row[name] for row in rows] for name in ("team", "pool", "target", "next_at"))
+    found = await connection.fetch(QUERIES["next_deadlines"], tenant, *names) if rows else []
+    return {
+        _key(row): NextDue(
+            ticket_id=UUID(int=row["ticket_id"].int),
+            source=row["source"],
+            external_id=row["external_id"],
+            due_at=asked[_key(row)],
+        )
+        for row in found
+    }
+
+
+def _key(row: Record) -> tuple[str, str, str]:
+    return row["team"], row["pool"], row["target"]
 
 
 async def attainment(
@@ -53,19 +79,11 @@ async def policies_in_force(connection: Connection, limit: int) -> list[InForce]
     return [InForce(row["tenant"], row["version"]) for row in rows]
 
 
-def _deadlines(row: Record, hours: Sequence[int]) -> Deadlines:
+def _deadlines(row: Record, hours: Sequence[int], upcoming: NextDue | None) -> Deadlines:
     places = dict(zip(row["places"], row["clocks"], strict=True))
-    upcoming = None
-    if row["ticket_id"] is not None:
-        upcoming = NextDue(
-            ticket_id=UUID(int=row["ticket_id"].int),
-            source=row["source"],
-            external_id=row["external_id"],
-            due_at=row["next_at"],
-        )
     return Deadlines(
-        team=row["team"] or None,
-        pool=row["pool"] or None,
+        team=row["team"],
+        pool=row["pool"],
         target=TargetKind(row["target"]),
         clocks=sum(places.values()),
         due=due_within(hours, places),
