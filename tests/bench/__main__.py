@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import boston, calendars, evaluating, firing, intake, memory, stack
+from tests.bench import boston, calendars, evaluating, firing, intake, memory, rollout, stack
 from tests.bench.stack import Stack
 
 
@@ -175,6 +175,37 @@ def _evaluate(many: int) -> list[Row]:
     ]
 
 
+async def _rollout(bench: Stack, open_tickets: int) -> list[Row]:
+    cost = await rollout.cost(bench, open_tickets)
+    ratio = cost.beside_per_second / cost.alone_per_second
+    return [
+        Row(
+            f"intake while a policy goes to {open_tickets:,} open tickets",
+            f"{cost.beside_per_second:,.0f}/s",
+            f"{cost.alone_per_second:,.0f}/s alone",
+            ratio,
+            ">= 0.5",
+            ratio >= 0.5,
+        ),
+        Row(
+            f"firing meanwhile, p99 (p50 {cost.lag_beside.p50 * 1e3:.0f} ms)",
+            f"{cost.lag_beside.p99 * 1e3:.0f} ms",
+            f"{cost.lag_alone.p99 * 1e3:.0f} ms alone",
+            cost.lag_beside.p99 / cost.lag_alone.p99,
+            "measured",
+            is_good=True,
+        ),
+        Row(
+            f"the policy, at {cost.tickets:,} tickets ({cost.clocks_moved:,} clocks moved)",
+            f"{cost.seconds:.0f} s",
+            f"{cost.tickets / cost.seconds:,.0f}/s",
+            1.0,
+            "measured",
+            is_good=True,
+        ),
+    ]
+
+
 def _boston(file: Path | None) -> list[Row]:
     if file is None:
         left_out = "left out: give a CSV file of its requests with --requests or BENCH_REQUESTS"
@@ -202,6 +233,7 @@ async def _main(given: argparse.Namespace) -> int:
     served: dict[str, Callable[[Stack], Awaitable[list[Row]]]] = {
         "intake": lambda bench: _intake(bench, given.tickets),
         "firing": lambda bench: _firing(bench, given.running),
+        "rollout": lambda bench: _rollout(bench, given.open),
         "memory": _memory,
     }
     wanted = given.parts or [*alone, *served]
@@ -231,12 +263,13 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        choices=["calendars", "fold", "evaluate", "boston", "intake", "firing", "memory", []],
+        choices=["calendars", "fold", "evaluate", "boston", "intake", "firing", "rollout", "memory", []],
         metavar="PART",
-        help="calendars, fold, evaluate, boston, intake, firing, memory; all of them if none is named",
+        help="calendars, fold, evaluate, boston, intake, firing, rollout, memory; all of them if none is named",
     )
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets of an intake run")
     parser.add_argument("--running", type=int, default=1_000_000, help="running clocks of the crowded firing run")
+    parser.add_argument("--open", type=int, default=100_000, help="open tickets that get another policy")
     parser.add_argument("--evaluated", type=int, default=evaluating.MANY, help="tickets of the large `evaluate`")
     parser.add_argument(
         "--requests",

@@ -2,8 +2,8 @@
 
 import asyncio
 import statistics
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -30,6 +30,7 @@ UPDATE clock SET state = 'breached', breached_at = due_at, detected_at = clock_t
 WHERE ctid = ANY(ARRAY(SELECT ctid FROM due))
 """
 _LAGS = "SELECT extract(epoch FROM detected_at - breached_at)::float8 AS lag FROM clock WHERE breached_at IS NOT NULL"
+_LAGS_OF = f"{_LAGS} AND tenant = $1 AND breached_at >= $2"
 
 
 class Lag(Struct, frozen=True):
@@ -123,7 +124,16 @@ async def _lags(stack: Stack) -> Lag:
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while DUE > await stack.connection.fetchval("SELECT count(*) FROM clock WHERE breached_at IS NOT NULL"):
             await timesource.pause(0.5)
-    lags = sorted(row["lag"] for row in await stack.connection.fetch(_LAGS))
+    return _lag(row["lag"] for row in await stack.connection.fetch(_LAGS))
+
+
+async def lag_of(stack: Stack, tenant: str, since: datetime) -> Lag:
+    """The lag of a tenant's clocks that were due since an instant and have fired."""
+    return _lag(row["lag"] for row in await stack.connection.fetch(_LAGS_OF, tenant, since))
+
+
+def _lag(found: Iterable[float]) -> Lag:
+    lags = sorted(found)
     return Lag(p50=_share(lags, 0.5), p99=_share(lags, 0.99))
 
 
