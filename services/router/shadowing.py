@@ -18,6 +18,7 @@ from services.router.metrics import RouterMetrics
 from services.router.saving import Touched
 from services.router.store import shadows as shadows_store
 from services.router.store.shadows import Claimed, Listed, State
+from shared import timesource
 from shared.contract.judges import JudgedBy
 from shared.contract.ledger import Ticket
 from shared.ledger import tickets as ticket_rows
@@ -30,14 +31,16 @@ from shared.runtime.periodic import TRANSIENT
 
 SECONDS = 0.5
 """Between two looks: so soon a new candidate is noticed, and so late its clocks follow at least."""
-BATCH = 100
-"""Tickets of one transaction: some milliseconds, for which live tickets wait at most."""
-MOST_TICKETS = 200_000
+BATCH = 250
+"""Tickets of one transaction: some 20 ms, for which live tickets wait at most."""
+ROUND_SECONDS = 1.0
+"""After so long the list of candidates is looked at again; those that were not reached come first then."""
+MOST_TICKETS = 100_000
 """On so many tickets a candidate is tried; later ones are left out."""
 MOST_BEHIND = 1_000_000
 """So many marks may wait; a candidate that falls further behind is given up."""
 REMOVED_AT_ONCE = 2_000
-_MOST_SHADOWS = 1_000
+_MOST_SHADOWS = 10_000
 _LONGEST_FAILURE = 500
 _FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """Refusals by the database that come again however often one asks."""
@@ -63,6 +66,8 @@ class Shadows:
         self._since: dict[str, datetime] = {}
         """When the running candidate of a tenant started."""
         self._compiled: dict[UUID, Policy] = {}
+        self._behind: dict[UUID, int] = {}
+        self._turn = 0
 
     async def mark(self, connection: Connection, touched: Sequence[Touched]) -> None:
         """Have candidates look at what became of tickets once the caller has committed; nothing where none is tried."""
@@ -78,14 +83,14 @@ class Shadows:
         async with self._pool.acquire() as connection:
             listed = await shadows_store.list_all(connection, _MOST_SHADOWS)
         self._note(listed)
-        done = behind = 0
-        for shadow in listed:
-            if shadow.state is State.RUNNING:
-                folded, waiting = await self._guarded(shadow)
-                done, behind = done + folded, behind + waiting
-            else:
-                done += await self._clear(shadow)
-        self._metrics.shadow_behind.set(behind)
+        done, until = 0, timesource.monotonic() + ROUND_SECONDS
+        first = self._turn % max(len(listed), 1)
+        for shadow in listed[first:] + listed[:first]:
+            done += await self._guarded(shadow) if shadow.state is State.RUNNING else await self._clear(shadow)
+            self._turn += 1
+            if timesource.monotonic() > until:
+                break
+        self._metrics.shadow_behind.set(sum(self._behind.values()))
         return done
 
     def _is_tried(self, ticket: Ticket) -> bool:
@@ -98,10 +103,11 @@ class Shadows:
             self._metrics.begin_shadow()
         self._since = {shadow.tenant: shadow.started_at for shadow in running}
         self._compiled = {shadow.id: self._compiled[shadow.id] for shadow in running if shadow.id in self._compiled}
+        self._behind = {shadow.id: self._behind.get(shadow.id, 0) for shadow in running}
         for state in (State.RUNNING, State.FAILED):
             self._metrics.shadows.labels(state).set(sum(shadow.state is state for shadow in listed))
 
-    async def _guarded(self, shadow: Listed) -> tuple[int, int]:
+    async def _guarded(self, shadow: Listed) -> int:
         """One batch of a candidate; whatever is wrong with it ends its trial, and nothing else."""
         try:
             return await self._follow(shadow)
@@ -112,7 +118,7 @@ class Shadows:
         except Exception as error:  # noqa: BLE001 - a candidate must harm nobody, whatever it does
             fault = error
         await self._fail(shadow, describe(fault)[:_LONGEST_FAILURE], fault)
-        return 0, 0
+        return 0
 
     async def _fail(self, shadow: Listed, reason: str, error: Exception | None = None) -> None:
         async with self._pool.acquire() as connection:
@@ -121,12 +127,12 @@ class Shadows:
             text = f"The shadow policy of tenant {shadow.tenant} is stopped, because it can't be tried: {reason}"
             _log.error("shadow_failed", text, error=error, tenant=shadow.tenant)
 
-    async def _follow(self, shadow: Listed) -> tuple[int, int]:
-        """Fold one batch of tickets that are marked or due; returns how many, and how many marks wait."""
+    async def _follow(self, shadow: Listed) -> int:
+        """Fold one batch of tickets that are marked or due; returns how many."""
         async with self._pool.acquire() as connection, connection.transaction():
             claimed = await shadows_store.claim(connection, shadow.id)
             if claimed is None:
-                return 0, 0
+                return 0
             behind = await shadows_store.count_marks(connection, shadow.tenant)
             if behind > MOST_BEHIND:
                 raise FellBehind
@@ -134,8 +140,9 @@ class Shadows:
             found = await shadows_store.take_marks(connection, shadow.tenant, BATCH)
             found += await shadows_store.find_due(connection, shadow.id, now, BATCH)
             trials = await self._try_on(connection, claimed, list(dict.fromkeys(found)), now) if found else []
+        self._behind[shadow.id] = max(behind - BATCH, 0)
         self._count(trials)
-        return len(found), max(behind - BATCH, 0)
+        return len(found)
 
     async def _try_on(
         self, connection: Connection, shadow: Claimed, ticket_ids: Sequence[UUID], now: datetime

@@ -148,26 +148,27 @@ WHERE (live.breached_at IS NULL) <> (shadow.breached_at IS NULL);
 -- name: list_shadow_differences
 -- Some of these tickets with the promise on which the two differ, the newest tickets first.
 WITH live AS (
-    SELECT c.ticket_id, c.target, c.cycle, c.matched, c.state, c.due_at, c.breached_at
-    FROM shadow_ticket s JOIN clock c USING (ticket_id)
-    WHERE s.shadow_id = $1
+    SELECT c.ticket_id, c.target, c.cycle, c.breached_at FROM shadow_ticket s JOIN clock c USING (ticket_id)
+    WHERE s.shadow_id = $1 AND c.breached_at IS NOT NULL
     UNION ALL
-    SELECT f.ticket_id, f.target, f.cycle, f.matched, f.state, f.due_at, f.breached_at
-    FROM shadow_ticket s JOIN clock_finished f USING (ticket_id)
-    WHERE s.shadow_id = $1
+    SELECT f.ticket_id, f.target, f.cycle, f.breached_at FROM shadow_ticket s JOIN clock_finished f USING (ticket_id)
+    WHERE s.shadow_id = $1 AND f.breached_at IS NOT NULL
 ), shadow AS (
-    SELECT ticket_id, target, cycle, matched, state, due_at, breached_at FROM shadow_clock WHERE shadow_id = $1
+    SELECT ticket_id, target, cycle, breached_at FROM shadow_clock WHERE shadow_id = $1 AND breached_at IS NOT NULL
 ), differing AS (
-    SELECT DISTINCT ON (ticket_id) ticket_id, target, cycle,
-           live.matched AS live_matched, live.state AS live_state, live.due_at AS live_due_at,
-           live.breached_at AS live_breached_at, shadow.matched AS shadow_matched, shadow.state AS shadow_state,
-           shadow.due_at AS shadow_due_at, shadow.breached_at AS shadow_breached_at
+    SELECT DISTINCT ON (ticket_id) ticket_id, target, cycle
     FROM live FULL JOIN shadow USING (ticket_id, target, cycle)
     WHERE (live.breached_at IS NULL) <> (shadow.breached_at IS NULL)
     ORDER BY ticket_id DESC, coalesce(live.breached_at, shadow.breached_at), target, cycle
     LIMIT $2
 )
-SELECT t.source, t.external_id, coalesce(t.channel, 'other') AS channel, d.target, d.cycle, d.live_matched, d.live_state,
-       d.live_due_at, d.live_breached_at, d.shadow_matched, d.shadow_state, d.shadow_due_at, d.shadow_breached_at
-FROM differing d JOIN ticket t ON t.id = d.ticket_id
+SELECT t.source, t.external_id, coalesce(t.channel, 'other') AS channel, d.target, d.cycle,
+       coalesce(c.matched, f.matched) AS live_matched, coalesce(c.state, f.state) AS live_state,
+       coalesce(c.due_at, f.due_at) AS live_due_at, coalesce(c.breached_at, f.breached_at) AS live_breached_at,
+       s.matched AS shadow_matched, s.state AS shadow_state, s.due_at AS shadow_due_at, s.breached_at AS shadow_breached_at
+FROM differing d
+JOIN ticket t ON t.id = d.ticket_id
+LEFT JOIN clock c ON (c.ticket_id, c.target, c.cycle) = (d.ticket_id, d.target, d.cycle)
+LEFT JOIN clock_finished f ON (f.ticket_id, f.target, f.cycle) = (d.ticket_id, d.target, d.cycle)
+LEFT JOIN shadow_clock s ON s.shadow_id = $1 AND (s.ticket_id, s.target, s.cycle) = (d.ticket_id, d.target, d.cycle)
 ORDER BY d.ticket_id DESC;
