@@ -1,7 +1,7 @@
 """A promise that is kept, withdrawn or never broke: nobody is paged any more, and whoever was hears why (R14, rule 41)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from services.escalation.channels import Page
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
 from shared.contract.events import Data, StatusChanged
@@ -192,7 +193,9 @@ async def test_r14_the_console_prints_it_too(desk: Desk, world: Any) -> None:
     assert "WITHDRAWN: resolution of ticket 881" in world.printed.getvalue()
 
 
-async def test_nothing_pages_after_a_resolution_whoever_runs_beside_it(desk: Desk, world: Any) -> None:
+async def test_nothing_pages_after_a_resolution_whoever_runs_beside_it(
+    desk: Desk, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two steppers, two senders and the correction at once: every page that got through is resolved after it, once."""
     tickets = [str(number) for number in range(12)]
     for ticket in tickets:
@@ -200,17 +203,34 @@ async def test_nothing_pages_after_a_resolution_whoever_runs_beside_it(desk: Des
     await desk.world_at(63)
     await world.firing.run_once()
     steppers = [world.another_stepping() for _ in range(2)]
+    for stepper in steppers:
+        stepper._batch = 3
+    await steppers[0].run_once()
     senders = [world.another_delivery() for _ in range(2)]
+    half_corrected, corrected = asyncio.Event(), asyncio.Event()
+    send = world.provider.send
+
+    async def slowly(page: Page) -> Outcome:
+        """The provider takes its time, so that pages are in flight when their escalation ends."""
+        outcome: Outcome = await send(page)
+        if page.kind is Kind.PAGE and len(world.provider.sent) % 3:
+            await half_corrected.wait()
+        return outcome
+
+    monkeypatch.setattr(world.provider, "send", slowly)
 
     async def correct() -> None:
         for number, ticket in enumerate(tickets):
+            if number == len(tickets) // 2:
+                half_corrected.set()
             await desk.happens(ticket, PENDING if number % 2 else SOLVED, 50)
+        corrected.set()
 
-    await asyncio.gather(
-        correct(),
-        *(worker.run_once() for worker in steppers for _ in range(3)),
-        *(worker.run_once() for worker in senders for _ in range(6)),
-    )
+    async def work(run_once: Callable[[], Awaitable[int]]) -> None:
+        while not corrected.is_set():
+            await run_once()
+
+    await asyncio.gather(*(work(worker.run_once) for worker in (*senders, *steppers)), correct())
     await desk.broke(minutes=600)
 
     assert {"resolved"} == {str(row["state"]) for row in await world.escalations()}
