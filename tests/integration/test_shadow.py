@@ -335,6 +335,36 @@ async def test_tenants_know_nothing_of_each_others_candidates(tried: Tried) -> N
     assert 4 == await tried.pool.fetchval("SELECT count(*) FROM shadow_clock")
 
 
+async def test_candidates_take_turns_when_there_is_more_to_do_than_a_round_holds(
+    tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant with much traffic does not keep another's candidate waiting for ever."""
+    monkeypatch.setattr(shadowing, "ROUND_SECONDS", -1.0)
+    for tenant in ("acme", "globex"):
+        await tried.start(tenant=tenant)
+    await tried.intake.process([opened("1", tenant="acme"), opened("1", tenant="globex")])
+    await tried.shadows.run_once()
+    await tried.shadows.run_once()
+    assert (1, 1) == ((await tried.show("acme")).tickets, (await tried.show("globex")).tickets)
+
+
+async def test_an_outage_is_no_fault_of_the_candidate(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop tries again, and nothing is lost or counted twice."""
+    await tried.start()
+    await tried.intake.process([opened(), reply(0)])
+
+    async def away(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shadowing.ticket_rows, "load_logs", away)
+        with pytest.raises(ConnectionResetError):
+            await tried.shadows.run_once()
+    await tried.follow()
+    assert ("running", 1) == ((await tried.show()).state, (await tried.show()).tickets)
+    assert 1.0 == tried.counted("shadow", "met")
+
+
 async def test_two_routers_count_each_outcome_once(tried: Tried, clock_control) -> None:
     """One has the candidate at a time; the other leaves it alone, and nobody waits."""
     other = Tried(
