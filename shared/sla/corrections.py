@@ -15,9 +15,8 @@ from shared.sla.history import Key
 from shared.sla.policy import Judge
 from shared.sla.reconciling import reconcile
 
-WORK = 20_000
+WORK = 10_000
 """Events that are folded for this, all in all: half of them before an arrival, half after it."""
-_FEWEST = 1
 
 
 def retractions(
@@ -34,7 +33,7 @@ def retractions(
         if arrived is not None and arrived <= now and arrived - event.occurred_at > causes.LATE_AFTER:
             groups.setdefault(arrived, []).append(event)
     latest = sorted(groups, key=lambda arrived: arrived - min(event.occurred_at for event in groups[arrived]))
-    looked_at = latest[-max(WORK // (2 * max(len(log), 1)), _FEWEST) :]
+    looked_at = latest[max(len(latest) - WORK // (2 * len(log)), 0) :] if log else []
     unchecked = sum(len(groups[arrived]) for arrived in latest) - sum(len(groups[arrived]) for arrived in looked_at)
     found: dict[Key, list[Turning]] = {}
     for arrived in sorted(looked_at):

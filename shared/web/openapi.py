@@ -14,7 +14,7 @@ from litestar.routes import HTTPRoute
 
 from shared.contract import problems
 from shared.contract.problems import Kind, Problem
-from shared.web.operations import Operation, operation_of
+from shared.web.operations import Example, Operation, operation_of
 
 _REF = "#/components/schemas/{name}"
 
@@ -105,12 +105,14 @@ def _body(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     if operation.takes is not None:
         content["application/json"] = {"schema": schemas[_key(operation.takes)]}
         if operation.examples:
-            content["application/json"]["examples"] = {
-                example.name: {"value": msgspec.to_builtins(example.body)} for example in operation.examples
-            }
+            content["application/json"]["examples"] = _examples(operation.examples)
     for media_type in operation.takes_text:
         content[media_type] = {"schema": {"type": "string"}}
     return content
+
+
+def _examples(examples: Iterable[Example]) -> dict[str, Any]:
+    return {example.name: {"value": msgspec.to_builtins(example.body)} for example in examples}
 
 
 def _path_parameters(route: HTTPRoute) -> list[dict[str, Any]]:
@@ -146,7 +148,10 @@ def _answers(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     for status, expected in operation.gives.items():
         answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
         if expected is not None:
-            answer["content"] = {operation.gives_text or "application/json": {"schema": schemas[_key(expected)]}}
+            content = {"schema": schemas[_key(expected)]}
+            if operation.answers and status == HTTPStatus.OK:
+                content["examples"] = _examples(operation.answers)
+            answer["content"] = {operation.gives_text or "application/json": content}
         answers[str(status)] = answer
     return answers
 

@@ -42,6 +42,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     """Request headers that are read, with a sentence for each."""
     examples: tuple[Example, ...] = ()
+    """Of the body it takes."""
+    answers: tuple[Example, ...] = ()
+    """Of the body it gives with status 200."""
 
 
 def operation(
@@ -55,6 +58,7 @@ def operation(
     problems: tuple[Kind, ...] = (),
     headers: Mapping[str, str] | None = None,
     examples: tuple[Example, ...] = (),
+    answers: tuple[Example, ...] = (),
 ) -> dict[str, Any]:
     """Declare a route: `@post("/v1/things", opt=operation(Scope.ADMIN, takes=NewThing, gives={201: Thing}))`."""
     return {
@@ -68,6 +72,7 @@ def operation(
             problems=problems,
             headers=headers or {},
             examples=examples,
+            answers=answers,
         )
     }
 

@@ -6,7 +6,17 @@ from typing import Any
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CollectorRegistry
 
-from services.router.api import calendars, dependencies, keys, policies, reports, shadow, ticket_events, tickets
+from services.router.api import (
+    calendars,
+    dependencies,
+    explain,
+    keys,
+    policies,
+    reports,
+    shadow,
+    ticket_events,
+    tickets,
+)
 from services.router.api.dependencies import Dependencies
 from services.router.errors import IntakeFull, IntakeUnavailable
 from shared.contract.problems import Kind, Refused
@@ -25,6 +35,7 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     tickets.get_ticket,
     tickets.list_tickets,
     ticket_events.add_event,
+    explain.explain_ticket,
     *policies.ROUTES,
     *shadow.ROUTES,
     calendars.preview_calendar,
