@@ -156,3 +156,25 @@ async def test_after_an_outage_of_three_hours_there_is_one_page_and_no_backlog(d
     clock = await desk.clock("881", "first_response")
     assert timedelta(minutes=30) == clock["breached_at"] - clock["started_at"]
     assert 1 == len([page for page in await desk.paged() if page[1] == "page"])
+
+
+async def test_the_page_for_a_promise_that_was_not_broken_after_all_is_taken_back(desk: Any) -> None:
+    """Four hours pass, Ana is woken; then the helpdesk says that the ticket had waited for the customer for an hour."""
+    await desk.comes("ana")
+    await desk.opens("881", subject="our shop is down")
+    await desk.replies("881")
+    opened_at = await desk.now()
+    await desk.advance(hours=4, minutes=1)
+    assert ("ana", "page") == (await desk.paged())[-1]
+    await desk.becomes("881", Status.PENDING_CUSTOMER, at=opened_at + timedelta(hours=2))
+    await desk.becomes("881", Status.OPEN, at=opened_at + timedelta(hours=3))
+    await desk.advance(minutes=1)
+    assert ("ana", "resolve") == (await desk.paged())[-1]
+    assert "WITHDRAWN: resolution of ticket 881" in desk.screen.getvalue()
+    assert "resolved" == await desk.escalation("resolution")
+    assert {"clock.breached", "clock.breach_retracted", "escalation.resolved"} <= set(await desk.said())
+    pages = len(await desk.paged())
+    await desk.advance(minutes=57)
+    assert pages == len(await desk.paged())
+    await desk.advance(minutes=3)
+    assert ("ana", "page") == (await desk.paged())[-1]
