@@ -4,6 +4,7 @@ A stored version is read from its `document`, the same file as plain JSON with h
 upgrade of a holiday list moves a deadline.
 """
 
+from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -49,7 +50,11 @@ def read_policy(text: str, *, version: int, today: date | None = None, before: b
     dated = calendars.with_dates(document.value)
     if before is not None:
         linting.shrunken(reading, msgspec.json.decode(before), dated)
-    return ReadPolicy(policy, msgspec.json.encode(dated), document, tuple(reading.warnings))
+    return ReadPolicy(policy, msgspec.json.encode(dated), document, _in_order(reading.warnings))
+
+
+def _in_order(warnings: Iterable[LocatedError]) -> tuple[LocatedError, ...]:
+    return tuple(sorted(warnings, key=lambda warning: (warning.line, warning.column)))
 
 
 class _Edition(msgspec.Struct, frozen=True):

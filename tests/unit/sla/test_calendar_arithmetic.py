@@ -1,5 +1,6 @@
 """Rules A: open time added, subtracted and measured. Calendar C is Monday to Friday, 09:00 to 17:00 in Berlin."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -158,6 +159,21 @@ def test_rule_20_nothing_is_negative() -> None:
         OFFICE.add(at("10:00"), -h(1))
     with pytest.raises(ValueError, match="use add"):
         OFFICE.subtract(at("10:00"), -h(1))
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Apia", "America/Santiago"])
+def test_rule_20_the_zone_of_the_process_changes_nothing(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """The same due times wherever the host stands."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        office = calendar(holidays=["2026-06-08"])
+        assert due(office, "5 16:00", h(8)) == "2026-06-09 16:00"
+        assert wall(office.add_business_days(at("5 16:55"), 1)) == "2026-06-09 16:55"
+        assert OFFICE.between(at("2026-03-27 16:00"), at("2026-03-30 10:00")) == h(2)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_rule_21_business_days_keep_the_time_of_day() -> None:
