@@ -90,8 +90,7 @@ def clocks(wait: Wait, story: Story, cycle: int, now: datetime) -> list[Placed]:
             course, is_broken = None, False
             continue
         if course is None:
-            started = since
-            basis = _Basis(wait.origin, None) if since == wait.started else _basis(wait, terms, since)
+            started, basis = since, _first_basis(wait, spell, terms)
         elif is_broken:
             continue  # it stays as it was broken, whatever is promised later (rule 52)
         elif not terms.is_same_promise(course.terms):
@@ -143,6 +142,13 @@ class _Basis(Struct, frozen=True, gc=False):
     origin: int
     grace_since: int | None
     """The change after which the grace of the terms is left at least."""
+
+
+def _first_basis(wait: Wait, spell: _Spell, terms: Terms) -> _Basis:
+    """Of a clock that begins: with its wait, by a change of terms, or by a hand where nothing was promised before."""
+    if spell.since == wait.started:
+        return _Basis(wait.origin, None)
+    return _Basis(spell.since, None) if spell.deadline is not None else _basis(wait, terms, spell.since)
 
 
 def _basis(wait: Wait, terms: Terms, since: int) -> _Basis:

@@ -205,6 +205,8 @@ def test_rule_58_where_nothing_was_promised_it_makes_a_clock_of_its_own() -> Non
     evaluation = evaluate([opened("09:00"), pinned("09:30", "11:00", UPDATE)], policy(), "10:00")
     clock = one(evaluation, UPDATE)
     assert (clock.due_at, clock.matched, clock.calendar) == (at("11:00"), "set by hand", "always")
+    solved = [opened("09:00"), pinned("09:30", "11:00"), status("10:00", Status.SOLVED)]
+    assert one(evaluate(solved, policy(), "10:00"), RESOLUTION).open_used == m(30)
     assert (
         kinds(evaluate([opened("09:00"), pinned("09:30", "11:00", TargetKind.NEXT_RESPONSE)], policy(), "10:00")) == []
     )
