@@ -1,7 +1,7 @@
 """What a report of kept and broken promises can be asked: which days, and by what they are told apart."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
@@ -75,21 +75,32 @@ def read_by(text: str) -> tuple[Dimension, ...]:
 
 def span(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
     """`[since, until)`: seven days, up to now, where nothing else is said; raises UnclearQuestion."""
+    end = now if until is None else _in_utc("to", until)
     try:
-        until = until or now
-        since = since or until - SPAN
+        first = end - SPAN if since is None else _in_utc("from", since)
     except OverflowError:
-        raise UnclearQuestion("from", "is outside the years that can be told") from None
-    if since >= until:
-        raise UnclearQuestion("from", f"must come before the end, {until.isoformat()}")
-    if until - since > LONGEST:
+        raise _beyond("to") from None
+    if first >= end:
+        raise UnclearQuestion("from", f"must come before the end, {end.isoformat()}")
+    if end - first > LONGEST:
         raise UnclearQuestion("from", f"may lie {LONGEST.days} days before the end at most; ask for less at a time")
-    return since, until
+    return first, end
 
 
 def in_order(lines: Iterable[Kept]) -> tuple[Kept, ...]:
     """By target, channel and urgency as the product lists them, then by name."""
     return tuple(sorted(lines, key=_place))
+
+
+def _in_utc(parameter: str, at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise _beyond(parameter) from None
+
+
+def _beyond(parameter: str) -> UnclearQuestion:
+    return UnclearQuestion(parameter, "is outside the years that can be told")
 
 
 def _place(line: Kept) -> tuple[int, int, int, str, str, str]:
