@@ -65,12 +65,13 @@ class RollingDesk:
             return await policies.put_in_force(connection, TENANT, text, "lead", now, reach)
 
     async def roll(self, worker: RollingOut | None = None) -> list[Rollout]:
-        """Until no rollout has anything left; returns them, the newest first."""
+        """Until no rollout has anything left; returns them, the newest version first."""
         worker = worker or self.worker
         while await worker.step() is not Did.NOTHING:
             pass
         async with self.pool.acquire() as connection:
-            return await rollouts_store.history(connection, TENANT, None, 100)
+            found = await rollouts_store.history(connection, TENANT, None, 100)
+        return sorted(found, key=lambda rollout: rollout.version, reverse=True)
 
     async def apply_to_open(self, text: str) -> Rollout:
         """Put a policy in force for open tickets too, and wait until they have it."""

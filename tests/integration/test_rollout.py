@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -78,8 +78,8 @@ def by_key(found: dict[UUID, list[Clock]]) -> dict[UUID, dict[tuple[str, int], C
 async def fill(desk: RollingDesk, tickets: int, prefix: str, seed: int, since: timedelta, until: timedelta) -> None:
     """Tickets of all sorts."""
     rng = random.Random(seed)
-    for n in range(tickets):
-        await desk.record(a_life(rng, f"{prefix}{n}", START + since, START + until))
+    lives = [a_life(rng, f"{prefix}{n}", START + since, START + until) for n in range(tickets)]
+    await desk.record([event for life in lives for event in life])
 
 
 async def predicted(desk: RollingDesk, text: str, reach: Reach) -> tuple[dict[UUID, list[Clock]], Counts]:
@@ -169,29 +169,55 @@ targets: [{name: all, calendar: office, resolution: 20h}]
 
 
 async def test_rule_55_a_holiday_moves_only_clocks_whose_windows_touch_it(desk: RollingDesk) -> None:
-    """400 open tickets: a holiday six months ahead is looked at for none, one on Thursday for those that reach into it."""
+    """10,000 open clocks: a holiday six months ahead is looked at for none, one on Thursday for the 500 that reach into it."""
     await desk.apply(CLOSABLE % "")
-    await desk.at(2 * HOUR)
-    await desk.record([opened(f"m{n}", START + HOUR) for n in range(300)])
     await desk.at(30 * HOUR)
-    await desk.record([opened(f"t{n}", START + 29 * HOUR) for n in range(100)])
-    before = await desk.clocks()
+    await fill_alike(desk.pool, 9_500, "m", START + HOUR, START + 53 * HOUR)
+    await fill_alike(desk.pool, 500, "t", START + 29 * HOUR, START + 97 * HOUR)
+    worker = desk.new_worker(batch=1_000)
 
-    far = await desk.apply_to_open(CLOSABLE % "'2026-12-01'")
-    assert (400, 0, 0) == (far.done, far.recomputed, far.later)
-    restamped = await desk.clocks()
-    assert {far.version} == {clock.policy_version for clocks in restamped.values() for clock in clocks}
-    assert {400} == {await desk.pool.fetchval("SELECT count(*) FROM ticket WHERE policy_version = $1", far.version)}
-    near = await desk.apply_to_open(CLOSABLE % "'2026-12-01', '2026-06-04'")
-    after = await desk.clocks()
-    assert (400, 100, 100) == (near.done, near.recomputed, near.later)
-    moved = {
-        ticket_id
-        for ticket_id in before
-        if [clock.due_at for clock in before[ticket_id]] != [clock.due_at for clock in after[ticket_id]]
-    }
-    late = {row["id"] for row in await desk.pool.fetch("SELECT id FROM ticket WHERE external_id LIKE 't%'")}
-    assert late == moved
+    await desk.apply(CLOSABLE % "'2026-12-01'", OPEN)
+    [far] = await desk.roll(worker)
+    assert (10_000, 0, 0) == (far.done, far.recomputed, far.later)
+    of_version = "SELECT count(*) FROM ticket t JOIN clock c ON c.ticket_id = t.id WHERE (t.policy_version, c.policy_version) = ($1, $1)"
+    assert 10_000 == await desk.pool.fetchval(of_version, far.version)
+    await desk.apply(CLOSABLE % "'2026-12-01', '2026-06-04'", OPEN)
+    near, _ = await desk.roll(worker)
+    assert (10_000, 500, 500) == (near.done, near.recomputed, near.later)
+    assert 10_000 == await desk.pool.fetchval(of_version, near.version)
+    due = await desk.pool.fetch(
+        "SELECT left(external_id, 1) AS of, due_at, count(*) FROM clock c JOIN ticket ON id = ticket_id GROUP BY 1, 2"
+    )
+    assert {("m", START + 53 * HOUR, 9_500), ("t", START + 169 * HOUR, 500)} == {tuple(row) for row in due}
+
+
+async def fill_alike(pool: Pool, count: int, prefix: str, opened_at: datetime, due_at: datetime) -> None:
+    """So many tickets as intake leaves them under the second version of `CLOSABLE`."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            """
+            INSERT INTO ticket (id, tenant, source, external_id, status, opened_at, channel, urgency, theme, matched, policy_version)
+            SELECT gen_random_uuid(), $1, 'desk', $2::text || n, 'open', $3, 'email', 'normal', 'unknown', 'all', 2
+            FROM generate_series(1, $4::integer) n
+            """,
+            TENANT, prefix, opened_at, count,
+        )  # fmt: skip
+        await connection.execute(
+            """
+            INSERT INTO ticket_event (ticket_id, event_id, tenant, occurred_at, received_at, data)
+            SELECT id, external_id, tenant, opened_at, opened_at, '{"kind": "opened", "channel": "email"}' FROM ticket
+            WHERE external_id LIKE $1::text || '%'
+            """,
+            prefix,
+        )
+        await connection.execute(
+            """
+            INSERT INTO clock (ticket_id, target, cycle, tenant, matched, policy_version, calendar, state, started_at, due_at, next_fire_at)
+            SELECT id, 'resolution', 1, tenant, 'all', 2, 'office', 'running', opened_at, $2, $2 FROM ticket
+            WHERE external_id LIKE $1::text || '%'
+            """,
+            prefix, due_at,
+        )  # fmt: skip
 
 
 async def test_rule_55_a_past_holiday_leaves_finished_cycles_as_they_are(desk: RollingDesk) -> None:
