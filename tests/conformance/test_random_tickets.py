@@ -76,7 +76,7 @@ def _ticket(random: Random) -> Clocks:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_the_fold_agrees_with_living_through_every_minute(random: Random) -> None:
     """Every field of every clock, but for when a withdrawn promise would have been due."""

@@ -238,9 +238,12 @@ class Life:
                     held, started = count, at
                     if at > wait.since:
                         _change(held)
-                elif held is not count and broken is None and count is not None:
-                    held = count
-                    _change(held)
+                elif held is not count and broken is None and held is not None and count is not None:
+                    if _promise(held.line, wait.kind) == _promise(count.line, wait.kind):
+                        held = counts[count.line["name"]] = replace(held, line=count.line)  # as it stands: no change
+                    else:
+                        held = count
+                        _change(held)
             self._count(wait, counts, at, (until - at).total_seconds())
             if held is not None and at >= wait.since and broken is None:
                 broken = self._breaks(wait, held, at, until)
@@ -320,6 +323,11 @@ class Life:
             "open_seconds": used,
             "wall_seconds": (ended - started).total_seconds(),
         }
+
+
+def _promise(line: dict[str, Any], kind: str) -> list[Any]:
+    """What makes a promise the same under two lines."""
+    return [line.get(kind.removeprefix("internal_")), line.get("calendar"), line.get("pauses_while")]
 
 
 def _change(held: Count) -> None:
