@@ -34,7 +34,9 @@ def report() -> None:
 @json_option
 @asynchronous
 async def deadlines(hours_text: str, tenant: str, as_json: bool) -> None:
-    """How many promises of each team fall due within the next open hours, are late already, or paused.
+    """Say what is due next, by team.
+
+    How many promises fall due within the next open hours, are late already, or paused.
 
     Hours are open time of each promise's own calendar: on Friday evening four of them reach into Monday.
     """
@@ -65,7 +67,9 @@ async def deadlines(hours_text: str, tenant: str, as_json: bool) -> None:
 @json_option
 @asynchronous
 async def attainment(since_text: str | None, until_text: str | None, by_text: str, tenant: str, as_json: bool) -> None:
-    """How many promises were kept and broken, and how long answers took, in open time and for the customer.
+    """Say what was kept and broken.
+
+    And how long answers took, in open time and for the customer.
 
     A promise is kept when it is answered in time, and broken at its deadline, whenever the answer came.
     """

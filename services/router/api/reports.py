@@ -1,7 +1,8 @@
 """`/v1/reports`: what is due in the next open hours, and what was kept and broken."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from litestar import get
@@ -13,15 +14,16 @@ from services.router import reports
 from services.router.api import dependencies
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast
-from services.router.domain.attainment import UnclearQuestion
-from services.router.domain.forecast import Forecast
+from services.router.domain.attainment import Dimension, Kept, Took, UnclearQuestion
+from services.router.domain.forecast import Deadlines, Due, Forecast, NextDue
 from services.router.reports import Attainment
 from shared.contract.access import Scope
 from shared.contract.events import Instant
 from shared.contract.problems import FieldError, Refused
+from shared.contract.tickets import Channel, TargetKind
 from shared.web import answers, bodies
 from shared.web.bodies import Call
-from shared.web.operations import operation
+from shared.web.operations import Example, operation
 
 _OFFSET = len("+02:00")
 
@@ -50,11 +52,66 @@ class AttainmentQuery(Struct, frozen=True, kw_only=True):
         | None
     ) = field(name="to", default=None)
     """Verdicts that fell then are left out; now, if absent."""
-    by: Annotated[str, Meta(max_length=100, examples=["target,channel"])] = attainment_rules.Dimension.TARGET.value
+    by: Annotated[str, Meta(max_length=100, examples=["target,channel"])] = Dimension.TARGET.value
     """Some of target, channel, urgency, team and matched, with commas between."""
 
 
-@get("/v1/reports/deadlines", opt=operation(Scope.TICKETS_READ, query=DeadlinesQuery, gives={200: Forecast}))
+_NOW = datetime(2026, 6, 5, 14, tzinfo=UTC)
+_DEADLINES = Example(
+    name="Friday afternoon",
+    body=Forecast(
+        now=_NOW,
+        hours=(1, 4, 8),
+        lines=(
+            Deadlines(
+                team="billing",
+                pool=None,
+                target=TargetKind.FIRST_RESPONSE,
+                clocks=12,
+                due=(Due(hours=1, clocks=2), Due(hours=4, clocks=5), Due(hours=8, clocks=9)),
+                late=1,
+                paused=2,
+                next=NextDue(
+                    ticket_id=UUID("01977000-91f0-7a4e-8c1a-5b0d6f2e7c11"),
+                    source="shop-mail",
+                    external_id="881",
+                    due_at=_NOW + timedelta(minutes=12),
+                ),
+            ),
+        ),
+        is_complete=True,
+    ),
+)
+_ATTAINMENT = Example(
+    name="in time, yet over a weekend",
+    body=Attainment(
+        since=_NOW - timedelta(days=7),
+        until=_NOW,
+        by=(Dimension.TARGET, Dimension.CHANNEL),
+        met=19,
+        breached=1,
+        attainment=0.95,
+        lines=(
+            Kept(
+                target=TargetKind.RESOLUTION,
+                channel=Channel.EMAIL,
+                met=19,
+                breached=1,
+                attainment=0.95,
+                answered=19,
+                open_seconds=Took(median=5400.0, p90=23400.0),
+                wall_seconds=Took(median=61200.0, p90=234000.0),
+            ),
+        ),
+        is_complete=True,
+    ),
+)
+
+
+@get(
+    "/v1/reports/deadlines",
+    opt=operation(Scope.TICKETS_READ, query=DeadlinesQuery, gives={200: Forecast}, answers=(_DEADLINES,)),
+)
 async def report_deadlines(request: Call) -> ASGIResponse:
     """How many promises of each team and target fall due within the next open hours, are late already, or paused.
 
@@ -71,7 +128,10 @@ async def report_deadlines(request: Call) -> ASGIResponse:
     return answers.json(found)
 
 
-@get("/v1/reports/attainment", opt=operation(Scope.TICKETS_READ, query=AttainmentQuery, gives={200: Attainment}))
+@get(
+    "/v1/reports/attainment",
+    opt=operation(Scope.TICKETS_READ, query=AttainmentQuery, gives={200: Attainment}, answers=(_ATTAINMENT,)),
+)
 async def report_attainment(request: Call) -> ASGIResponse:
     """How many promises were kept and broken, and how long answers took, in open time and for the customer.
 

@@ -208,3 +208,5 @@ async def test_the_reports_are_described_with_examples(router) -> None:
         ("attainment", "by"),
     } == examples.keys()
     assert [] == [name for name, schema in examples.items() if "examples" not in schema]
+    for path in ("deadlines", "attainment"):
+        assert paths[f"/v1/reports/{path}"]["get"]["responses"]["200"]["content"]["application/json"]["examples"]
