@@ -163,7 +163,7 @@ class HolderShare(Struct, frozen=True, kw_only=True):
     """How much of a clock's open time passed while somebody had the ticket."""
 
     holder: str
-    """In words: `nobody (in the queue)`, `ana`, `ana (team G2)`, `team G2`."""
+    """In words: `nobody (in the queue)`, `ana`, `ana (team G2, after a hand-off)`."""
     open_seconds: float
 
 

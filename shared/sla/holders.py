@@ -59,16 +59,20 @@ def _kind(story: Story, team: str | None) -> HolderKind:
 
 
 def spoken(holding: Holding) -> str:
-    """A holder in words: `ana (team G2)`."""
+    """A holder in words: `ana (team G2, after a hand-off)`."""
+    notes = [f"team {holding.team}"] if holding.team and holding.kind is HolderKind.AGENT else []
+    if holding.after_hand_off:
+        notes.append("after a hand-off")
     match holding.kind:
         case HolderKind.OVER:
             return "nobody (it was over)"
         case HolderKind.UNASSIGNED:
             return "nobody (in the queue)"
         case HolderKind.TEAM:
-            return f"team {holding.team} (nobody in it yet)"
+            notes.append("nobody in it yet")
+            return f"team {holding.team} ({', '.join(notes)})"
         case HolderKind.AGENT:
-            return f"{holding.agent} (team {holding.team})" if holding.team else str(holding.agent)
+            return f"{holding.agent} ({', '.join(notes)})" if notes else str(holding.agent)
 
 
 def holder_at(holdings: Sequence[Holding], at: datetime) -> Holding | None:

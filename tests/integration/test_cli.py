@@ -13,8 +13,10 @@ from nats.js import JetStreamContext
 from services.console import store
 from services.console.__main__ import run
 from shared.contract import subjects
+from shared.contract.tickets import TargetKind
 from shared.jetstream import publish
 from shared.postgres.pool import Pool
+from shared.sla.explained import Explanation
 from tests.conftest import ClockControl, Database
 from tests.integration.rolling import START, RollingDesk, opened
 
@@ -248,3 +250,29 @@ def test_the_schemas_of_both_files_can_be_printed(capfd: pytest.CaptureFixture[s
         assert run([group, "schema"]) == 0
         schema = msgspec.json.decode(capfd.readouterr().out)
         assert any(section in definition.get("properties", {}) for definition in schema["$defs"].values())
+
+
+async def test_a_ticket_is_explained_to_a_team_lead(cli: Cli, pool: Pool, tmp_path: Path) -> None:
+    """What is next and who is responsible, the line and why, what counted; JSON is the struct of the HTTP answer."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("targets: [{name: all, calendar: always, first_response: 4h}]")
+    assert 0 == (await cli("policy", "apply", str(policy), "--tenant", "acme")).code
+    desk = RollingDesk(pool)
+    await desk.at(timedelta())
+    await desk.record([opened("7", START)])
+    await desk.at(timedelta(hours=3))
+    said = await cli("ticket", "explain", "7", "--tenant", "acme")
+    assert 0 == said.code, said.err
+    for part in (
+        "the customer needs a first answer by Mon 01 Jun 2026 11:00",
+        "nobody yet: it waits in the queue for an owner",
+        "all, of policy version 1: it holds for every ticket",
+        "4h of always, due Mon 01 Jun 2026 11:00",
+        "to come: counted 1h",
+    ):
+        assert part in said.out
+    assert "\x1b" not in said.out
+    told = msgspec.convert((await cli("ticket", "explain", "7", "--tenant", "acme", "--json")).json, Explanation)
+    assert [(TargetKind.FIRST_RESPONSE, 3 * 3600.0)] == [(clock.target, clock.open_seconds) for clock in told.clocks]
+    gone = await cli("ticket", "explain", "7")
+    assert (1, True) == (gone.code, "tenant default has no ticket '7'" in gone.err)

@@ -8,6 +8,8 @@ from services.console.failures import Failure
 from services.console.output import asynchronous, console, json_option, read_settings, tenant_option, write_json
 from services.console.session import database
 from services.console.views import ticket as view
+from services.router import explaining
+from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Connection
 
 _source_option = click.option("--source", metavar="NAME", help="The helpdesk, where several use the same id.")
@@ -29,7 +31,16 @@ async def show(ticket_id: str, source: str | None, tenant: str, as_json: bool) -
     async with database(read_settings()) as connection:
         story = await store.load_story(connection, await _find(connection, tenant, ticket_id, source))
     if as_json:
-        write_json({"now": story.now, "ticket": story.head, "clocks": story.clocks})
+        write_json(
+            {
+                "now": story.now,
+                "ticket": story.head,
+                "clocks": story.clocks,
+                "events": story.events,
+                "assignments": story.assignments,
+                "pages": story.pages,
+            }
+        )
     else:
         console().print(view.show(story))
 
@@ -41,13 +52,23 @@ async def show(ticket_id: str, source: str | None, tenant: str, as_json: bool) -
 @json_option
 @asynchronous
 async def explain(ticket_id: str, source: str | None, tenant: str, as_json: bool) -> None:
-    """Why it stands so: the rules that hit, each promise with its line of the policy, and everything that happened."""
+    """Why it stands so, and what happens next.
+
+    Each promise with its line of the policy and why that one, every interval that counted, was paused or closed, every
+    change of the due time with its cause, and who had the ticket meanwhile. ID is the helpdesk's, or ours.
+
+    --json gives what GET /v1/tickets/{id}/explain answers.
+    """
     async with database(read_settings()) as connection:
-        story = await store.load_story(connection, await _find(connection, tenant, ticket_id, source))
+        head = await _find(connection, tenant, ticket_id, source)
+        told = await explaining.explain_ticket(connection, PolicyShelf(), tenant, head.id)
+        story = await store.load_story(connection, head)
+    if told is None:
+        raise Failure(f"ticket {ticket_id!r} is gone: somebody removed it meanwhile")
     if as_json:
-        write_json(story)
+        write_json(told)
     else:
-        console().print(view.explain(story))
+        console().print(view.explain(story, told))
 
 
 async def _find(connection: Connection, tenant: str, name: str, source: str | None) -> TicketHead:

@@ -10,8 +10,12 @@ from rich.text import Text
 
 from services.console.domain.ticket import ClockLine, EventLine, PageTrace, TicketHead, TicketStory
 from services.console.output import moment, table
-from services.console.views import palette
+from services.console.views import explanation, palette
+from shared.sla import outlook
+from shared.sla.explained import Explanation
 
+_LOG_LINES = 200
+_LONGEST = 200
 _STATE_STYLE = {"met": palette.GOOD, "breached": palette.BAD, "paused": palette.FAIR, "cancelled": palette.FAINT}
 
 
@@ -20,18 +24,30 @@ def show(story: TicketStory) -> RenderableType:
     return Group(_head(story), _clocks(story))
 
 
-def explain(story: TicketStory) -> RenderableType:
-    """The same, with the reasons and the whole story in order."""
+def explain(story: TicketStory, told: Explanation) -> RenderableType:
+    """Why it stands so: each promise with its line, its time and its changes; then the whole story in order."""
     head = story.head
     reasons = Table.grid(padding=(0, 2))
     reasons.add_row(Text("rules that hit", style="bold"), ", ".join(head.rules) or "none")
-    reasons.add_row(Text("target line", style="bold"), head.matched or "none: no promise holds for this ticket")
-    reasons.add_row(
-        Text("policy", style="bold"),
-        f"version {head.policy_version}" if head.policy_version else "the built-in default",
-    )
+    for label, text in [*explanation.match(told.match), *explanation.match(told.internal_match)]:
+        reasons.add_row(Text(label, style="bold"), text)
     reasons.add_row(Text("skills needed", style="bold"), _skills(head))
-    return Group(_head(story), reasons, _clocks(story), _log(story))
+    reasons.add_row(
+        Text("times", style="bold"), f"local ones of {told.zone}, now {outlook.moment(told.now, told.zone)}"
+    )
+    return Group(
+        _head(story),
+        Text(),
+        explanation.summary(told),
+        Text(),
+        reasons,
+        explanation.clocks(told),
+        Text(),
+        explanation.holdings(told),
+        Text(),
+        Text("the whole story", style="bold"),
+        _log(story, told.zone),
+    )
 
 
 def _head(story: TicketStory) -> RenderableType:
@@ -105,7 +121,7 @@ def _outcome(clock: ClockLine, now: datetime) -> Text:
     return Text("on hold", style=palette.FAIR)
 
 
-def _log(story: TicketStory) -> RenderableType:
+def _log(story: TicketStory, zone: str) -> RenderableType:
     entries: list[tuple[datetime, str, str]] = [(event.occurred_at, "event", _event(event)) for event in story.events]
     for assignment in story.assignments:
         by = " by hand" if assignment.by_hand else ""
@@ -117,8 +133,11 @@ def _log(story: TicketStory) -> RenderableType:
     for page in story.pages:
         entries += _pages(page)
     lines = table("when", "what", "")
-    for at, kind, text in sorted(entries, key=lambda entry: entry[0]):
-        lines.add_row(moment(at), Text(kind, style=palette.FAINT), text)
+    left_out = len(entries) - _LOG_LINES
+    if left_out > 0:
+        lines.add_row("", "", Text(f"... {left_out} earlier ones (`ticket show --json` has all)", style=palette.FAINT))
+    for at, kind, text in sorted(entries, key=lambda entry: entry[0])[-_LOG_LINES:]:
+        lines.add_row(outlook.moment(at, zone), Text(kind, style=palette.FAINT), text)
     return lines
 
 
@@ -158,6 +177,14 @@ def _event(event: EventLine) -> str:
             text = f"status {data['status']}"
         case "assigned":
             text = f"given to {data['agent']} by hand" if data.get("agent") else "taken back"
+            text = f"handed to team {data['team']}, {text}" if data.get("team") else text
+        case "updated":
+            said = {name: value for name, value in data.items() if name not in {"kind", "at"}}
+            text = f"updated: {msgspec.json.encode(said).decode()[:_LONGEST]}"
+        case "deadline_set":
+            text = f"deadline of the {palette.target(data['target'])} set by hand: {data.get('due_at') or 'the policy decides'}"
+        case "policy_changed":
+            text = f"policy version {data['previous']} -> {data['version']}"
         case kind:
             text = str(kind)
     late = event.received_at - event.occurred_at

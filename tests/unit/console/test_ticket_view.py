@@ -59,7 +59,7 @@ CLOCK = ClockLine(
 def told(clock: ClockLine) -> str:
     console = Console(width=160, file=io.StringIO(), record=True)
     story = TicketStory(now=NOW, head=HEAD, clocks=(clock,), events=(), assignments=(), pages=())
-    console.print(ticket.explain(story))
+    console.print(ticket.show(story))
     return console.export_text()
 
 
