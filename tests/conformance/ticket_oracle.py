@@ -239,11 +239,7 @@ class Life:
                     if at > wait.since:
                         _change(held)
                 elif held is not count and broken is None and held is not None and count is not None:
-                    if _promise(held.line, wait.kind) == _promise(count.line, wait.kind):
-                        held = counts[count.line["name"]] = replace(held, line=count.line)  # as it stands: no change
-                    else:
-                        held = count
-                        _change(held)
+                    held = counts[count.line["name"]] = _changed(held, count, wait.kind)
             self._count(wait, counts, at, (until - at).total_seconds())
             if held is not None and at >= wait.since and broken is None:
                 broken = self._breaks(wait, held, at, until)
@@ -325,9 +321,17 @@ class Life:
         }
 
 
-def _promise(line: dict[str, Any], kind: str) -> list[Any]:
+def _promise(line: Mapping[str, Any], kind: str) -> list[Any]:
     """What makes a promise the same under two lines."""
     return [line.get(kind.removeprefix("internal_")), line.get("calendar"), line.get("pauses_while")]
+
+
+def _changed(held: Count, count: Count, kind: str) -> Count:
+    """Another line comes to hold: as it stands where the promise is the same, else by its `on_change`."""
+    if _promise(held.line, kind) == _promise(count.line, kind):
+        return replace(held, line=count.line)
+    _change(count)
+    return count
 
 
 def _change(held: Count) -> None:
