@@ -44,7 +44,9 @@ def try_on(candidate: Policy, log: Sequence[TicketEvent], stored: Sequence[Clock
     classified = judge(candidate)
     events = [event for event in log if not isinstance(event.data, PolicyChanged)]
     evaluation = timeline.place(events, classified.policy, classified.classify, now)
-    joined, changes = timeline.reconcile(stored, [_silent(clock) for clock in evaluation.clocks], now)
+    joined, changes = timeline.reconcile(
+        stored, [_silent(clock) for clock in evaluation.clocks], now, keeps_finished=False
+    )
     news = [(change, clock) for change, clock in changes if _counts(change, clock)]
     clocks = []
     for placed in joined:
