@@ -209,7 +209,6 @@ CREATE TABLE clock (
 );
 CREATE INDEX clock_due ON clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
 CREATE INDEX clock_calendar ON clock (tenant, policy_version, calendar);
-CREATE INDEX clock_late ON clock (tenant, breached_at) WHERE breached_at IS NOT NULL;
 CREATE INDEX clock_ownership ON clock (ticket_id) WHERE target IN ('ownership', 'internal_ownership');
 
 CREATE TABLE clock_finished (

@@ -43,6 +43,8 @@ class NewTicket(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whatever else the policy's rules look at."""
     urgency: Urgency | None = None
     """At least this urgent; the rules may raise it."""
+    team: Name | None = None
+    """The team that begins with it."""
     opened_at: Instant | None = None
     """When the customer wrote; now, if absent."""
 
@@ -203,6 +205,7 @@ def _event(tenant: str, ticket: NewTicket, now: datetime, at: str = "#") -> Tick
             requester=ticket.requester,
             attributes=ticket.attributes,
             urgency=ticket.urgency,
+            team=ticket.team,
             opened_at=ticket.opened_at,
         ),
     )
