@@ -237,10 +237,13 @@ def _warnings(standing: Clock, turns: Sequence[Turning], now: datetime) -> tuple
 
 
 def _few(turns: list[Turning]) -> tuple[tuple[Turning, ...], int]:
+    """The first and the last ones; events that were not looked at stay counted."""
     if len(turns) <= MOST_TURNS:
         return tuple(turns), 0
     first = MOST_TURNS // 4
-    return (*turns[:first], *turns[first - MOST_TURNS :]), len(turns) - MOST_TURNS
+    middle, last = turns[first : first - MOST_TURNS], turns[first - MOST_TURNS :]
+    skipped = sum(turn.events_between for turn in (*middle, last[0]))
+    return (*turns[:first], replace(last[0], events_between=skipped), *last[1:]), len(middle)
 
 
 class _Matches:

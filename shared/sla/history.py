@@ -160,9 +160,9 @@ class _Track:
         if shape == self._shape or (at is None and skipped == self._skipped):
             return
         self._shape = shape
-        between, self._skipped = skipped - self._skipped, skipped
         instant = _last_instant(told) if at is None else to_instant(at)
         self.pass_time(instant)
+        between, told_before = skipped - self._skipped, len(self.turns)
         placed = [item.clock for item in placing.clocks(wait, told, self._cycle, instant)]
         before = {_key(known): known for known in self._known}
         self._known, news = reconcile(self._known, placed, instant)
@@ -174,6 +174,8 @@ class _Track:
             was = before.get(_key(is_))
             if was is not None and _key(is_) not in told_of and _line(was) != _line(is_):
                 self._add(Turn.LINE_CHANGED, is_, was, instant, cause, between)
+        if len(self.turns) > told_before:
+            self._skipped = skipped
 
     def pass_time(self, until: datetime) -> None:
         """Let time act on its clocks, one warning after the other."""
