@@ -165,7 +165,7 @@ class _Track:
         between, told_before = skipped - self._skipped, len(self.turns)
         placed = [item.clock for item in placing.clocks(wait, told, self._cycle, instant)]
         before = {_key(known): known for known in self._known}
-        self._known, news = reconcile(self._known, placed, instant)
+        self._known, news = reconcile(self._known, placed, instant, keeps_finished=False)
         for change, is_ in news:
             was = before.get(_key(is_))
             self._add(Turn(change), is_, was, _at(change, is_, instant), cause, between)

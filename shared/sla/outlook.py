@@ -80,7 +80,7 @@ def _happened(told: Story, clocks: Sequence[ClockStory], zone: str, now: datetim
     for clock in broken[-1:]:
         late = (clock.met_at or clock.ended_at or now) - (clock.breached_at or now)
         how = f"kept {span(late)} late" if clock.met_at else f"late since {moment(clock.breached_at or now, zone)}"
-        said += f" (the {name(clock.target)}: {how}, with {clock.broke_with})"
+        said += f" (the {name(clock.target)}: {how}; then {clock.broke_with} had it)"
     return said + "."
 
 

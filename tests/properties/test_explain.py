@@ -13,7 +13,7 @@ from shared.sla.explain import explain
 from shared.sla.explained import ClockStory, IntervalState, Turn
 from shared.sla.policy import ChangeMode, Judge, OnChange, SlaPolicy
 from tests.properties.test_timeline import OPENED, POLICIES, logs, looks, offsets, policies
-from tests.unit.sla.building import RESOLUTION, classify, h, policy, target
+from tests.unit.sla.building import classify, h, policy, target
 
 teams = st.builds(Assigned, agent=st.sampled_from(["ana", None]), team=st.sampled_from(["G1", "G2"]))
 pins = st.builds(DeadlineSet, target=st.sampled_from([*TargetKind][:4]), due_at=looks | st.none())
@@ -42,7 +42,7 @@ def changing_policies(draw: st.DrawFn) -> tuple[SlaPolicy, dict[int, Judge]]:
     for version in (2, 3):
         change = draw(changes_of_terms)
         lines = [replace(line, on_change=change) for line in draw(st.sampled_from(POLICIES)).targets]
-        team = target({RESOLUTION: h(5)}, name="team", is_internal=True, team="G2")
+        team = target({TargetKind.INTERNAL_RESOLUTION: h(5)}, name="team", is_internal=True, team="G2")
         later[version] = Judge(policy(*lines, team, version=version), classify)
     return first, later
 

@@ -29,7 +29,8 @@ def explain(story: TicketStory, told: Explanation) -> RenderableType:
     head = story.head
     reasons = Table.grid(padding=(0, 2))
     reasons.add_row(Text("rules that hit", style="bold"), ", ".join(head.rules) or "none")
-    for label, text in [*explanation.match(told.match), *explanation.match(told.internal_match)]:
+    internal = [(label.replace("target", "team's"), text) for label, text in explanation.match(told.internal_match)]
+    for label, text in [*explanation.match(told.match), *internal]:
         reasons.add_row(Text(label, style="bold"), text)
     reasons.add_row(Text("skills needed", style="bold"), _skills(head))
     reasons.add_row(
