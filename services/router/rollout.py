@@ -30,7 +30,7 @@ BATCH = 100
 """Tickets of one transaction: few enough that nobody waits long for their locks."""
 WINDOW = 2_000
 """Tickets, open or not, among which the next batch is looked for."""
-REST = 1.0
+REST = 0.5
 """How long it rests after a batch, as a multiple of what that took: the rest of the time is for tickets that arrive."""
 PATIENCE = timedelta(seconds=10)
 """How long it waits at most for what began before the version was there."""
