@@ -115,7 +115,7 @@ class _Chosen(NamedTuple):
     """A clock to explain."""
 
     wait: int
-    """Its place in the story's `waits`."""
+    """Its number."""
     first_cycle: int
     """Of the clocks of that wait."""
     placed: Placed
@@ -151,7 +151,7 @@ def _stories(
 
 
 def _placed(surveyed: Survey, now: datetime) -> list[_Chosen]:
-    places = {id(wait): place for place, wait in enumerate(surveyed.story.waits)}
+    places = {id(wait): place for place, wait in enumerate(surveyed.waits)}
     first: dict[int, int] = {}
     found = []
     for item in placing.all_clocks(surveyed.story, now):

@@ -6,6 +6,7 @@ acts by `clock.advance`, as in the running system. The work is bounded, however 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
 from shared.contract.events import TicketEvent
@@ -47,7 +48,7 @@ class Moved(NamedTuple):
 
     step: int
     waits: frozenset[int]
-    """Places in the story's `waits` of those it may concern."""
+    """Numbers of those it may concern."""
     cost: int
 
 
@@ -55,6 +56,8 @@ class Survey(NamedTuple):
     """A whole log, told once."""
 
     story: Story
+    waits: list[Wait]
+    """Numbered as they came; among them some that the story dropped again."""
     judged: list[Judged]
     moved: list[Moved]
     holdings: list[Holding]
@@ -67,23 +70,22 @@ def survey(log: Sequence[TicketEvent], judge: Judge, later: Mapping[int, Judge])
     moved: list[Moved] = []
     holders = Holders()
     open_waits: frozenset[int] = frozenset()
-    known = 0
+    roll = _Roll()
     shape: tuple[object, ...] = ()
     for number, (told, _, at) in enumerate(story.steps(log, judge, later)):
         holders.see(told, at)
         if not judged or judged[-1].fields is not told.fields:
             judged.append(Judged(at, told.fields, told.judge, len(told.lines), len(told.internal_lines)))
-        concerned = open_waits | frozenset(range(known, len(told.waits)))
-        known = len(told.waits)
-        open_waits = frozenset(place for place in concerned if told.waits[place].ended is None)
-        deadlines = frozenset((place, len(told.waits[place].deadlines)) for place in open_waits)
-        now = (len(told.statuses), len(told.lines), len(told.internal_lines), known, deadlines)
+        concerned = open_waits | frozenset(roll.add(told))
+        open_waits = frozenset(wait for wait in concerned if roll.waits[wait].ended is None)
+        deadlines = frozenset((wait, len(roll.waits[wait].deadlines)) for wait in open_waits)
+        now = (len(told.statuses), len(told.lines), len(told.internal_lines), len(roll.waits), deadlines)
         if now != shape:
             shape = now
             lines = len(told.lines) + len(told.internal_lines)
             statuses = len(told.statuses)
             moved.append(Moved(number, concerned, _EACH_LOOK + _EACH_PART * (statuses + lines) + statuses * lines // 2))
-    return None if told is None else Survey(told, judged, moved, holders.done())
+    return None if told is None else Survey(told, roll.waits, judged, moved, holders.done())
 
 
 def turnings(
@@ -95,17 +97,15 @@ def turnings(
     now: datetime,
     arrivals: Mapping[str, datetime],
 ) -> dict[Key, list[Turning]]:
-    """What happened to the clocks of the chosen waits (place in the story's `waits` -> number of their first cycle)."""
+    """What happened to the clocks of the chosen waits (by number, with that of their first cycle)."""
     looked_at = _looked_at(surveyed.moved, chosen)
     moved = {item.step for item in surveyed.moved}
     tracks: list[_Track] = []
     before: causes.Seen | None = None
-    known = skipped = 0
+    roll = _Roll()
+    skipped = 0
     for number, (told, event, at) in enumerate(story.steps(log, judge, later)):
-        while known < len(told.waits):
-            if known in chosen:
-                tracks.append(_Track(told.waits[known], chosen[known], skipped))
-            known += 1
+        tracks += [_Track(roll.waits[wait], chosen[wait], skipped) for wait in roll.add(told) if wait in chosen]
         after = causes.seen(told)
         if number in looked_at:
             cause = causes.cause(event, before, after, arrivals)
@@ -138,6 +138,22 @@ def _looked_at(moved: Sequence[Moved], chosen: Mapping[int, int]) -> set[int]:
                 break
             looked_at.add(step)
     return looked_at
+
+
+class _Roll:
+    """Numbers the waits of a story as they come: the story may drop one again."""
+
+    def __init__(self) -> None:
+        self.waits: list[Wait] = []
+        self._known: set[int] = set()
+
+    def add(self, told: Story) -> list[int]:
+        """The numbers of those that are new; they stand at the end of the story's."""
+        new = list(takewhile(lambda wait: id(wait) not in self._known, reversed(told.waits)))
+        first = len(self.waits)
+        self.waits += reversed(new)
+        self._known.update(map(id, new))
+        return list(range(first, len(self.waits)))
 
 
 class _Track:
