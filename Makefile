@@ -27,14 +27,14 @@ up: $(READY)  ## The whole stack, until Ctrl-C
 	@$(RUN) services.console up
 
 test: $(READY)  ## All tests, with coverage
-	@$(RUN) pytest --cov --cov-report=term
+	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term
 
 check: $(READY)  ## Format, lint, types, import contracts, tests
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy
 	.venv/bin/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-	$(RUN) pytest --cov --cov-report=term
+	$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term
 
 bench: $(READY)  ## Speed against bare floors, in one table
 	@$(RUN) tests.bench

@@ -191,7 +191,7 @@ class World:
 
     async def pages(self) -> list[dict[str, object]]:
         """All pages, in the order of their making."""
-        query = "SELECT * FROM page ORDER BY committed_at, step, recipient, method, id"
+        query = "SELECT * FROM page ORDER BY committed_at, kind = 'resolve', step, recipient, method, id"
         return [dict(row) for row in await self.pool.fetch(query)]
 
     async def drain(self) -> None:
