@@ -1,4 +1,4 @@
-"""Why a ticket's clocks stand as they do: what is stored of it, told by `shared.sla.explain`. HTTP and console ask here."""
+"""Why a ticket's clocks stand as they do: what is stored of it, told by `shared.sla.explaining.explain`. HTTP and console ask here."""
 
 import asyncio
 from uuid import UUID
@@ -11,8 +11,8 @@ from shared.ledger import tickets as ticket_rows
 from shared.ledger.policies import PolicyShelf
 from shared.postgres import time as database_time
 from shared.postgres.pool import Connection
-from shared.sla.explain import explain
-from shared.sla.explained import Explanation
+from shared.sla.explaining.explain import explain
+from shared.sla.explaining.explained import Explanation
 
 
 async def explain_ticket(

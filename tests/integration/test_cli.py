@@ -16,7 +16,7 @@ from shared.contract import subjects
 from shared.contract.tickets import TargetKind
 from shared.jetstream import publish
 from shared.postgres.pool import Pool
-from shared.sla.explained import Explanation
+from shared.sla.explaining.explained import Explanation
 from tests.conftest import ClockControl, Database
 from tests.integration.rolling import START, RollingDesk, opened
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from shared.contract.events import Assigned, DeadlineSet, PolicyChanged, TicketEvent
 from shared.contract.tickets import ClockState, TargetKind
 from shared.sla import timeline
-from shared.sla.explain import explain
-from shared.sla.explained import ClockStory, IntervalState, Turn
+from shared.sla.explaining.explain import explain
+from shared.sla.explaining.explained import ClockStory, IntervalState, Turn
 from shared.sla.policy import ChangeMode, Judge, OnChange, SlaPolicy
 from tests.properties.test_timeline import OPENED, POLICIES, logs, looks, offsets, policies
 from tests.unit.sla.building import classify, h, policy, target

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from services.console.views import palette
-from shared.sla import outlook
-from shared.sla.explained import (
+from shared.sla.explaining import outlook
+from shared.sla.explaining.explained import (
     Check,
     ClockStory,
     Explanation,
@@ -20,7 +20,7 @@ from shared.sla.explained import (
     Turn,
     Turning,
 )
-from shared.sla.holders import spoken
+from shared.sla.explaining.holders import spoken
 
 _FIRST_ROWS, _LAST_ROWS = 8, 16
 """Of a longer list: so many at its beginning and its end."""

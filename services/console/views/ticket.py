@@ -11,8 +11,8 @@ from rich.text import Text
 from services.console.domain.ticket import ClockLine, EventLine, PageTrace, TicketHead, TicketStory
 from services.console.output import moment, table
 from services.console.views import explanation, palette
-from shared.sla import outlook
-from shared.sla.explained import Explanation
+from shared.sla.explaining import outlook
+from shared.sla.explaining.explained import Explanation
 
 _LOG_LINES = 200
 _LONGEST = 200

@@ -11,7 +11,7 @@ from services.router.api import dependencies
 from services.router.api.explain_example import EXAMPLE
 from services.router.api.tickets import not_found
 from shared.contract.access import Scope
-from shared.sla.explained import Explanation
+from shared.sla.explaining.explained import Explanation
 from shared.web import answers
 from shared.web.bodies import Call
 from shared.web.operations import operation

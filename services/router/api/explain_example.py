@@ -7,7 +7,7 @@ from shared.contract.events import Opened, StatusChanged, TicketEvent, Updated
 from shared.contract.tickets import Channel, Status, TargetKind, Urgency
 from shared.sla.calendar import Calendar
 from shared.sla.condition import Condition
-from shared.sla.explain import explain
+from shared.sla.explaining.explain import explain
 from shared.sla.fields import Classification, Facts
 from shared.sla.hours import CalendarSpec, Hours
 from shared.sla.policy import Judge, SlaPolicy, Target, WarnAt

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from shared.contract.events import Opened, TicketEvent
 from shared.contract.tickets import ClockState, Status, TargetKind, Urgency
 from shared.sla.condition import Condition, pattern, spoken
-from shared.sla.explain import MOST_INTERVALS, MOST_TURNS, explain
-from shared.sla.explained import ClockStory, Explanation, HolderKind, IntervalState, Turn
+from shared.sla.explaining.explain import MOST_INTERVALS, MOST_TURNS, explain
+from shared.sla.explaining.explained import ClockStory, Explanation, HolderKind, IntervalState, Turn
 from shared.sla.policy import BusinessDays, ChangeMode, Judge, OnChange, Reopen, SlaPolicy, Target, WarnAt
 from tests.unit.sla.building import (
     FIRST,

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from shared.contract.tickets import ClockState, Status, TargetKind
 from shared.sla.calendar import to_instant
-from shared.sla.explained import ClockStory, HolderKind, Holding, Match, Outlook
+from shared.sla.explaining.explained import ClockStory, HolderKind, Holding, Match, Outlook
 from shared.sla.story import Story
 
 _TODO = {

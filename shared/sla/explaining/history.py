@@ -11,12 +11,13 @@ from typing import NamedTuple, TypeAlias
 
 from shared.contract.events import TicketEvent
 from shared.contract.tickets import TargetKind
-from shared.sla import causes, clock, placing, story
+from shared.sla import clock, placing, story
 from shared.sla.calendar import to_instant
 from shared.sla.clock import Change, Clock
-from shared.sla.explained import Cause, Holding, Turn, Turning
+from shared.sla.explaining import causes
+from shared.sla.explaining.explained import Cause, Holding, Turn, Turning
+from shared.sla.explaining.holders import Holders
 from shared.sla.fields import Fields
-from shared.sla.holders import Holders
 from shared.sla.policy import Judge
 from shared.sla.reconciling import reconcile
 from shared.sla.story import Story, Wait

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from shared.contract.events import PolicyChanged, TicketEvent
 from shared.contract.tickets import CUSTOMER_TARGETS, ClockState, Status, TargetKind
-from shared.sla import clock, corrections, history, holders, outlook, placing, reasons, stretches
+from shared.sla import clock, placing
 from shared.sla.calendar import NEVER, to_instant, to_microseconds
 from shared.sla.clock import Clock
-from shared.sla.explained import (
+from shared.sla.explaining import corrections, history, holders, outlook, reasons, stretches
+from shared.sla.explaining.explained import (
     ClockStory,
     Explanation,
     Match,
@@ -24,7 +25,7 @@ from shared.sla.explained import (
     Turning,
     Warned,
 )
-from shared.sla.history import Judged, Key, Survey
+from shared.sla.explaining.history import Judged, Key, Survey
 from shared.sla.placing import Course, Placed
 from shared.sla.policy import Judge
 from shared.sla.story import last_status

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from shared.sla.calendar import to_instant, to_microseconds
-from shared.sla.explained import HolderKind, HolderShare, Holding
+from shared.sla.explaining.explained import HolderKind, HolderShare, Holding
+from shared.sla.explaining.stretches import Stretch
 from shared.sla.placing import Course
 from shared.sla.story import Story
-from shared.sla.stretches import Stretch
 
 _MICROSECOND = timedelta(microseconds=1)
 

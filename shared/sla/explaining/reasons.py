@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from shared.sla.condition import Condition, reader, spoken
-from shared.sla.explained import Check, Match, TriedLine
+from shared.sla.explaining.explained import Check, Match, TriedLine
 from shared.sla.fields import Fields
 from shared.sla.policy import ChangeMode, OnChange, SlaPolicy, Target, Terms, WarnAt
 

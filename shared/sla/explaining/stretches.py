@@ -13,7 +13,7 @@ from msgspec import structs
 
 from shared.contract.tickets import Status
 from shared.sla.calendar import to_instant
-from shared.sla.explained import Interval, IntervalState
+from shared.sla.explaining.explained import Interval, IntervalState
 from shared.sla.placing import Course
 
 MOST_AHEAD = timedelta(days=731) // timedelta(microseconds=1)

@@ -18,7 +18,7 @@ from shared.contract.events import (
     Updated,
 )
 from shared.contract.tickets import Status
-from shared.sla.explained import Cause
+from shared.sla.explaining.explained import Cause
 from shared.sla.fields import Classification, Facts
 from shared.sla.story import Story
 

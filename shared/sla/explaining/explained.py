@@ -1,6 +1,6 @@
 """What an explanation of a ticket's clocks consists of; the names are those of `ticket explain --json` and of the HTTP answer.
 
-Instants are aware UTC, durations seconds of float. `shared.sla.explain` fills it.
+Instants are aware UTC, durations seconds of float. `shared.sla.explaining.explain` fills it.
 """
 
 from datetime import datetime

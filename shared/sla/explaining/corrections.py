@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from shared.contract.events import TicketEvent
-from shared.sla import causes, story, timeline
+from shared.sla import story, timeline
 from shared.sla.clock import Change
-from shared.sla.explained import Cause, Turn, Turning
-from shared.sla.history import Key
+from shared.sla.explaining import causes
+from shared.sla.explaining.explained import Cause, Turn, Turning
+from shared.sla.explaining.history import Key
 from shared.sla.policy import Judge
 from shared.sla.reconciling import reconcile
 
