@@ -5,10 +5,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-import msgspec
 from msgspec import structs
 
 from services.console.failures import Refused
+from services.console.instants import INSTANT
 from services.console.output import asynchronous, console, json_option, read_settings, table, tenant_option, write_json
 from services.console.policies import read_policy
 from services.console.session import database
@@ -31,10 +31,10 @@ def calendar() -> None:
 @calendar.command()
 @click.argument("name")
 @click.option(
-    "--start", "start_text", required=True, metavar="INSTANT", help="From then on, as in 2026-06-05T16:00:00+02:00."
+    "--start", type=INSTANT, required=True, metavar="INSTANT", help="From then on, as in 2026-06-05T16:00:00+02:00."
 )
 @click.option("--duration", "length", metavar="LENGTH", help="Open time, as in 4h or 1h30m; business days, as in 2bd.")
-@click.option("--until", "until_text", metavar="INSTANT", help="Show the intervals up to then.")
+@click.option("--until", type=INSTANT, metavar="INSTANT", help="Show the intervals up to then.")
 @click.option(
     "--policy",
     "policy_file",
@@ -48,9 +48,9 @@ def calendar() -> None:
 @asynchronous
 async def preview(
     name: str,
-    start_text: str,
+    start: datetime,
     length: str | None,
-    until_text: str | None,
+    until: datetime | None,
     policy_file: Path | None,
     version: int | None,
     tenant: str,
@@ -60,8 +60,6 @@ async def preview(
 
     NAME is a calendar of the policy. Without --duration or --until, two weeks are shown.
     """
-    start = _instant("--start", start_text)
-    until = _instant("--until", until_text) if until_text else None
     promise = None if length is None else _promise(length)
     policy = await _policy(tenant, version) if policy_file is None else read_policy(policy_file)
     found = policy.sla.calendars.get(name)
@@ -141,13 +139,3 @@ def _promise(text: str) -> Promise:
         return durations.preview(text)
     except Unreadable as wrong:
         raise click.UsageError(f"--duration {wrong}") from None
-
-
-def _instant(option: str, text: str) -> datetime:
-    try:
-        at = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise click.UsageError(f"{option} {text!r} is not an instant with an offset, as in 2026-06-05T10:00:00+02:00")
-    return at

@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import click
-import msgspec
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from services.console import evaluation, evaluation_workers, gathering, output
 from services.console.evaluation import Tally
 from services.console.failures import Failure, Refused
 from services.console.gathering import Answer, Line
+from services.console.instants import INSTANT
 from services.console.output import errors
 from services.console.policies import read_policy, read_policy_text
 from shared import timesource
-from shared.contract import events
 from shared.policy.document import Policy
 
 _STEP = 500
@@ -45,7 +44,7 @@ _MOST_WORKERS = 64
     help="The policy to judge by.",
 )
 @click.option(
-    "--now", "now_text", metavar="INSTANT", help="Judge as of this instant, with an offset, else the present."
+    "--now", type=INSTANT, metavar="INSTANT", help="Judge as of this instant, with an offset, else the present."
 )
 @click.option(
     "--jobs",
@@ -56,7 +55,7 @@ _MOST_WORKERS = 64
     help="Judge in so many processes side by side; each takes as much memory as one.",
 )
 @click.argument("events_file", type=click.File("rb"), metavar="EVENTS.ndjson")
-def evaluate(policy_file: Path, now_text: str | None, jobs: int, events_file: BinaryIO) -> None:
+def evaluate(policy_file: Path, now: datetime | None, jobs: int, events_file: BinaryIO) -> None:
     """Judge tickets offline: CloudEvents, one a line, in; one line of JSON a ticket out.
 
     EVENTS.ndjson may be `-` for standard input. Lines may come in any order and a ticket's lines stand anywhere; the
@@ -68,7 +67,7 @@ def evaluate(policy_file: Path, now_text: str | None, jobs: int, events_file: Bi
     A line that can't be read is left out and named on standard error (the first 20 of them; all are counted), and the
     exit code is 4 once the rest has been judged.
     """
-    now = _instant(now_text) if now_text is not None else datetime.fromtimestamp(timesource.unix_time(), UTC)
+    now = now or datetime.fromtimestamp(timesource.unix_time(), UTC)
     policy = read_policy(policy_file)
     signal.signal(signal.SIGTERM, output.interrupt)
     tally = Tally()
@@ -185,12 +184,3 @@ def _size(file: BinaryIO) -> int | None:
         return os.fstat(file.fileno()).st_size or None
     except (OSError, ValueError):
         return None
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return msgspec.convert(text, events.Instant).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise click.UsageError(
-            f"--now {text!r} is not an instant with an offset, as in 2026-06-05T10:00:00+02:00"
-        ) from None

@@ -1,7 +1,6 @@
 """`deskclock policy`: what is promised, checked, compared, put in force and shown."""
 
 import asyncio
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 from services.console import forecasting, rolling
 from services.console.commands.shadow import shadow
 from services.console.failures import Failure
+from services.console.instants import INSTANT
 from services.console.output import (
     asynchronous,
     console,
@@ -43,27 +43,6 @@ from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 
 _RECENT = 20
-_INSTANT = "an instant with an offset, as in 2026-06-05T10:00:00+02:00"
-
-
-_HAS_OFFSET = re.compile(r"(?:[zZ]|[+-]\d\d:?\d\d)\s*$")
-
-
-class Instant(click.ParamType[datetime]):
-    """RFC 3339."""
-
-    name = "instant"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Aware, in UTC; raises click.BadParameter."""
-        at: datetime | None
-        try:
-            at = msgspec.convert(value, datetime).astimezone(UTC) if _HAS_OFFSET.search(value) else None
-        except (msgspec.ValidationError, OverflowError):
-            at = None
-        if at is None:
-            self.fail(f"{value!r} is not {_INSTANT}", param, ctx)
-        return at
 
 
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
@@ -76,7 +55,7 @@ to_option = click.option(
 from_option = click.option(
     "--from",
     "start",
-    type=Instant(),
+    type=INSTANT,
     metavar="INSTANT",
     help="In the past: open tickets opened since then, too, as though it had always held. In the future: tickets that arrive from then on.",
 )

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 import click
-import msgspec
 
+from services.console.instants import INSTANT
 from services.console.output import asynchronous, console, json_option, read_settings, tenant_option, write_json
 from services.console.session import database
 from services.console.views import attainment as attainment_view
@@ -53,8 +53,10 @@ async def deadlines(hours_text: str, tenant: str, as_json: bool) -> None:
 
 
 @report.command()
-@click.option("--from", "since_text", metavar="INSTANT", help="First instant. Default: seven days before the end.")
-@click.option("--to", "until_text", metavar="INSTANT", help="First instant that is left out. Default: now.")
+@click.option(
+    "--from", "since", type=INSTANT, metavar="INSTANT", help="First instant. Default: seven days before the end."
+)
+@click.option("--to", "until", type=INSTANT, metavar="INSTANT", help="First instant that is left out. Default: now.")
 @click.option(
     "--by",
     "by_text",
@@ -66,14 +68,13 @@ async def deadlines(hours_text: str, tenant: str, as_json: bool) -> None:
 @tenant_option
 @json_option
 @asynchronous
-async def attainment(since_text: str | None, until_text: str | None, by_text: str, tenant: str, as_json: bool) -> None:
+async def attainment(since: datetime | None, until: datetime | None, by_text: str, tenant: str, as_json: bool) -> None:
     """Say what was kept and broken.
 
     And how long answers took, in open time and for the customer.
 
     A promise is kept when it is answered in time, and broken at its deadline, whenever the answer came.
     """
-    since, until = _instant("--from", since_text), _instant("--to", until_text)
     try:
         by = attainment_rules.read_by(by_text)
         async with database(read_settings()) as connection:
@@ -84,15 +85,3 @@ async def attainment(since_text: str | None, until_text: str | None, by_text: st
         write_json(found)
     else:
         console().print(attainment_view.draw(found))
-
-
-def _instant(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise click.UsageError(f"{option} {text!r} is not an instant with an offset, as in 2026-06-05T10:00:00+02:00")
-    return at

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 import click
-import msgspec
 
 from services.console import store
 from services.console.domain.spans import parse_span
 from services.console.failures import Refused
+from services.console.instants import INSTANT
 from services.console.output import asynchronous, json_option, moment, read_settings, write_json
 from services.console.session import database
 from shared.postgres import time as database_time
@@ -30,11 +30,11 @@ async def show(as_json: bool) -> None:
 
 @time.command()
 @click.argument("by", required=False, metavar="[BY]")
-@click.option("--to", metavar="INSTANT", help="Move it to this instant, as in 2026-06-05T10:00:00+02:00.")
+@click.option("--to", type=INSTANT, metavar="INSTANT", help="Move it to this instant, as in 2026-06-05T10:00:00+02:00.")
 @click.option("--rate", type=click.FloatRange(min=0), metavar="N", help="From now on, let N seconds pass in one.")
 @json_option
 @asynchronous
-async def advance(by: str | None, to: str | None, rate: float | None, as_json: bool) -> None:
+async def advance(by: str | None, to: datetime | None, rate: float | None, as_json: bool) -> None:
     """Move the time of this database in a trial: BY 4h, 90m, 2d. Refused in production."""
     settings = read_settings()
     if settings.is_production:
@@ -43,7 +43,7 @@ async def advance(by: str | None, to: str | None, rate: float | None, as_json: b
         )
     if (by is None) == (to is None) and (by is not None or rate is None):
         raise click.UsageError("say how far (BY), or to which instant (--to), or how fast (--rate)")
-    target = _instant(to) if to else None
+    target = to
     length = parse_span(by) if by is not None else None
     if by is not None and length is None:
         raise click.UsageError(f"{by!r} is not a length of time, as in 4h, 90m, 1h30m or 2d")
@@ -56,16 +56,6 @@ async def advance(by: str | None, to: str | None, rate: float | None, as_json: b
         await database_time.warp(connection, to=target, rate=rate)
         now, rate = await store.load_time(connection)
     _tell(now, rate, as_json=as_json)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        at = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise click.UsageError(f"--to {text!r} is not an instant with an offset, as in 2026-06-05T10:00:00+02:00")
-    return at
 
 
 def _tell(now: datetime, rate: float, *, as_json: bool) -> None:
