@@ -1,9 +1,7 @@
 """A rollout of a policy version on a terminal: worked on and watched until it is done."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -18,27 +16,6 @@ from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 
 _ASK_SECONDS = 0.2
-
-
-class RolloutLine(Struct, frozen=True, kw_only=True):
-    """A rollout, as JSON."""
-
-    version: int
-    scope: str
-    at: datetime
-    opened_from: datetime | None
-    state: str
-    total: int | None
-    done: int
-    failed: int
-    recomputed: int
-    earlier: int
-    later: int
-    started: int
-    cancelled: int
-    breached: int
-    retracted: int
-    finished_at: datetime | None
 
 
 async def work(pool: Pool, rollout: Rollout, *, is_quiet: bool) -> Rollout:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import msgspec
 
 from services.console import forecasting, rolling
 from services.console.commands.shadow import shadow
@@ -30,12 +29,11 @@ from services.console.policies import (
     tell_in_force,
     tell_warnings,
 )
-from services.console.rolling import RolloutLine
 from services.console.session import database, locate, pool_at
 from services.router import planning, policies
 from services.router.domain.reach import Reach, To
 from services.router.store.policies import PolicyVersion
-from services.router.store.rollouts import Rollout
+from services.router.store.rollouts import Rollout, view
 from shared import timesource
 from shared.policy import builtin, layout
 from shared.policy.zones import tzdata_version
@@ -163,7 +161,7 @@ async def apply(file: Path, to: To | None, start: datetime | None, detach: bool,
         if rollout is not None and not detach:
             rollout = await _worked_on(connections, rollout, is_quiet=as_json)
     if as_json:
-        told = None if rollout is None else msgspec.convert(rollout, RolloutLine, from_attributes=True)
+        told = None if rollout is None else view(rollout)
         write_json(
             {
                 "tenant": tenant,
@@ -198,7 +196,7 @@ async def rollout(only_show: bool, tenant: str, as_json: bool) -> None:
         async with connections.acquire() as connection:
             found = await policies.rollouts(connection, tenant, limit=_RECENT)
     if as_json:
-        write_json([msgspec.convert(each, RolloutLine, from_attributes=True) for each in found])
+        write_json([view(each) for each in found])
     else:
         rolling.tell(found, tenant)
 

@@ -18,9 +18,7 @@ from services.router.domain.reach import Reach, To, UnclearReach, reach
 from services.router.planning import Forecast
 from services.router.store import policies as policies_store
 from services.router.store.policies import PolicyVersion, Version
-from services.router.store.rollouts import Rollout
-from services.router.store.rollouts import Scope as RolloutScope
-from services.router.store.rollouts import State as RolloutState
+from services.router.store.rollouts import RolloutView, view
 from shared.contract.access import Scope
 from shared.contract.events import Instant
 from shared.contract.problems import FieldError, Kind, Refused
@@ -51,35 +49,6 @@ class FileView(Struct, frozen=True, kw_only=True):
     """The file as it was given."""
     applied_at: datetime | None
     applied_by: str | None
-
-
-class RolloutView(Struct, frozen=True, kw_only=True):
-    """A policy version on its way to tickets that are open already."""
-
-    version: int
-    scope: RolloutScope
-    at: datetime
-    """From when on the version holds for them."""
-    opened_from: datetime | None
-    """Scope `since`: only tickets opened from then on, as though the version had always held."""
-    state: RolloutState
-    total: int | None
-    """Tickets it is for; null until they are counted."""
-    done: int
-    failed: int
-    """Tickets that keep their version because of a fault."""
-    recomputed: int
-    """Of those done; the others could not move."""
-    earlier: int
-    """Clocks, by what became of them; these and those below."""
-    later: int
-    started: int
-    cancelled: int
-    breached: int
-    """Late at once."""
-    retracted: int
-    """Broken before, and no longer."""
-    finished_at: datetime | None
 
 
 class Applied(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -198,7 +167,7 @@ async def apply_policy(request: Call) -> ASGIResponse:
         version=applied.version,
         is_new=applied.is_new,
         holds_from=applied.holds_from,
-        rollout=None if applied.rollout is None else _rollout(applied.rollout),
+        rollout=None if applied.rollout is None else view(applied.rollout),
     )
     return answers.json(body, 200, {"etag": _etag(applied.version)})
 
@@ -233,7 +202,7 @@ async def list_rollouts(request: Call) -> ASGIResponse:
         found = await policies.rollouts(connection, request.user.tenant, before=before, limit=wanted.limit + 1)
     page = found[: wanted.limit]
     next_cursor = cursors.encode(page[-1].id.bytes) if len(found) > len(page) else None
-    return answers.json(Rollouts(rollouts=[_rollout(each) for each in page], next_cursor=next_cursor))
+    return answers.json(Rollouts(rollouts=[view(each) for each in page], next_cursor=next_cursor))
 
 
 @get(
@@ -308,10 +277,6 @@ def _reach(call: Call, now: datetime) -> Reach:
         return reach(wanted.to, wanted.from_, now)
     except UnclearReach as error:
         raise bodies.invalid((FieldError(parameter="from", detail=str(error)),)) from None
-
-
-def _rollout(rollout: Rollout) -> RolloutView:
-    return msgspec.convert(rollout, RolloutView, from_attributes=True)
 
 
 def _require_match(call: Call, version: int) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from services.router.domain.effects import Counts
@@ -62,6 +63,40 @@ class Rollout(Struct, frozen=True, kw_only=True):
     def is_running(self) -> bool:
         """Whether there is more to do."""
         return self.state == State.RUNNING
+
+
+class RolloutView(Struct, frozen=True, kw_only=True):
+    """A rollout as the outside sees it."""
+
+    version: int
+    scope: Scope
+    at: datetime
+    """From when on the version holds for them."""
+    opened_from: datetime | None
+    """Scope `since`: only tickets opened from then on, as though the version had always held."""
+    state: State
+    total: int | None
+    """Tickets it is for; null until they are counted."""
+    done: int
+    failed: int
+    """Tickets that keep their version because of a fault."""
+    recomputed: int
+    """Of those done; the others could not move."""
+    earlier: int
+    """Clocks, by what became of them; these and those below."""
+    later: int
+    started: int
+    cancelled: int
+    breached: int
+    """Late at once."""
+    retracted: int
+    """Broken before, and no longer."""
+    finished_at: datetime | None
+
+
+def view(rollout: Rollout) -> RolloutView:
+    """Without what only its workers need."""
+    return msgspec.convert(rollout, RolloutView, from_attributes=True)
 
 
 class Next(Struct, frozen=True):
