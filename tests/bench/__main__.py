@@ -215,7 +215,7 @@ def _boston(file: Path | None) -> list[Row]:
         ("a city's promises reproduced within 60 s", found.promises, 0.96),
         ("its verdicts where the promise is reproduced", found.verdicts_on_same_promise, 0.995),
         ("its verdicts, dates moved by hand told as events", found.verdicts_with_moves, 0.995),
-        ("its verdicts, all closed requests", found.verdicts, 0.99),
+        ("its verdicts, all closed requests", found.verdicts, 0.995),
     ]
     return [
         Row(what, str(share), "the city's", share.part, f">= {least}", share.part >= least)
