@@ -24,6 +24,9 @@ LongText: TypeAlias = Annotated[str, Meta(max_length=200_000)]
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """Nothing happened to a ticket before this; what is dated so is somebody's empty date."""
 
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+"""Calendars end here, so nothing is promised for later."""
+
 
 class Rejected(ValueError):
     """The event can't be used; the text says why and what would be right."""
@@ -99,11 +102,18 @@ class DeadlineSet(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """Somebody promised the customer a time by hand: the target's running clock is due then (rule 58).
 
     Neither pauses nor later changes of the ticket or the policy move it. `due_at: null` returns to the policy's promise.
+    A due time outside the years 1970 to 2099 is refused.
     """
 
     target: TargetKind
     due_at: Instant | None
     at: Instant | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no calendar can tell; raises ValueError."""
+        if self.due_at is not None and not EARLIEST <= self.due_at < LATEST:
+            years = f"the years {EARLIEST.year} to {LATEST.year - 1}"
+            raise ValueError(f"due_at {self.due_at.isoformat()} is outside {years}; null takes a deadline back")
 
 
 class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="feedback"):

@@ -122,3 +122,10 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(Rejected) as caught:
         events.decode("acme", body)
     assert caught.value.reason in {"unparseable", "invalid"}
+
+
+@pytest.mark.parametrize("due_at", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "2100-01-01T00:00:00Z"])
+def test_rule_58_a_deadline_beyond_the_years_of_calendars_is_refused(due_at: str) -> None:
+    """An empty or absurd date is no deadline; the refusal says what is allowed."""
+    with pytest.raises(Rejected, match="is outside the years 1970 to 2099; null takes a deadline back"):
+        read(type="ticket.deadline_set", data={"target": "resolution", "due_at": due_at})
