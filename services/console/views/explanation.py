@@ -132,7 +132,7 @@ def _left(clock: ClockStory) -> str:
 def _terms(clock: ClockStory, zone: str) -> str:
     said = [f"calendar {clock.calendar} ({clock.zone})"]
     if clock.counts_from < clock.started_at:
-        said.append(f"reopened: resumes the promise of {_moment(clock.counts_from, zone)}")
+        said.append(f"counts from {_moment(clock.counts_from, zone)}, before it began")
     said.append(
         "pauses while " + " or ".join(status.replace("_", " ") for status in clock.pauses_while)
         if clock.pauses_while
@@ -171,13 +171,17 @@ def _turn(turn: Turning, clock: ClockStory, zone: str) -> tuple[str, Text, str]:
             said += f", late from {_moment(turn.late_from, zone)}"
     else:
         said = _TURN_NAME[turn.turn]
+    late = turn.at - clock.breached_at if turn.turn is Turn.MET and clock.breached_at is not None else timedelta()
+    if late > timedelta():
+        said = f"done, {palette.span(late)} late"
     if turn.turn is Turn.STARTED and turn.due_after is not None:
         said += f", due {_moment(turn.due_after, zone)}"
     if turn.turn is Turn.BREACHED and clock.detected_at is not None:
         said += f" (noticed {_moment(clock.detected_at, zone)})"
     if turn.taken_back is not None:
         said += f": that of {_moment(turn.taken_back, zone)}"
-    return _moment(turn.at, zone), Text(said, style=_TURN_STYLE.get(turn.turn, "")), _cause(turn, zone)
+    style = palette.BAD if late > timedelta() else _TURN_STYLE.get(turn.turn, "")
+    return _moment(turn.at, zone), Text(said, style=style), _cause(turn, zone)
 
 
 def _cause(turn: Turning, zone: str) -> str:

@@ -41,8 +41,10 @@ def channel(name: str) -> str:
 
 
 def target(name: str) -> str:
-    """A target as people say it."""
-    return TARGET_NAME.get(name, name)
+    """A target as people say it; an internal one is the team's."""
+    plain = name.removeprefix("internal_")
+    said = TARGET_NAME.get(plain, plain)
+    return said if plain == name else f"team's {said}"
 
 
 def waiting(reason: str, *, brief: bool = False) -> str:

@@ -37,7 +37,7 @@ def explain(story: TicketStory, told: Explanation) -> RenderableType:
         Text("times", style="bold"), f"local ones of {told.zone}, now {outlook.moment(told.now, told.zone)}"
     )
     return Group(
-        _head(story),
+        _head(story, told.zone),
         Text(),
         explanation.summary(told),
         Text(),
@@ -51,13 +51,13 @@ def explain(story: TicketStory, told: Explanation) -> RenderableType:
     )
 
 
-def _head(story: TicketStory) -> RenderableType:
+def _head(story: TicketStory, zone: str | None = None) -> RenderableType:
     head = story.head
     title = Text(f"{head.source} {head.external_id}", style="bold")
     if head.subject:
         title.append(f"  {head.subject}", style="default")
     facts = Table.grid(padding=(0, 2))
-    facts.add_row(Text("status", style="bold"), f"{head.status}{_since(head)}")
+    facts.add_row(Text("status", style="bold"), f"{head.status}{_since(head, zone)}")
     facts.add_row(Text("channel", style="bold"), palette.channel(head.channel or "-"))
     facts.add_row(
         Text("urgency", style="bold"),
@@ -66,21 +66,25 @@ def _head(story: TicketStory) -> RenderableType:
     facts.add_row(Text("theme", style="bold"), head.theme or "-")
     if head.team:
         facts.add_row(Text("team", style="bold"), head.team)
-    facts.add_row(Text("owner", style="bold"), _owner(head, story.now))
+    facts.add_row(Text("owner", style="bold"), _owner(head, story.now, zone))
     facts.add_row(Text("our id", style="bold"), str(head.id))
     return Group(title, facts)
 
 
-def _since(head: TicketHead) -> str:
+def _since(head: TicketHead, zone: str | None) -> str:
     if head.opened_at is None:
         return " (its opening has not arrived yet)"
-    solved = f", solved {moment(head.solved_at)}" if head.solved_at else ""
-    return f" (opened {moment(head.opened_at)}{solved})"
+    solved = f", solved {_moment(head.solved_at, zone)}" if head.solved_at else ""
+    return f" (opened {_moment(head.opened_at, zone)}{solved})"
 
 
-def _owner(head: TicketHead, now: datetime) -> str:
+def _moment(at: datetime, zone: str | None) -> str:
+    return outlook.moment(at, zone) if zone else moment(at)
+
+
+def _owner(head: TicketHead, now: datetime, zone: str | None) -> str:
     if head.owner and head.assigned_at:
-        return f"{head.owner}, since {moment(head.assigned_at)}"
+        return f"{head.owner}, since {_moment(head.assigned_at, zone)}"
     if head.waiting_reason and head.queued_at:
         return f"nobody: waits for {palette.span(now - head.queued_at)}: {palette.waiting(head.waiting_reason)}"
     return "nobody"
@@ -146,7 +150,7 @@ def _turns(clock: ClockLine) -> list[tuple[datetime, str, str]]:
     name = palette.target(clock.target)
     turns = []
     if clock.warned_at is not None:
-        turns.append((clock.warned_at, "clock", f"{name} is at risk (warning {clock.warned})"))
+        turns.append((max(clock.warned_at, clock.started_at), "clock", f"{name} is at risk (warning {clock.warned})"))
     if clock.breached_at is not None:
         noticed = clock.detected_at - clock.breached_at if clock.detected_at else timedelta()
         turns.append((clock.breached_at, "clock", f"{name} is broken (noticed after {palette.span(noticed)})"))
@@ -161,10 +165,16 @@ def _pages(page: PageTrace) -> list[tuple[datetime, str, str]]:
     if page.due_at is None:
         return []
     whom = f"{page.person or 'nobody'} ({page.recipient}) by {page.method}"
-    turns = [(page.due_at, "page", f"{page.kind} to {whom}: {page.state}")]
+    turns = [(page.accepted_at or page.due_at, "page", f"{page.kind} to {whom}: {page.state}")]
     if page.acknowledged_at is not None:
         turns.append((page.acknowledged_at, "page", f"{page.person} takes it"))
     return turns
+
+
+def _handed(data: dict[str, Any]) -> str:
+    agent, team = data.get("agent"), data.get("team")
+    given = f"given to {agent} by hand" if agent else "" if team else "taken back by hand"
+    return ", ".join(part for part in (f"handed to team {team}" if team else "", given) if part)
 
 
 def _event(event: EventLine) -> str:
@@ -177,8 +187,7 @@ def _event(event: EventLine) -> str:
         case "status_changed":
             text = f"status {data['status']}"
         case "assigned":
-            text = f"given to {data['agent']} by hand" if data.get("agent") else "taken back"
-            text = f"handed to team {data['team']}, {text}" if data.get("team") else text
+            text = _handed(data)
         case "updated":
             said = {name: value for name, value in data.items() if name not in {"kind", "at"}}
             text = f"updated: {msgspec.json.encode(said).decode()[:_LONGEST]}"

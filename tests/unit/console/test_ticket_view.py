@@ -7,8 +7,12 @@ from uuid import UUID
 import msgspec
 from rich.console import Console
 
-from services.console.domain.ticket import ClockLine, TicketHead, TicketStory
-from services.console.views import ticket
+from services.console.domain.ticket import ClockLine, EventLine, TicketHead, TicketStory
+from services.console.views import explanation, ticket
+from shared.contract.tickets import Status, TargetKind, Urgency
+from shared.sla.explaining.explain import explain
+from shared.sla.policy import Judge
+from tests.unit.sla.building import RESOLUTION, at, classify, h, opened, policy, status, target, urgency
 
 NOW = datetime(2026, 6, 5, 12, tzinfo=UTC)
 HEAD = TicketHead(
@@ -75,3 +79,61 @@ def test_a_late_answer_is_no_kept_promise() -> None:
     assert "answered 39m 57s late" in text
     assert "kept" not in text
     assert "still open, 2h late" in told(CLOCK)
+
+
+def reasons(*data: bytes, **clock: object) -> str:
+    """What `ticket explain` says of a log and a clock; promises are explained from a log of their own."""
+    events = [opened("1 09:00"), urgency("1 10:00", Urgency.URGENT), status("1 18:00", Status.SOLVED)]
+    promises = policy(
+        target({RESOLUTION: h(4)}, urgency=Urgency.NORMAL),
+        target({RESOLUTION: h(4), TargetKind.OWNERSHIP: h(8)}, name="urgent"),
+    )
+    explained = explain(events, Judge(promises, classify), at("1 19:00"))
+    assert explained is not None
+    lines = [
+        EventLine(event_id=str(number), occurred_at=NOW, received_at=NOW, data=msgspec.Raw(said))
+        for number, said in enumerate(data)
+    ]
+    story = TicketStory(
+        now=NOW,
+        head=HEAD,
+        clocks=(msgspec.structs.replace(CLOCK, **clock),),
+        events=tuple(lines),
+        assignments=(),
+        pages=(),
+    )
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(ticket.explain(story, explained))
+    return console.export_text()
+
+
+def test_every_time_of_an_explanation_is_local() -> None:
+    """The opening in its head, too."""
+    assert "(opened Fri 05 Jun 2026 14:00)" in reasons()
+
+
+def test_a_turn_that_answers_late_is_not_called_kept() -> None:
+    """It says by how much it is late."""
+    text = reasons()
+    assert "done, 5h late" in text
+    assert "  kept" not in text
+
+
+def test_a_promise_that_counts_from_before_it_began_is_not_called_reopened() -> None:
+    """A rise of the urgency does the same as a reopening."""
+    text = reasons()
+    assert "counts from Mon 01 Jun 2026 09:00, before it began" in text
+    assert "reopened" not in text
+
+
+def test_a_hand_off_to_a_team_takes_nothing_back() -> None:
+    """Only an assignment to nobody, without a team, does."""
+    text = reasons(b'{"kind":"assigned","team":"tier2"}', b'{"kind":"assigned","agent":null}')
+    assert "handed to team tier2  [" in text
+    assert "taken back by hand" in text
+
+
+def test_a_warning_of_an_internal_promise_stands_where_it_was_given() -> None:
+    """Not before the promise began, and under the name that people say."""
+    text = reasons(target="internal_resolution", started_at=NOW, warned_at=NOW - timedelta(hours=1), warned=1)
+    assert "Fri 05 Jun 2026 14:00   clock   team's resolution is at risk" in text
