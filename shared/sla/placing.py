@@ -4,15 +4,18 @@ Second half of the fold: all arithmetic on promises is here. A promise is open t
 paused; every instant asked for (due, warnings) is found by walking the pauses. Instants are microseconds.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from msgspec import Struct
 
-from shared.contract.tickets import ClockState, Status, TargetKind
+from shared.contract.tickets import ClockState, TargetKind
 from shared.sla.calendar import NEVER, Calendar, to_instant
 from shared.sla.clock import Clock
 from shared.sla.hours import CalendarSpec
+from shared.sla.pausing import Pauses
 from shared.sla.policy import ChangeMode, Line, Terms
 from shared.sla.story import Lines, Story, Wait
 
@@ -21,19 +24,11 @@ _NOTHING = timedelta()
 _ALWAYS = Calendar(CalendarSpec(name="always", always=True))
 
 
-class Pause(Struct, frozen=True, gc=False):
-    """A stretch that does not count."""
-
-    since: int
-    until: int | None
-    """None while it lasts."""
-
-
 class Course(Struct, frozen=True, gc=False):
     """How a wait counts under the terms that hold at its end."""
 
     terms: Terms
-    pauses: Sequence[Pause]
+    pauses: Pauses
     origin: int
     """Position in the calendar of the terms from which it counts."""
     promise: int
@@ -160,27 +155,32 @@ def _basis(wait: Wait, terms: Terms, since: int) -> _Basis:
 def _spells(wait: Wait, lines: Lines) -> Iterator[_Spell]:
     kind = wait.kind
     if not wait.deadlines:
-        for since, until, line in _lines_over(wait, lines):
-            yield _Spell(since, until, None if line is None else line.terms.get(kind), None)
+        for since, until, held in _lines_over(wait, lines):
+            yield _Spell(since, until, None if held is None else held.terms.get(kind), None)
         return
-    held: list[_Spell] = []
     deadline: int | None = None
     terms: Terms | None = None
-    spells = list(_lines_over(wait, lines))
-    said = [(max(at, wait.started), due) for at, due in wait.deadlines]
-    changes = sorted(
-        {since for since, _, _ in spells} | {at for at, _ in said if wait.ended is None or at < wait.ended}
-    )
+    line: Line | None = None
+    spoken = {since: told for since, _, told in _lines_over(wait, lines)}
+    first, ended = max(bisect_right(wait.deadlines, wait.started, key=_since) - 1, 0), wait.ended
+    said = {
+        max(at, wait.started): due
+        for at, due in wait.deadlines[first:]
+        if ended is None or at < ended or at <= wait.started
+    }
+    changes = sorted(spoken.keys() | said.keys())
     for i, since in enumerate(changes):
-        line = next(line for began, _, line in reversed(spells) if began <= since)
-        deadline = next((due for at, due in reversed(said) if at <= since), None)
+        line = spoken.get(since, line)
+        deadline = said.get(since, deadline)
         promised = None if line is None else line.terms.get(kind)
         if deadline is None:
             terms = promised
         elif terms is None:
             terms = promised or _by_hand(kind)
-        held.append(_Spell(since, changes[i + 1] if i + 1 < len(changes) else wait.ended, terms, deadline))
-    yield from held
+        yield _Spell(since, changes[i + 1] if i + 1 < len(changes) else ended, terms, deadline)
+
+
+_since = itemgetter(0)
 
 
 def _by_hand(kind: TargetKind) -> Terms:
@@ -205,7 +205,9 @@ def _lines_over(wait: Wait, lines: Lines) -> Iterator[tuple[int, int | None, Lin
     if len(lines) == 1:
         yield wait.started, wait.ended, lines[0][1]
         return
-    for i, (at, line) in enumerate(lines):
+    held = max(bisect_right(lines, wait.started, key=_since) - 1, 0)
+    for i in range(held, len(lines)):
+        at, line = lines[i]
         since = max(at, wait.started)
         until = lines[i + 1][0] if i + 1 < len(lines) else None
         if until is not None and until <= since:
@@ -220,7 +222,7 @@ def _lines_over(wait: Wait, lines: Lines) -> Iterator[tuple[int, int | None, Lin
 def _course(wait: Wait, terms: Terms, story: Story, since: int, basis: _Basis, deadline: int | None) -> Course:
     """The wait under terms that hold from `since` on."""
     calendar = terms.calendar
-    pauses = _pauses(wait, story.statuses, terms.pauses_while, basis.origin)
+    pauses = story.pauses(terms.pauses_while, basis.origin, wait.ended)
     origin = calendar.position(basis.origin)
     if deadline is not None:
         promise = max(calendar.position(deadline) - origin, 0)
@@ -233,73 +235,26 @@ def _course(wait: Wait, terms: Terms, story: Story, since: int, basis: _Basis, d
         promise = terms.promise
         due = calendar.instant(origin + promise)
     if pauses and due < NEVER:
-        due = _reached(terms, pauses, origin + promise, due)
+        due = pauses.reached(calendar, origin + promise, due)
     if basis.grace_since is not None and due < NEVER:
         due = max(due, _grace_ends(terms, pauses, basis.grace_since))
     late_from = due
     if late_from < since:
-        late_from = since
-        for pause in pauses:
-            if pause.since <= late_from and (pause.until is None or late_from < pause.until):
-                late_from = NEVER if pause.until is None else pause.until
+        late_from = pauses.end_of(since)
     return Course(terms, pauses, origin, promise, due, late_from, basis.origin)
 
 
-def _grace_ends(terms: Terms, pauses: Sequence[Pause], since: int) -> int:
+def _grace_ends(terms: Terms, pauses: Pauses, since: int) -> int:
     """When so much open time has been left after a change as its grace says."""
     calendar = terms.calendar
     position = calendar.position(since) + terms.on_change.grace // _MICROSECOND
-    left = [
-        Pause(max(pause.since, since), pause.until) for pause in pauses if pause.until is None or pause.until > since
-    ]
-    return _reached(terms, left, position, calendar.instant(position))
-
-
-def _pauses(
-    wait: Wait, statuses: Sequence[tuple[int, Status]], pausing: frozenset[Status], origin: int
-) -> Sequence[Pause]:
-    """The stretches after `origin` in which the wait's time does not count; one after the other is one (rule 35)."""
-    if len(statuses) == 1 and statuses[0][1] not in pausing:
-        return ()
-    found: list[Pause] = []
-    paused_since: int | None = None
-    for at, status in statuses:
-        if wait.ended is not None and at >= wait.ended:
-            break
-        if status in pausing:
-            if paused_since is None:
-                paused_since = max(at, origin)
-        elif paused_since is not None:
-            if at > paused_since:
-                found.append(Pause(paused_since, at))
-            paused_since = None
-    if paused_since is not None and (wait.ended is None or wait.ended > paused_since):
-        found.append(Pause(paused_since, wait.ended))
-    return found
-
-
-def _reached(terms: Terms, pauses: Sequence[Pause], position: int, at: int) -> int:
-    """When a position (`at`, were nothing paused) is reached under the pauses; NEVER while the last of them lasts."""
-    calendar = terms.calendar
-    paused = 0
-    for pause in pauses:
-        if at < pause.since:
-            break
-        if pause.until is None:
-            return NEVER
-        paused += calendar.position(pause.until) - calendar.position(pause.since)
-        at = max(calendar.instant(position + paused) if paused else at, pause.until)
-    return at
+    return pauses.after(since).reached(calendar, position, calendar.instant(position))
 
 
 def open_used(course: Course, end: int) -> timedelta:
     """Open time that counted, up to `end`."""
     calendar = course.terms.calendar
-    counted = calendar.position(end) - course.origin
-    for pause in course.pauses:
-        if pause.since < end:
-            until = end if pause.until is None else min(pause.until, end)
-            counted -= calendar.position(until) - calendar.position(pause.since)
+    counted = calendar.position(end) - course.origin - course.pauses.open_time(calendar, end)
     return _MICROSECOND * counted
 
 
@@ -334,10 +289,11 @@ def _warnings(course: Course) -> Sequence[int]:
     terms, promise = course.terms, course.promise
     if promise >= NEVER or not (after := terms.warnings_within(promise)):
         return ()
-    origin, pauses, instant = course.origin, course.pauses, terms.calendar.instant
+    origin, pauses, calendar = course.origin, course.pauses, terms.calendar
+    instant = calendar.instant
     if not pauses or course.is_by_hand:
         return [instant(origin + used) for used in after]
-    return [_reached(terms, pauses, origin + used, instant(origin + used)) for used in after]
+    return [pauses.reached(calendar, origin + used, instant(origin + used)) for used in after]
 
 
 def _finished(

@@ -24,8 +24,10 @@ from shared.contract.events import (
     Updated,
 )
 from shared.contract.tickets import Author, Status, TargetKind
+from shared.sla import pausing
 from shared.sla.calendar import to_microseconds
 from shared.sla.fields import Facts, Fields
+from shared.sla.pausing import Pauses, Table
 from shared.sla.policy import Judge, Line, Reopen
 
 _KINDS = (
@@ -75,6 +77,7 @@ class Story:
         "_latest",
         "_open",
         "_owner",
+        "_paused",
         "_unanswered_since",
         "agent",
         "classification",
@@ -105,6 +108,7 @@ class Story:
         self._open: dict[TargetKind, Wait] = {}
         self._latest: dict[TargetKind, Wait] = {}
         self._owner: str | None = None
+        self._paused: dict[frozenset[Status], tuple[int, Table]] = {}
         self._is_answered = False
         self._keeps_informed = True
         self._unanswered_since: int | None = None
@@ -129,6 +133,16 @@ class Story:
     def lines_of(self, kind: TargetKind) -> Lines:
         """The lines that promise this kind, or don't."""
         return self.internal_lines if kind in _INTERNAL else self.lines
+
+    def pauses(self, statuses: frozenset[Status], start: int, end: int | None) -> Pauses:
+        """The stretches between two instants in which the ticket stood so; without an end, up to now."""
+        told = len(self.statuses)
+        if told == 1 and self.statuses[0][1] not in statuses:
+            return pausing.NONE
+        known = self._paused.get(statuses)
+        if known is None or known[0] != told:
+            known = self._paused[statuses] = told, Table(self.statuses, statuses)
+        return Pauses(known[1], start, end)
 
     def tell(self, event: TicketEvent, at: int) -> None:
         """What the next event means."""
