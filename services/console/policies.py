@@ -10,7 +10,7 @@ import click
 
 from services.console import feeds
 from services.console.failures import Refused
-from services.console.output import write_json
+from services.console.output import moment, write_json
 from services.router import policies
 from services.router.domain.reach import Reach, To, UnclearReach, reach
 from shared.policy import parse
@@ -109,11 +109,16 @@ def author() -> str:
         return "deskclock"
 
 
-def tell_in_force(kind: str, tenant: str, version: int, *, is_unchanged: bool, as_json: bool) -> None:
-    """Say which version of a `policy` or `roster` holds now, and whether the file had been applied before."""
+def tell_in_force(
+    kind: str, tenant: str, version: int, *, is_unchanged: bool, as_json: bool, ahead: datetime | None = None
+) -> None:
+    """Say which version of a `policy` or `roster` holds now or from `ahead` on, and whether the file had been applied before."""
+    since = "is in force" if ahead is None else f"is for tickets that arrive from {moment(ahead)} on,"
     if as_json:
         write_json({"tenant": tenant, "version": version, "unchanged": is_unchanged})
     elif is_unchanged:
-        click.echo(f"unchanged: version {version} is in force for tenant {tenant}")
+        click.echo(f"unchanged: version {version} {since} for tenant {tenant}")
     else:
-        click.echo(f"{kind} version {version} is in force for tenant {tenant}")
+        click.echo(f"{kind} version {version} {since} for tenant {tenant}")
+    if ahead is not None:
+        click.echo("until then the version before it stays in force")

@@ -140,6 +140,12 @@ async def test_a_policy_is_tried_on_open_tickets_and_then_applied_to_them(cli: C
     )
     assert (2, True) == (later.code, "exclude each other" in later.err)
     assert 2 == (await cli("policy", "plan", str(policy), "--from", "2026-06-01T00:00:00")).code
+    policy.write_text("targets: [{name: all, calendar: always, first_response: 3h}]")
+    ahead = (START + timedelta(days=30)).isoformat()
+    waits = (await cli("policy", "apply", str(policy), "--tenant", "acme", "--from", ahead)).out
+    assert (True, False, True) == (
+        "policy version 3 is for tickets that arrive from " in waits, "3 is in force" in waits, "stays in force" in waits,
+    )  # fmt: skip
 
 
 async def test_a_shadow_policy_is_started_shown_and_stopped(cli: Cli, tmp_path: Path) -> None:

@@ -154,9 +154,9 @@ async def apply(file: Path, to: To | None, start: datetime | None, detach: bool,
                 applied = await policies.put_in_force(connection, tenant, text, author(), now, reach)
         if not as_json:
             tell_warnings(file, applied.warnings)
-            tell_in_force("policy", tenant, applied.version, is_unchanged=not applied.is_new, as_json=False)
-            if applied.holds_from is not None and applied.holds_from > now:
-                click.echo(f"it is for tickets that arrive from {moment(applied.holds_from)} on")
+            ahead = applied.holds_from if applied.holds_from is not None and applied.holds_from > now else None
+            is_known = not applied.is_new
+            tell_in_force("policy", tenant, applied.version, is_unchanged=is_known, as_json=False, ahead=ahead)
         rollout = applied.rollout
         if rollout is not None and not detach:
             rollout = await _worked_on(connections, rollout, is_quiet=as_json)

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 
 from services.console.domain.ticket import ClockLine, EventLine, TicketHead, TicketStory
-from services.console.views import explanation, ticket
+from services.console.views import ticket
 from shared.contract.tickets import Status, TargetKind, Urgency
 from shared.sla.explaining.explain import explain
 from shared.sla.policy import Judge
