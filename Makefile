@@ -5,10 +5,14 @@ STATE := .deskclock
 # A checkout that was moved is set up again.
 READY := .venv/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 RUN := .venv/bin/python -m
+# One process more than there are cores, as some tests wait; each has a PostgreSQL and a NATS of its own.
+TESTS = $(RUN) pytest -n $$(($$(getconf _NPROCESSORS_ONLN || echo 1) + 1)) --maxprocesses 5 --dist worksteal
 export UV_CACHE_DIR := $(CURDIR)/$(STATE)/uv-cache
 export UV_PYTHON_DOWNLOADS := never
+# Compiled once instead of at each start of each process: it halves the time of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test check bench lock format clean
+.PHONY: help setup demo up test fuzz check bench lock format clean
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,14 +31,17 @@ up: $(READY)  ## The whole stack, until Ctrl-C
 	@$(RUN) services.console up
 
 test: $(READY)  ## All tests, with coverage
-	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term
+	@$(TESTS) --cov --cov-report=term
+
+fuzz: $(READY)  ## Generated cases, twenty times as many as in the tests
+	@DESKCLOCK_TEST_EFFORT=20 $(TESTS) tests/properties tests/conformance/test_random_tickets.py tests/integration/api/test_bad_input.py
 
 check: $(READY)  ## Format, lint, types, import contracts, tests
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy
 	.venv/bin/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-	$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term
+	$(TESTS) --cov --cov-report=term
 
 bench: $(READY)  ## Speed against bare floors, in one table
 	@$(RUN) tests.bench

@@ -34,6 +34,10 @@ from shared.runtime import settings
 ROOT = Path(__file__).parents[1]
 STATE = ROOT / ".deskclock"
 TEMPLATE = "deskclock_template"
+FAR_FROM_IO = {"properties", "conformance"}
+"""Folders of tests that think much and reach no line that unit tests leave out: quicker when coverage looks away."""
+_TRACED = "COVERAGE_PROCESS_CONFIG"
+"""Tells a child process to take part in measuring coverage."""
 _READY_SECONDS = 30.0
 _ASK_SECONDS = 0.05
 
@@ -80,6 +84,20 @@ class ClockControl:
             return await do(connection)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let coverage look away where it only costs time."""
+    for item in items:
+        if FAR_FROM_IO & set(item.path.relative_to(ROOT).parts):
+            item.add_marker(pytest.mark.no_cover)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tracing() -> dict[str, str]:
+    """What a child process takes part in measuring coverage by; only services that `spawn` makes do, as it halves their speed."""
+    wanted = os.environ.pop(_TRACED, None)
+    return {} if wanted is None else {_TRACED: wanted}
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Embedded]:
     """PostgreSQL and nats-server for the whole session; quick, not durable."""
@@ -104,7 +122,7 @@ async def template(servers: Embedded) -> str:
 async def database(servers: Embedded, template: str) -> AsyncIterator[Database]:
     """A database of this test's own, migrated and empty."""
     name = f"test_{os.getpid()}_{next(_serial)}"
-    await _statement(servers, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+    await _statement(servers, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield Database(name=name, url=servers.postgres.url(name))
     await _statement(servers, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -221,17 +239,21 @@ class Service:
 class Spawn(Protocol):
     """Makes a service that isn't started yet."""
 
-    def __call__(self, module: str, **environment: str) -> Service: ...
+    def __call__(self, module: str, *, is_doomed: bool = False, **environment: str) -> Service: ...
 
 
 @pytest.fixture
-def spawn(database: Database, nats_url: str, tmp_path: Path) -> Iterator[Spawn]:
-    """Services on this test's database and nats-server; whatever still runs at the end is killed."""
+def spawn(database: Database, nats_url: str, tmp_path: Path, tracing: dict[str, str]) -> Iterator[Spawn]:
+    """Services on this test's database and nats-server; whatever still runs at the end is killed.
+
+    One that `is_doomed` to be killed isn't traced: what was covered would be lost with it.
+    """
     services: list[Service] = []
 
-    def make(module: str, **environment: str) -> Service:
+    def make(module: str, *, is_doomed: bool = False, **environment: str) -> Service:
         settings = {
             **os.environ,
+            **({} if is_doomed else tracing),
             "DESKCLOCK_DATABASE_URL": database.url,
             "DESKCLOCK_NATS_URL": nats_url,
             f"DESKCLOCK_{module.rpartition('.')[2].upper()}_PORT": str(_free_port()),

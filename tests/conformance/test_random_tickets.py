@@ -14,6 +14,7 @@ from shared.policy.parse import parse_policy
 from tests.conformance.judging import differences
 from tests.conformance.ticket_oracle import Life
 from tests.conformance.vectors import Clocks, CloudEvent, ExpectedClock, ExpectedClocks, Policy
+from tests.effort import examples
 
 START = datetime(2026, 6, 1, 6, 0, tzinfo=UTC)
 LENGTHS = ("30m", "1h", "90m", "2h", "4h", "8h")
@@ -76,7 +77,7 @@ def _ticket(random: Random) -> Clocks:
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_the_fold_agrees_with_living_through_every_minute(random: Random) -> None:
     """Every field of every clock, but for when a withdrawn promise would have been due."""

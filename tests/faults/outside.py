@@ -1,6 +1,7 @@
 """What tests of faults see of the services from outside: the database, what goes into NATS, and what comes out."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,12 @@ from nats.js import JetStreamContext
 
 from shared import timesource
 from shared.contract import subjects
+from shared.jetstream import streams
 from shared.jetstream.publish import Message, Publisher
 from shared.postgres.pool import Pool
 
 _PATIENCE_SECONDS = 60.0
+_AT_ONCE_SECONDS = 0.1
 
 
 async def until(pool: Pool, question: str, *, seconds: float = _PATIENCE_SECONDS) -> None:
@@ -44,6 +47,16 @@ async def publish(client: Client, count: int, at: datetime, *, delivery: int = 0
         for n in range(count)
     ]
     await Publisher(client, atomic=False).publish(messages)
+
+
+async def redelivered_at_once(context: JetStreamContext) -> None:
+    """Messages that a killed router has not settled are due again now, not only when their time is up.
+
+    The next router that starts declares the usual time again.
+    """
+    info = await context.consumer_info(subjects.TICKETS, streams.ROUTER)
+    assert info.config is not None
+    await context.add_consumer(subjects.TICKETS, replace(info.config, ack_wait=_AT_ONCE_SECONDS))
 
 
 async def said(context: JetStreamContext, kind: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from shared.postgres.pool import Pool
-from tests.faults.outside import publish, said, until
+from tests.faults.outside import publish, redelivered_at_once, said, until
 
 TICKETS = 2_000
 
@@ -19,12 +19,13 @@ async def test_a_router_killed_in_mid_stream_loses_and_repeats_nothing(
     """Two kills of both routers while thousands of tickets pour in."""
     await publish(nats_client, TICKETS, datetime.now(UTC))  # noqa: TID251 - real services live by the real clock
     for part in (0.1, 0.5):
-        router, other = spawn("services.router"), spawn("services.router")
+        router, other = (spawn("services.router", is_doomed=True) for _ in range(2))
         router.launch()
         other.launch()
         await until(pool, f"SELECT count(*) >= {int(TICKETS * part)} FROM ticket")
         router.kill()
         other.kill()
+        await redelivered_at_once(jetstream)
     last = spawn("services.router")
     last.launch()
     await until(pool, f"SELECT count(*) = {TICKETS} FROM ticket")
@@ -60,7 +61,7 @@ async def test_rule_59_escalations_killed_while_firing_fire_each_clock_once(
         datetime.now(UTC) - timedelta(seconds=1),  # noqa: TID251 - real services live by the real clock
     )
     for part in (0.1, 0.5):
-        replicas = [spawn("services.escalation"), spawn("services.escalation")]
+        replicas = [spawn("services.escalation", is_doomed=True) for _ in range(2)]
         for replica in replicas:
             replica.launch()
         await until(pool, f"SELECT count(*) >= {int(clocks * part)} FROM clock WHERE state = 'breached'")
@@ -84,12 +85,13 @@ async def test_rule_59_events_delivered_thrice_and_both_services_killed_break_ea
     for delivery in range(3):
         await publish(nats_client, tickets, opened_at, delivery=delivery)
     names = ("services.router", "services.escalation", "services.escalation")
-    first = [spawn(name) for name in names]
+    first = [spawn(name, is_doomed=True) for name in names]
     for service in first:
         service.launch()
     await until(pool, f"SELECT count(*) >= {tickets // 3} FROM clock WHERE state = 'breached'")
     for service in first:
         service.kill()
+    await redelivered_at_once(jetstream)
     last = [spawn(name) for name in names]
     for service in last:
         service.launch()

@@ -14,7 +14,7 @@ from shared.postgres.pool import Pool
 from tests.conftest import ROOT, Database
 from tests.integration.rolling import TENANT, RollingDesk, opened
 
-TICKETS = 600
+TICKETS = 400
 _PATIENCE_SECONDS = 60.0
 _POLICY = "targets: [{name: all, calendar: always, first_response: %s, resolution: %s}]\n"
 _HAVE_IT = "SELECT count(*) FROM ticket WHERE policy_version = 2"
@@ -56,7 +56,7 @@ async def test_routers_killed_while_a_version_is_on_its_way_leave_nobody_out(poo
     desk = await _open_tickets(pool, TICKETS)
     await desk.apply(_POLICY % ("8h", "80h"), Reach(is_for_open=True))
     for part in (0.2, 0.6):
-        routers = [spawn("services.router"), spawn("services.router")]
+        routers = [spawn("services.router", is_doomed=True) for _ in range(2)]
         for router in routers:
             router.launch()
         await _until(pool, f"SELECT ({_HAVE_IT}) >= {int(TICKETS * part)}")

@@ -27,6 +27,7 @@ from shared.contract.tickets import Author, ClockState, Status, TargetKind, Urge
 from shared.sla import timeline
 from shared.sla.clock import Change, Clock, advance
 from shared.sla.policy import ChangeMode, FollowUp, Judge, OnChange, Reopen, SlaPolicy, WarnAt
+from tests.effort import examples
 from tests.unit.sla.building import FIRST, NEXT, RESOLUTION, UPDATE, at, classify, h, m, policy, target
 
 PERMUTATIONS = 12
@@ -128,7 +129,7 @@ def evaluate(log: Sequence[TicketEvent], by: Rules, now: datetime) -> timeline.E
 looks = st.integers(0, 4 * 24 * 14).map(lambda quarters: OPENED + quarters * m(15) + timedelta(seconds=1))
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(log=logs(), by=st.sampled_from(RULES), now=looks, seed=st.randoms(use_true_random=False))
 def test_rule_42_three_thousand_orders_of_arrival_end_in_one_state(
     log: list[TicketEvent], by: Rules, now: datetime, seed: random.Random
@@ -190,7 +191,7 @@ delays = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(200))
 @given(data=st.data(), log=logs(), by=st.sampled_from(RULES), looks=st.lists(looks, max_size=8))
 def test_rule_42_what_is_stored_ends_where_one_fold_of_the_whole_log_does(
     data: st.DataObject, log: list[TicketEvent], by: Rules, looks: list[datetime]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.sla.calendar import NEVER, Calendar, to_instant, to_microseconds
 from shared.sla.hours import ALL_DAY, CalendarSpec, Combination, CombinedSpec, Dates, Days, Exceptional, Hours, Yearly
+from tests.effort import examples
 
 ZONES = (
     "Europe/Berlin",
@@ -110,7 +111,7 @@ def minutes_open(spec: CalendarSpec, start: datetime, end: datetime) -> int:
     return sum(is_open(spec, start + n * MINUTE) for n in range(int((end - start) / MINUTE)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(20))
 @given(spec=specs(), day=dates, first=minutes, length=st.integers(1, 3 * 24 * 60))
 @example(
     spec=CalendarSpec(name="gap", zone=ZoneInfo("Europe/Berlin"), weekly=((),) * 6 + ((Hours(9000, 36000),),)),
@@ -128,7 +129,7 @@ def test_between_agrees_with_counting_minutes(spec: CalendarSpec, day: date, fir
     assert expected * MINUTE == sum((closes - opens for opens, closes in calendar.intervals(start, end)), timedelta())
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(10))
 @given(spec=specs(), day=dates, first=minutes, open_minutes=st.integers(1, 600))
 def test_add_agrees_with_stepping_minutes(spec: CalendarSpec, day: date, first: int, open_minutes: int) -> None:
     """Within a week: the due minute is the one at which a stepper has counted enough."""
@@ -144,7 +145,7 @@ def test_add_agrees_with_stepping_minutes(spec: CalendarSpec, day: date, first: 
         assert due == now
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), start=instants, open_time=durations)
 def test_rule_20_between_inverts_add(spec: CalendarSpec, start: datetime, open_time: timedelta) -> None:
     """So much is open until the due time, and at no instant before it."""
@@ -155,7 +156,7 @@ def test_rule_20_between_inverts_add(spec: CalendarSpec, start: datetime, open_t
         assert calendar.between(start, due - timedelta(microseconds=1)) < open_time
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), end=instants, open_time=durations)
 def test_rule_20_between_inverts_subtract(spec: CalendarSpec, end: datetime, open_time: timedelta) -> None:
     """So much is open from it on, and from no later instant."""
@@ -166,7 +167,7 @@ def test_rule_20_between_inverts_subtract(spec: CalendarSpec, end: datetime, ope
         assert calendar.between(start + timedelta(microseconds=1), end) < open_time
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), start=instants, first=durations, second=durations)
 def test_rule_20_add_is_additive_and_monotonic(
     spec: CalendarSpec, start: datetime, first: timedelta, second: timedelta
@@ -179,7 +180,7 @@ def test_rule_20_add_is_additive_and_monotonic(
         assert start < step < whole
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), starts=st.lists(instants, min_size=1, max_size=20), open_time=durations)
 def test_what_is_looked_up_is_what_the_table_says(
     spec: CalendarSpec, starts: list[datetime], open_time: timedelta
@@ -195,7 +196,7 @@ def test_what_is_looked_up_is_what_the_table_says(
         assert calendar.between(start, start + open_time) == timedelta(microseconds=used)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), starts=st.lists(instants, min_size=2, max_size=2).map(sorted), open_time=durations)
 def test_rule_20_a_later_start_is_never_due_earlier(
     spec: CalendarSpec, starts: list[datetime], open_time: timedelta
@@ -206,7 +207,7 @@ def test_rule_20_a_later_start_is_never_due_earlier(
     assert later is None or (earlier is not None and earlier <= later)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), instants=st.lists(instants, min_size=3, max_size=3).map(sorted))
 def test_rule_20_between_is_additive(spec: CalendarSpec, instants: list[datetime]) -> None:
     """Of two stretches in a row it is the sum; backwards it is nothing."""
@@ -216,7 +217,7 @@ def test_rule_20_between_is_additive(spec: CalendarSpec, instants: list[datetime
     assert first == last or calendar.between(last, first) == timedelta()
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(15))
 @given(parts=st.lists(specs(), min_size=2, max_size=3), how=st.sampled_from(Combination), day=dates, first=minutes)
 def test_rule_30_combinations_agree_with_counting_minutes(
     parts: list[CalendarSpec], how: Combination, day: date, first: int
@@ -235,7 +236,7 @@ def test_rule_30_combinations_agree_with_counting_minutes(
     assert expected * MINUTE == calendar.between(start, start + timedelta(days=1))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(25))
 @given(spec=specs(), start=instants, count=st.integers(1, 20))
 def test_business_days_end_on_the_nth_open_day(spec: CalendarSpec, start: datetime, count: int) -> None:
     """As many open days lie between as were asked for, and the due time is no later than the last of them closes."""

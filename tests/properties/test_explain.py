@@ -12,6 +12,7 @@ from shared.sla import timeline
 from shared.sla.explaining.explain import explain
 from shared.sla.explaining.explained import ClockStory, IntervalState, Turn
 from shared.sla.policy import ChangeMode, Judge, OnChange, SlaPolicy
+from tests.effort import examples
 from tests.properties.test_timeline import OPENED, POLICIES, logs, looks, offsets, policies
 from tests.unit.sla.building import classify, h, policy, target
 
@@ -47,7 +48,7 @@ def changing_policies(draw: st.DrawFn) -> tuple[SlaPolicy, dict[int, Judge]]:
     return first, later
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(100))
 @given(log=eventful_logs(), chosen=changing_policies(), now=looks)
 def test_what_is_explained_is_what_the_fold_says(
     log: list[TicketEvent], chosen: tuple[SlaPolicy, dict[int, Judge]], now: datetime
@@ -70,7 +71,7 @@ def test_what_is_explained_is_what_the_fold_says(
             assert clock.open_used.total_seconds() == story.open_seconds
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(100))
 @given(log=eventful_logs(), chosen=changing_policies(), now=looks)
 def test_intervals_and_holders_add_up_to_the_open_time_used(
     log: list[TicketEvent], chosen: tuple[SlaPolicy, dict[int, Judge]], now: datetime

@@ -14,6 +14,7 @@ from services.router.domain.match import Because, Matched, match
 from services.router.domain.queue import Band, Reason, Waiting, signature
 from services.router.domain.roster import Agent, Profile, flexes
 from shared.contract.tickets import Channel
+from tests.effort import examples
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 COST = {
@@ -133,7 +134,7 @@ def loads_after(matched: Matched, roster: Sequence[Agent]) -> dict[str, Load]:
     return loads
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(), agents(), channels_at_once)
 def test_hard_constraints_hold_for_every_assignment(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
@@ -152,7 +153,7 @@ def test_hard_constraints_hold_for_every_assignment(
         assert load.primary + load.interruptible <= 2 * load.agent.capacity
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(), agents(), channels_at_once)
 def test_every_ticket_is_given_once_or_left_once(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
@@ -164,7 +165,7 @@ def test_every_ticket_is_given_once_or_left_once(
     assert Counter(ticket.ticket_id for ticket in queue) == Counter(seen)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(), agents())
 def test_run_conserves_work(queue: list[Waiting], roster: list[Agent]) -> None:
     """P4, P13: nobody who waits could be taken by anybody, but for the wait for a previous owner, and that ends."""
@@ -178,7 +179,7 @@ def test_run_conserves_work(queue: list[Waiting], roster: list[Agent]) -> None:
             assert not any(load.may_have(ticket) and load.fits(ticket) for load in loads.values())
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(has_extras=False), agents(), channels_at_once)
 def test_order_is_kept_among_tickets_of_one_kind(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
@@ -191,7 +192,7 @@ def test_order_is_kept_among_tickets_of_one_kind(
         )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(), agents(), channels_at_once, st.randoms(use_true_random=False))
 def test_order_of_rows_does_not_matter(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel], random: Any
@@ -209,7 +210,7 @@ def test_order_of_rows_does_not_matter(
     }
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(has_extras=False), agents())
 def test_choice_is_the_plain_lexicographic_one(queue: list[Waiting], roster: list[Agent]) -> None:
     """The heaps choose whom a scan over everybody would choose, by the order of 3.4."""
@@ -235,7 +236,7 @@ def test_choice_is_the_plain_lexicographic_one(queue: list[Waiting], roster: lis
         turns[choice.agent] = (number, never, choice.agent)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(), agents())
 def test_reasons_are_true(queue: list[Waiting], roster: list[Agent]) -> None:
     """3.6: each says what is missing."""
@@ -266,7 +267,7 @@ def test_reasons_are_true(queue: list[Waiting], roster: list[Agent]) -> None:
     assert loads.keys() == {agent.key for agent in roster}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(queues(), agents(), st.integers(1, 10))
 def test_runs_in_parts_end_where_one_run_ends(queue: list[Waiting], roster: list[Agent], limit: int) -> None:
     """Stopping at a limit and going on with the loads as they are then leaves the same tickets."""
@@ -404,7 +405,7 @@ class HelpdeskMachine(RuleBasedStateMachine):
 
 
 TestHelpdesk = HelpdeskMachine.TestCase
-TestHelpdesk.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+TestHelpdesk.settings = settings(max_examples=examples(10), stateful_step_count=20, deadline=None)
 TestHelpdesk.__doc__ = """A helpdesk's day keeps every rule at every moment."""
 
 

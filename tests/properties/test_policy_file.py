@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shared.policy import located, parse
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import PolicyFile, RosterFile, policy_schema
+from tests.effort import examples
 
 EXAMPLE = (Path(__file__).parents[1] / "unit" / "policy" / "example.yaml").read_text(encoding="utf-8")
 SOUND = located.read(EXAMPLE).value
@@ -53,28 +54,28 @@ def faults_of(parser: Callable[[], object]) -> tuple[LocatedError, ...]:
 
 
 @given(st.text())
-@settings(max_examples=150)
+@settings(max_examples=examples(75))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing crashes the reader."""
     read(text)
 
 
 @given(st.lists(st.sampled_from([*PIECES, *KEYS]), max_size=40).map("".join))
-@settings(max_examples=150)
+@settings(max_examples=examples(75))
 def test_any_heap_of_yaml_is_read_or_refused(text: str) -> None:
     """Made of what the grammar is made of."""
     read(text)
 
 
 @given(values)
-@settings(max_examples=150)
+@settings(max_examples=examples(75))
 def test_any_json_is_read_or_refused(value: Any) -> None:
     """With the right keys in the wrong places."""
     read(json.dumps(value))
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(75))
 def test_a_sound_file_with_anything_in_one_place_is_read_or_refused(data: st.DataObject) -> None:
     """One value of the example replaced."""
     document = copy.deepcopy(SOUND)
@@ -91,7 +92,7 @@ def test_a_sound_file_with_anything_in_one_place_is_read_or_refused(data: st.Dat
 
 
 @given(st.integers(0, len(EXAMPLE)), st.integers(0, 60), st.lists(st.sampled_from(PIECES), max_size=3).map("".join))
-@settings(max_examples=150)
+@settings(max_examples=examples(75))
 def test_a_file_with_a_slip_of_the_hand_is_read_or_refused(at: int, dropped: int, inserted: str) -> None:
     """Something cut out, something typed in."""
     read(EXAMPLE[:at] + inserted + EXAMPLE[at + dropped :])

@@ -12,6 +12,7 @@ from shared.contract.tickets import Author, ClockState, Status, TargetKind, Urge
 from shared.sla import timeline
 from shared.sla.clock import Clock, advance
 from shared.sla.policy import BusinessDays, Reopen, SlaPolicy, WarnAt
+from tests.effort import examples
 from tests.unit.sla.building import FIRST, NEXT, RESOLUTION, UPDATE, at, classify, h, m, policy, target
 
 OPENED = at("1 08:00")
@@ -62,7 +63,7 @@ def standing(clock: Clock) -> Clock:
     return replace(clock, detected_at=None, warned_at=None)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(100))
 @given(log=logs(), policy=policies, now=looks, seed=st.randoms(use_true_random=False))
 def test_rule_42_no_order_or_repetition_of_events_matters(
     log: list[TicketEvent], policy: SlaPolicy, now: datetime, seed: random.Random
@@ -73,7 +74,7 @@ def test_rule_42_no_order_or_repetition_of_events_matters(
     assert timeline.evaluate(log, policy, classify, now) == timeline.evaluate(arrived, policy, classify, now)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(100))
 @given(log=logs(), policy=policies, first=looks, second=looks)
 def test_time_in_two_steps_is_time_in_one(
     log: list[TicketEvent], policy: SlaPolicy, first: datetime, second: datetime
@@ -85,7 +86,7 @@ def test_time_in_two_steps_is_time_in_one(
     assert [standing(clock) for clock in after] == [standing(advance(clock, later)[0]) for clock in before]
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(100))
 @given(log=logs(), policy=policies, now=looks)
 def test_every_clock_is_one_that_can_be_stored(log: list[TicketEvent], policy: SlaPolicy, now: datetime) -> None:
     """The constraints of the tables hold, cycles count from 1 without gaps, and at most one clock of a target runs."""
@@ -108,7 +109,7 @@ def test_every_clock_is_one_that_can_be_stored(log: list[TicketEvent], policy: S
         assert all(clock.is_finished for clock in mine[:-1])
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(100))
 @given(log=logs(), policy=policies, now=looks)
 def test_what_is_in_time_used_no_more_than_was_promised(
     log: list[TicketEvent], policy: SlaPolicy, now: datetime
@@ -124,7 +125,7 @@ def test_what_is_in_time_used_no_more_than_was_promised(
             assert used >= terms.promise if clock.state is ClockState.BREACHED else used <= terms.promise
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(100))
 @given(
     log=logs(), policy=policies, cut=st.integers(0, 14), lag=st.integers(0, 96), seed=st.randoms(use_true_random=False)
 )
