@@ -18,6 +18,7 @@ from shared.policy import located
 from shared.policy.errors import LocatedError, PolicyErrors, short
 from shared.policy.ical import SIZE_LIMIT, Closures, Refusal
 from shared.policy.located import Document, escape
+from shared.policy.parse import parse_policy
 from shared.policy.reading import Unreadable
 
 MARK = (
@@ -32,7 +33,8 @@ _REDIRECTS = 3
 def with_feeds(path: Path, text: str) -> str:
     """A policy file with what its feeds say under `feeds`; as it is, where it has none or brings `feeds` of its own.
 
-    Raises PolicyErrors for feeds that can't be used. Other faults of the file are left to those who read it.
+    Raises PolicyErrors for feeds that can't be used, with all else that is wrong; where the feeds are good, other faults
+    are left to those who read the file.
     """
     own = text.partition(f"\n{MARK}\n")[0]
     if "closures" not in own:
@@ -46,8 +48,18 @@ def with_feeds(path: Path, text: str) -> str:
         return text
     feeds, errors = _read_all(path, document, wanted)
     if errors:
-        raise PolicyErrors(errors)
+        silent = {name: Closures(events=0, closed=[]) for name, *_ in wanted}
+        raise PolicyErrors([*errors, *_others(_written(own, document.value, {**silent, **feeds}))])
     return _written(own, document.value, feeds)
+
+
+def _others(text: str) -> tuple[LocatedError, ...]:
+    """What else is wrong with the file, so that all is named at once."""
+    try:
+        parse_policy(text, version=0)
+    except PolicyErrors as faults:
+        return faults.errors
+    return ()
 
 
 def _named(value: Any) -> list[tuple[str, str, str, str]]:

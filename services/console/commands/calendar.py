@@ -60,6 +60,10 @@ async def preview(
 
     NAME is a calendar of the policy. Without --duration or --until, two weeks are shown.
     """
+    if policy_file is not None and version is not None:
+        raise click.UsageError(
+            "--policy and --version exclude each other: one names a file, the other an applied version"
+        )
     promise = None if length is None else _promise(length)
     policy = await _policy(tenant, version) if policy_file is None else read_policy(policy_file)
     found = policy.sla.calendars.get(name)

@@ -95,6 +95,13 @@ def test_feeds_that_cannot_be_read_are_faults_with_their_line(file: Path, source
     assert (6, "/calendars/office/closures/ical", True) == (fault.line, fault.pointer, said in fault.problem), fault
 
 
+def test_a_feed_that_cannot_be_read_hides_no_other_fault(file: Path) -> None:
+    """All is named at once, in the order of the file."""
+    with pytest.raises(PolicyErrors) as refused:
+        feeds.with_feeds(file, POLICY.replace("a.ics", "b.ics") + "\nescalation: {}\n")
+    assert ["/calendars/office/closures/ical", "/escalation"] == [fault.pointer for fault in refused.value.errors]
+
+
 def test_a_hostile_feed_is_refused_by_policy_check(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line that names its event; exit code 4."""
     (file.parent / "a.ics").write_text(FEED.format(summary="evil", rule="RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=31"))
@@ -110,6 +117,8 @@ def test_the_feed_counts_for_preview_and_check(file: Path, capsys: pytest.Captur
     assert 0 == run(["calendar", "preview", "office", *asked])
     shown = json.loads(capsys.readouterr().out)
     assert ("2026-06-03T08:00:00Z", True) == (shown["due_at"], "closure 2026-06-02" in shown["intervals"][1]["reasons"])
+    assert 2 == run(["calendar", "preview", "office", *asked, "--version", "1"])
+    assert "exclude each other" in capsys.readouterr().err
     assert 0 == run(["policy", "check", str(file), "--json"])
     assert [] == json.loads(capsys.readouterr().out)["warnings"]
 
