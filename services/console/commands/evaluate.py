@@ -87,12 +87,14 @@ def evaluate(policy_file: Path, now: datetime | None, jobs: int, events_file: Bi
             bar.stop()
             for text in gathering.merged(answers):
                 write(text + b"\n")
+        sys.stdout.buffer.flush()
     except OSError as error:
         if error.errno not in {ENOSPC, EDQUOT}:
             raise
         where = tempfile.gettempdir()
-        raise Failure(f"no room left for temporary files in {where}: set TMPDIR to a larger disk") from None
-    sys.stdout.buffer.flush()
+        raise Failure(
+            f"no room left for the answers, or for temporary files in {where}: set TMPDIR to a larger disk for these"
+        ) from None
     _tell(tally)
 
 
