@@ -207,7 +207,7 @@ def decode(tenant: str, body: bytes) -> TicketEvent:
     try:
         envelope = _envelope.decode(body)
     except msgspec.ValidationError as error:
-        raise Rejected("invalid", f"not a CloudEvent: {error}") from None
+        raise Rejected("invalid", f"not a CloudEvent: {_plain(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected("unparseable", f"not JSON: {error}") from None
     return from_envelope(tenant, envelope)
@@ -220,7 +220,7 @@ def decode_binary(tenant: str, headers: Mapping[str, str], body: bytes) -> Ticke
         envelope = msgspec.convert({**attributes, "data": msgspec.Raw(body or b"{}")}, Envelope)
     except msgspec.ValidationError as error:
         raise Rejected(
-            "invalid", f"not a CloudEvent: {error}; binary mode takes ce-id, ce-source and ce-type headers"
+            "invalid", f"not a CloudEvent: {_plain(error)}; binary mode takes ce-id, ce-source and ce-type headers"
         ) from None
     return from_envelope(tenant, envelope)
 
@@ -238,7 +238,7 @@ def from_envelope(tenant: str, envelope: Envelope) -> TicketEvent:
         data = decoder.decode(envelope.data)
         identity = _identity.decode(envelope.data)
     except msgspec.ValidationError as error:
-        raise Rejected("invalid", f"{envelope.type}: {error}") from None
+        raise Rejected("invalid", f"{envelope.type}: {_plain(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected("unparseable", f"data is not JSON: {error}") from None
     ticket = envelope.subject or identity.external_id
@@ -261,6 +261,13 @@ def from_envelope(tenant: str, envelope: Envelope) -> TicketEvent:
         occurred_at=occurred_at,
         data=data,
     )
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """What the decoder says, with the way out where it is a time that can't be read."""
+    said = str(error)
+    is_time = "RFC3339" in said or "timezone component" in said
+    return f"{said}; write times with an offset, as in 2026-06-05T10:00:00+02:00" if is_time else said
 
 
 def encode_data(data: Data) -> bytes:

@@ -129,3 +129,13 @@ def test_rule_58_a_deadline_beyond_the_years_of_calendars_is_refused(due_at: str
     """An empty or absurd date is no deadline; the refusal says what is allowed."""
     with pytest.raises(Rejected, match="is outside the years 1970 to 2099; null takes a deadline back"):
         read(type="ticket.deadline_set", data={"target": "resolution", "due_at": due_at})
+
+
+@pytest.mark.parametrize("time", ["2026-06-05T10:00:00", "yesterday"])
+def test_a_time_that_cannot_be_read_is_refused_with_the_way_to_write_it(time: str) -> None:
+    """In the envelope as in the data."""
+    said = "write times with an offset, as in 2026-06-05T10:00:00"
+    with pytest.raises(Rejected, match=said):
+        read(time=time)
+    with pytest.raises(Rejected, match=said):
+        read(data={"channel": "chat", "subject": "x", "opened_at": time})
