@@ -17,6 +17,7 @@ from services.router.assignment_news import save_news
 from services.router.domain.match import Because, Matched, match
 from services.router.domain.queue import Waiting
 from services.router.domain.tour import BEFORE_ALL, Tour
+from services.router.owning import Tell
 from services.router.store import pools as pools_store
 from services.router.store.pools import Extent, Given, Heads, Opening, Terms, Unroutable, Verdict
 from shared import timesource
@@ -98,12 +99,15 @@ class Assignment:
         relay: Relay,
         *,
         signatures: int = SIGNATURES,
+        tell: Tell = owning.nobody,
     ) -> None:
+        """`tell` hears of the tickets whose promise of an owner a run keeps."""
         self._pool = pool
         self._shelf = shelf
         self._metrics = metrics
         self._relay = relay
         self._signatures = signatures
+        self._tell_kept = tell
         self._sweeps = 0
         self._swept_to = ("", "")
         self._starts: dict[tuple[str, str], int] = {}
@@ -145,7 +149,7 @@ class Assignment:
                     depth, judges_anew = LEAST_DEPTH, refresh
                 elif done.dirty == await pools_store.load_dirty(connection, tenant, pool):
                     if assigned:
-                        await owning.settle_given(connection, self._shelf, self._relay)
+                        await owning.settle_given(connection, self._shelf, self._relay, self._tell_kept)
                     return RunResult(assigned=assigned)
                 else:
                     tour = Tour(BEFORE_ALL)

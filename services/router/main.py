@@ -64,7 +64,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     metrics = RouterMetrics(registry)
     vitals.register(registry, health)
     matching = AssignmentMetrics(registry)
-    assignment = Assignment(pool, shelf, matching, relay)
+    assignment = Assignment(pool, shelf, matching, relay, tell=metrics.count_promises)
     shadows = Shadows(pool, metrics)
     intake = Intake(pool, shelf, assignment, relay, metrics, shadows)
     puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
@@ -94,7 +94,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
                 looping(
                     "reconcile",
                     RECONCILE_SECONDS,
-                    Reconciling(pool, shelf, matching, relay).run_once,
+                    Reconciling(pool, shelf, matching, relay, tell=metrics.count_promises).run_once,
                     health,
                     drain=False,
                 ),

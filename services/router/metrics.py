@@ -96,8 +96,12 @@ class RouterMetrics:
             elif receipt.is_duplicate:
                 self.duplicates.inc()
         self._count_opened([item.standing.ticket for item in recorded.touched if _is_opened_now(item)])
+        self.count_promises(recorded.touched)
+
+    def count_promises(self, touched: Sequence[Touched]) -> None:
+        """Count what committed tickets say of promises kept and broken."""
         outcomes: Tally[tuple[str, ...]] = Tally()
-        for item in recorded.touched:
+        for item in touched:
             channel, urgency = _labels(item.standing.ticket)
             for change, clock in item.standing.changes:
                 if change is Change.MET:

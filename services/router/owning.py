@@ -4,10 +4,12 @@ A matching run must not wait for tickets, so this comes after its commit, in tra
 undone the next run, or the next minute, does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 from uuid import UUID
 
 from services.router import recording, saving
+from services.router.saving import Touched
 from services.router.store import QUERIES
 from shared.jetstream.relay import Relay
 from shared.ledger import tickets as ticket_rows
@@ -18,39 +20,50 @@ from shared.postgres.pool import Connection
 AT_ONCE = 200
 """Tickets of one transaction at most."""
 
+Tell: TypeAlias = Callable[[Sequence[Touched]], None]
+"""Hears of the tickets of each transaction once it is committed, as the metrics do."""
 
-async def settle_given(connection: Connection, shelf: PolicyShelf, relay: Relay) -> int:
+
+def nobody(_: Sequence[Touched]) -> None:
+    """For callers who count nothing."""
+
+
+async def settle_given(connection: Connection, shelf: PolicyShelf, relay: Relay, tell: Tell = nobody) -> int:
     """End the running ownership clocks of tickets that somebody has; returns how many tickets were folded.
 
     Those that another process holds are left to it, or to the next call.
     """
-    return await _settle(connection, shelf, relay, "list_owned_unsettled")
+    return await _settle(connection, shelf, relay, "list_owned_unsettled", tell)
 
 
-async def settle_released(connection: Connection, shelf: PolicyShelf, relay: Relay) -> int:
+async def settle_released(connection: Connection, shelf: PolicyShelf, relay: Relay, tell: Tell = nobody) -> int:
     """Start ownership clocks anew for tickets that wait again, as after their owner left the roster."""
-    return await _settle(connection, shelf, relay, "list_released_unsettled")
+    return await _settle(connection, shelf, relay, "list_released_unsettled", tell)
 
 
-async def _settle(connection: Connection, shelf: PolicyShelf, relay: Relay, query: str) -> int:
+async def _settle(connection: Connection, shelf: PolicyShelf, relay: Relay, query: str, tell: Tell) -> int:
     settled = 0
     after = UUID(int=0)
     while True:
         rows = await connection.fetch(QUERIES[query], after, AT_ONCE)
         if rows:
-            settled += await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows])
+            folded = await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows])
+            settled += len(folded)
+            tell(folded)
             after = rows[-1]["ticket_id"]
         if len(rows) < AT_ONCE:
             return settled
 
 
-async def _refold(connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID]) -> int:
+async def _refold(
+    connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID]
+) -> Sequence[Touched]:
     async with connection.transaction():
         tickets = await ticket_rows.lock_free(connection, ticket_ids)
         if not tickets:
-            return 0
+            return ()
         now = await database_time.now(connection)
         touched = await recording.fold_stored(connection, shelf, tickets, {}, now)
         saved = await saving.save(connection, touched, now)
     relay.post(saved.announcements)
-    return len(tickets)
+    return touched

@@ -2,6 +2,7 @@
 
 from services.router import leaving, owning
 from services.router.assignment_metrics import AssignmentMetrics
+from services.router.owning import Tell
 from services.router.store import upkeep as upkeep_store
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
@@ -19,11 +20,21 @@ _log = Log(__name__)
 class Reconciling:
     """Sets right what can be, and counts what can't."""
 
-    def __init__(self, pool: Pool, shelf: PolicyShelf, metrics: AssignmentMetrics, relay: Relay) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        shelf: PolicyShelf,
+        metrics: AssignmentMetrics,
+        relay: Relay,
+        *,
+        tell: Tell = owning.nobody,
+    ) -> None:
+        """`tell` hears of the tickets whose promise of an owner turns out to be kept."""
         self._pool = pool
         self._shelf = shelf
         self._metrics = metrics
         self._relay = relay
+        self._tell = tell
 
     async def run_once(self) -> int:
         """Look once; returns how much was found, 0 while all is well."""
@@ -51,8 +62,8 @@ class Reconciling:
     async def settle_ownership(self) -> int:
         """Fold tickets whose owner came or went without their clocks hearing of it; returns how many."""
         async with self._pool.acquire() as connection:
-            given = await owning.settle_given(connection, self._shelf, self._relay)
-            return given + await owning.settle_released(connection, self._shelf, self._relay)
+            given = await owning.settle_given(connection, self._shelf, self._relay, self._tell)
+            return given + await owning.settle_released(connection, self._shelf, self._relay, self._tell)
 
     async def find_stranded(self) -> int:
         """Look for open tickets that neither wait nor are anybody's, and say so; returns how many were found."""

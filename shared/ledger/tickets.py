@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.contract import events
-from shared.contract.events import Data, Owned, Released, TicketEvent
+from shared.contract.events import Assigned, Data, Owned, Released, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.ledger import QUERIES
 from shared.postgres.pool import Connection
@@ -42,15 +42,25 @@ async def full_logs(connection: Connection, ticket_ids: Sequence[UUID], most: in
 
 
 async def load_logs(connection: Connection, tickets: Iterable[Ticket]) -> dict[UUID, list[TicketEvent]]:
-    """The events of each ticket, in no order: those that came, and those that the assignments stand for."""
+    """The events of each ticket, in no order: those that came, and those that the assignments stand for.
+
+    An agent who got a ticket after the helpdesk had given it elsewhere, or taken it back, has it after that, even where
+    the helpdesk's clock is ahead of ours.
+    """
     by_id = {ticket.id: ticket for ticket in tickets}
     logs: dict[UUID, list[TicketEvent]] = {ticket_id: [] for ticket_id in by_id}
+    ahead: dict[UUID, list[tuple[datetime, datetime]]] = {}
     for row in await connection.fetch(QUERIES["load_events"], list(by_id)):
         ticket = by_id[row["ticket_id"]]
-        logs[ticket.id].append(_event(ticket, row["event_id"], row["occurred_at"], events.decode_data(row["data"])))
+        data = events.decode_data(row["data"])
+        logs[ticket.id].append(_event(ticket, row["event_id"], row["occurred_at"], data))
+        if isinstance(data, Assigned) and row["occurred_at"] > row["received_at"]:
+            ahead.setdefault(ticket.id, []).append((row["received_at"], row["occurred_at"]))
     for row in await connection.fetch(QUERIES["load_assignments"], list(by_id)):
         ticket, log, agent = by_id[row["ticket_id"]], logs[row["ticket_id"]], row["agent"]
-        log.append(_event(ticket, f"owned:{row['id']}", row["assigned_at"], Owned(agent=agent)))
+        assigned_at = row["assigned_at"]
+        known = [at for received_at, at in ahead.get(ticket.id, ()) if received_at <= assigned_at]
+        log.append(_event(ticket, f"owned:{row['id']}", max([assigned_at, *known]), Owned(agent=agent)))
         if row["ended_at"] is not None:
             log.append(_event(ticket, f"released:{row['id']}", row["ended_at"], Released(agent=agent)))
     return logs

@@ -30,7 +30,7 @@ SELECT ticket_id FROM ticket_event WHERE ticket_id = ANY($1::uuid[]) GROUP BY ti
 
 -- name: load_events
 -- The logs of the given tickets.
-SELECT e.ticket_id, e.event_id, e.occurred_at, e.data
+SELECT e.ticket_id, e.event_id, e.occurred_at, e.received_at, e.data
 FROM ticket_event e
 WHERE e.ticket_id = ANY($1::uuid[]);
 

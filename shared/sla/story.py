@@ -173,7 +173,8 @@ class Story:
         self.agent = data.agent
         if data.team is not None and data.team != self.facts.team:
             self._hand_off(data.team, at)
-        self._own(data.agent, at)
+        if not self.status.is_over:  # whoever is named meanwhile does not have it yet when it comes back
+            self._own(data.agent, at)
 
     def _set_deadline(self, data: DeadlineSet, at: int) -> None:
         """Of a promise that is running; one made later has its own time."""
@@ -312,8 +313,11 @@ class Story:
             is_resumed = mode is Reopen.RESUME
             self._start(_RESOLUTION, at, self._latest[_RESOLUTION] if is_resumed else None)
             self._start(_UPDATE, at)
+            owner, self._owner = self._owner, None
             self._start(_OWNERSHIP, at)
             self._start_team(at)
+            if owner is not None:  # it was given away before the instant at which it is said to be reopened
+                self._own(owner, at)
             if not self._is_answered and _FIRST_RESPONSE in self._latest:
                 self._start(_FIRST_RESPONSE, at, self._latest[_FIRST_RESPONSE] if is_resumed else None)
         if self._unanswered_since is not None:

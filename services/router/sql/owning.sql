@@ -8,11 +8,14 @@ ORDER BY c.ticket_id
 LIMIT $2;
 
 -- name: list_released_unsettled
--- Tickets that wait for an owner again, and whose ownership nobody waits for.
+-- Tickets that wait again because their owner left the roster, and whose ownership nobody waits for.
 SELECT DISTINCT q.ticket_id
 FROM queued q
-JOIN clock_finished f ON f.ticket_id = q.ticket_id AND f.target = 'ownership' AND f.state <> 'cancelled'
+JOIN clock_finished f ON f.ticket_id = q.ticket_id AND f.target IN ('ownership', 'internal_ownership')
+                     AND f.state <> 'cancelled'
 WHERE q.ticket_id > $1
-  AND NOT EXISTS (SELECT FROM clock c WHERE c.ticket_id = q.ticket_id AND c.target = 'ownership')
+  AND NOT EXISTS (SELECT FROM clock c WHERE c.ticket_id = q.ticket_id AND c.target = f.target)
+  AND EXISTS (SELECT FROM assignment a
+              WHERE a.ticket_id = q.ticket_id AND a.end_reason = 'left_roster' AND a.ended_at >= f.ended_at)
 ORDER BY q.ticket_id
 LIMIT $2;

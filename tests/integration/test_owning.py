@@ -1,0 +1,129 @@
+"""Clocks of ownership follow who really has a ticket: what a helpdesk's clock says of its own events does not matter."""
+
+from datetime import timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.router import leaving, owning
+from services.router.assignment import Assignment
+from services.router.assignment_metrics import AssignmentMetrics
+from services.router.metrics import RouterMetrics
+from shared.contract.events import Assigned, StatusChanged
+from shared.contract.tickets import ClockState, Status, TargetKind
+from shared.ledger.policies import PolicyShelf
+from shared.postgres.pool import Pool
+from shared.sla.clock import Clock
+from tests.integration.desk import Ears, hire
+from tests.integration.rolling import START, TENANT, RollingDesk, event, opened
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+OWNED = "targets: [{name: all, calendar: always, ownership: 30m, resolution: 8h}]"
+TEAM = "targets: [{name: team, kind: internal, calendar: always, ownership: 30m}]"
+
+
+class Owning(RollingDesk):
+    """Tickets, one agent, and who hears of promises that were kept."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self.registry = CollectorRegistry()
+        metrics = RouterMetrics(self.registry)
+        self.assignment = Assignment(
+            pool,
+            self.shelf,
+            AssignmentMetrics(self.registry),
+            self.ears,
+            tell=metrics.count_promises,  # type: ignore[arg-type]
+        )
+
+    async def match(self) -> int:
+        """One matching run; returns assignments made."""
+        return (await self.assignment.run(TENANT, "default")).assigned
+
+    async def ownership(self, target: TargetKind = TargetKind.OWNERSHIP) -> list[Clock]:
+        """The clocks of the only ticket."""
+        (clocks,) = (await self.clocks()).values()
+        return [clock for clock in clocks if clock.target is target]
+
+    def kept(self) -> float:
+        """How many promises of ownership Prometheus was told were kept."""
+        labels = {"target": "ownership", "channel": "email", "urgency": "normal", "outcome": "met", "policy": "live"}
+        return self.registry.get_sample_value("sla_target_outcomes_total", labels) or 0.0
+
+
+@pytest.fixture
+async def desk(pool: Pool, clock_control) -> Owning:  # type: ignore[no-untyped-def]
+    """At the start, with somebody who can take tickets."""
+    desk = Owning(pool)
+    await desk.at(timedelta())
+    await hire(pool, "ana", tenant=TENANT)
+    return desk
+
+
+async def test_a_promise_kept_by_the_matching_run_is_counted(desk: Owning) -> None:
+    """Once, where broken ones are counted too; settling again counts nothing."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START)])
+    await desk.at(SECOND)
+    assert 1 == await desk.match()
+    async with desk.pool.acquire() as connection:
+        assert 0 == await owning.settle_given(connection, desk.shelf, desk.ears)  # type: ignore[arg-type]
+    assert 1 == desk.kept()
+
+
+@pytest.mark.parametrize("ahead", [SECOND, 3 * MINUTE])
+async def test_rule_42_a_ticket_reopened_by_a_clock_that_is_ahead_has_the_owner_it_was_given_to(
+    desk: Owning, ahead: timedelta
+) -> None:
+    """The matching run gives it away before the instant at which it is said to be reopened: nobody is waited for."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START)])
+    await desk.record([event("1", 2, START, StatusChanged(status=Status.SOLVED))])
+    await desk.at(MINUTE)
+    await desk.record([event("1", 3, START + MINUTE + ahead, StatusChanged(status=Status.OPEN))])
+    await desk.at(MINUTE + timedelta(milliseconds=5))
+    assert 1 == await desk.match()
+    assert ClockState.MET is (await desk.ownership())[-1].state
+    await desk.at(timedelta(hours=3))
+    await desk.fire()
+    assert [] == [clock for clock in await desk.ownership() if clock.breached_at is not None]
+
+
+async def test_rule_42_a_ticket_taken_back_by_a_clock_that_is_ahead_has_the_owner_it_was_given_to(desk: Owning) -> None:
+    """The same, where the helpdesk takes it from an agent of its own."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START), event("1", 2, START, Assigned(agent="bob"))])
+    await desk.at(MINUTE)
+    await desk.record([event("1", 3, 2 * MINUTE + START, Assigned(agent=None))])
+    await desk.at(MINUTE + timedelta(milliseconds=5))
+    assert 1 == await desk.match()
+    assert ClockState.MET is (await desk.ownership())[-1].state
+
+
+async def test_an_agent_named_while_a_ticket_is_over_does_not_own_it_when_it_comes_back(desk: Owning) -> None:
+    """It waits in the queue then, and both clocks say so."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START)])
+    await desk.record([event("1", 2, START + SECOND, StatusChanged(status=Status.SOLVED))])
+    await desk.record([event("1", 3, START + 2 * SECOND, Assigned(agent="bob"))])
+    await desk.record([event("1", 4, START + 3 * SECOND, StatusChanged(status=Status.OPEN))])
+    assert ClockState.RUNNING is (await desk.ownership())[-1].state
+
+
+async def test_a_team_waits_for_an_owner_again_when_its_agent_leaves(desk: Owning) -> None:
+    """Where only the team promises one, too."""
+    await desk.apply(TEAM)
+    await desk.record([opened("1", START)])
+    await desk.at(SECOND)
+    assert 1 == await desk.match()
+    now = await desk.at(MINUTE)
+    await desk.pool.execute("UPDATE agent SET active = false")
+    async with desk.pool.acquire() as connection:
+        async with connection.transaction():
+            await leaving.requeue_all(connection, now)
+        await owning.settle_released(connection, PolicyShelf(), Ears())  # type: ignore[arg-type]
+    met, running = await desk.ownership(TargetKind.INTERNAL_OWNERSHIP)
+    assert (ClockState.MET, ClockState.RUNNING) == (met.state, running.state)
+    assert now == running.started_at
