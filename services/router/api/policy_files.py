@@ -53,6 +53,5 @@ async def told(doing: Awaitable[T]) -> T:
             )
             for error in wrong.errors[:_MOST_ERRORS]
         )
-        raise Refused(
-            Kind.INVALID, f"{len(wrong.errors)} things are wrong with the file; nothing was changed", errors=errors
-        ) from None
+        wrongs = "1 thing is" if len(wrong.errors) == 1 else f"{len(wrong.errors)} things are"
+        raise Refused(Kind.INVALID, f"{wrongs} wrong with the file; nothing was changed", errors=errors) from None
