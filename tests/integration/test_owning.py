@@ -1,6 +1,7 @@
 """Clocks of ownership follow who really has a ticket: what a helpdesk's clock says of its own events does not matter."""
 
 from datetime import timedelta
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,6 +12,7 @@ from services.router.assignment_metrics import AssignmentMetrics
 from services.router.metrics import RouterMetrics
 from shared.contract.events import Assigned, StatusChanged
 from shared.contract.tickets import ClockState, Status, TargetKind
+from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from shared.sla.clock import Clock
@@ -30,13 +32,8 @@ class Owning(RollingDesk):
         super().__init__(pool)
         self.registry = CollectorRegistry()
         metrics = RouterMetrics(self.registry)
-        self.assignment = Assignment(
-            pool,
-            self.shelf,
-            AssignmentMetrics(self.registry),
-            self.ears,
-            tell=metrics.count_promises,  # type: ignore[arg-type]
-        )
+        matching, ears = AssignmentMetrics(self.registry), cast("Relay", self.ears)
+        self.assignment = Assignment(pool, self.shelf, matching, ears, tell=metrics.count_promises)
 
     async def match(self) -> int:
         """One matching run; returns assignments made."""

@@ -54,11 +54,11 @@ class Pair:
             return True
         if ticket.opened_at is None or (clock.due_at is None and ticket.status == Status.OPEN):
             return False  # where nothing pauses it, it has no due time because its calendar never opens
-        since = clock.started_at if clock.cycle == 1 else ticket.opened_at  # a reopened one counts from its first start
         until = clock.due_at or now
         if (clock.matched, clock.target) in self._in_days:
             until += _A_DAY
-        return before.is_same_between(after, since, until)
+        # one that was promised late, or is resumed, counts from before its own start
+        return before.is_same_between(after, ticket.opened_at, until)
 
 
 def restamped(clock: Clock, version: int, changed_at: datetime | None) -> Clock:

@@ -1,0 +1,52 @@
+"""What a new version does at the edges: promises that began late."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from services.router.domain.reach import Reach
+from shared.contract.events import Updated
+from shared.contract.tickets import TargetKind, Urgency
+from shared.postgres.pool import Pool
+from tests.integration.rolling import START, RollingDesk, event, opened
+
+HOUR = timedelta(hours=1)
+LATE_PROMISE = """
+calendars:
+  office: {timezone: Europe/Berlin, hours: {mon-fri: "09:00-17:00"}, closed: [%s]}
+targets:
+  - {name: none, when: {urgency: low}, calendar: office, promise: nothing}
+  - {name: rest, calendar: office, resolution: 8h}
+"""
+
+
+@pytest.fixture
+async def desk(pool: Pool, clock_control) -> RollingDesk:  # type: ignore[no-untyped-def]
+    """Monday, 09:00 in Berlin."""
+    desk = RollingDesk(pool)
+    await desk.at(timedelta())
+    return desk
+
+
+async def due(desk: RollingDesk) -> datetime | None:
+    """When the only ticket's resolution is due."""
+    (clocks,) = (await desk.clocks()).values()
+    (clock,) = [clock for clock in clocks if clock.target is TargetKind.RESOLUTION]
+    return clock.due_at
+
+
+@pytest.mark.parametrize("reach", [Reach(is_for_open=True), Reach(opened_from=START)])
+async def test_rule_55_a_promise_that_began_late_counts_from_the_opening_and_so_do_closures(
+    desk: RollingDesk, reach: Reach
+) -> None:
+    """Nothing was promised until 12:00, then eight hours from 09:00; 10:00 to 11:00 turns out to have been closed."""
+    await desk.apply(LATE_PROMISE % "")
+    await desk.record([opened("1", START, urgency=Urgency.LOW)])
+    await desk.at(3 * HOUR)
+    await desk.record([event("1", 2, START + 3 * HOUR, Updated(urgency=Urgency.NORMAL))])
+    assert START + 8 * HOUR == await due(desk)
+    await desk.at(4 * HOUR)
+    await desk.apply(LATE_PROMISE % '"2026-06-01 10:00-11:00"', reach)
+    (rollout, *_) = await desk.roll()
+    assert 1 == rollout.recomputed
+    assert START + 25 * HOUR == await due(desk)
