@@ -29,11 +29,10 @@ def read_policy(path: Path) -> Policy:
         return parse_policy(text, version=0)
 
 
-def check_policy(path: Path, today: date) -> ReadPolicy:
-    """The same as `apply` would read it on that day, with its warnings."""
-    text = read_policy_text(path)
-    with shown_faults(path):
-        return parse.read_policy(text, version=0, today=today)
+def check_policy(path: Path, today: date, *, as_json: bool) -> ReadPolicy:
+    """The same as `apply` would read it on that day, with its warnings; faults are told in JSON, too, where asked for."""
+    with shown_faults(path, as_json=as_json):
+        return parse.read_policy(feeds.with_feeds(path, read_text(path)), version=0, today=today)
 
 
 def read_policy_text(path: Path) -> str:
@@ -54,7 +53,7 @@ def read_text(path: Path) -> str:
 
 
 @contextmanager
-def shown_faults(path: Path) -> Iterator[None]:
+def shown_faults(path: Path, *, as_json: bool = False) -> Iterator[None]:
     """Show faults found inside as `file:line:column: problem; remedy`, then raise Refused."""
     try:
         yield
@@ -64,6 +63,8 @@ def shown_faults(path: Path) -> Iterator[None]:
             subject = f" {fault.pointer}:" if fault.pointer else ""
             click.echo(f"{place}{subject} {fault.problem}; {fault.remedy}", err=True)
         count = len(error.errors)
+        if as_json:
+            write_json({"file": str(path), "faults": count, "errors": error.errors})
         raise Refused(
             f"{path} has {count} {'fault' if count == 1 else 'faults'}, listed above; nothing was changed"
         ) from None

@@ -77,7 +77,7 @@ def check(file: Path, as_json: bool) -> None:
     legal but seldom meant, as hours that overlap, or an opening at a time that a clock change leaves out.
     """
     today = datetime.fromtimestamp(timesource.unix_time(), UTC).date()
-    checked = check_policy(file, today)
+    checked = check_policy(file, today, as_json=as_json)
     read = checked.policy
     found = {
         "targets": len(read.sla.targets),

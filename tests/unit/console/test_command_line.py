@@ -1,5 +1,6 @@
 """Every failure is one line with the way out, and an exit code; no server is needed to say so."""
 
+import json
 import re
 from pathlib import Path
 
@@ -107,6 +108,11 @@ def test_a_bad_policy_names_every_fault_with_its_line(capsys: pytest.CaptureFixt
     lines = capsys.readouterr().err.splitlines()
     assert [f"{path}:2", f"{path}:2", f"{path}:3"] == [":".join(line.split(":")[:2]) for line in lines[:-1]]
     assert "3 faults" in lines[-1]
+    assert 4 == run(["policy", "check", str(path), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (3, ["/targets/0/calendar", "/targets/0/first_response", "/channelz"]) == (
+        told["faults"], [fault["pointer"] for fault in told["errors"]],
+    )  # fmt: skip
 
 
 def test_evaluate_judges_offline_and_names_lines_it_cannot_read(
