@@ -7,6 +7,7 @@ caller who finds the pool locked leaves a mark, and the run that holds it goes r
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
@@ -63,7 +64,8 @@ class _Round(Struct, frozen=True, kw_only=True):
     """One transaction of a run."""
 
     dirty: int
-    assigned: int = 0
+    given: Sequence[UUID] = ()
+    """Tickets that have an owner now."""
     unroutable: int = 0
     outcomes: Counter[Because] = Counter()
     batch: Batch | None = None
@@ -119,7 +121,7 @@ class Assignment:
         `refresh` judges anew why the others wait, also those deep in the queue. Raises asyncpg's errors where the
         database is away; then the sweep does it later.
         """
-        assigned = 0
+        given: list[UUID] = []
         depth = LEAST_DEPTH
         has_told = False
         judges_anew = refresh
@@ -131,14 +133,14 @@ class Assignment:
                 done = await self._round(connection, tenant, pool, view, terms)
                 if done is None:
                     if has_told:
-                        return RunResult(assigned=assigned, is_busy=True)
+                        return RunResult(assigned=len(given), is_busy=True)
                     await pools_store.mark_dirty(connection, tenant, pool)
                     has_told = True
                     continue
                 if done.verdicts:
                     await self._spread(connection, tenant, pool, list(done.verdicts))
                 has_told = judges_anew = False
-                assigned += done.assigned
+                given += done.given
                 if done.following is not None:
                     self._starts.setdefault((tenant, pool), done.following)
                 if done.is_blocked and depth < _DEEPEST:
@@ -148,9 +150,9 @@ class Assignment:
                 elif tour.go_on(done.following):
                     depth, judges_anew = LEAST_DEPTH, refresh
                 elif done.dirty == await pools_store.load_dirty(connection, tenant, pool):
-                    if assigned:
-                        await owning.settle_given(connection, self._shelf, self._relay, self._tell_kept)
-                    return RunResult(assigned=assigned)
+                    if given:
+                        await owning.settle_these(connection, self._shelf, self._relay, given, self._tell_kept)
+                    return RunResult(assigned=len(given))
                 else:
                     tour = Tour(BEFORE_ALL)
 
@@ -305,7 +307,7 @@ async def _transact(
     unroutable = await _save_reasons(connection, matched)
     return _Round(
         dirty=opening.dirty,
-        assigned=len(given),
+        given=[one.choice.ticket.ticket_id for one in given],
         unroutable=len(unroutable),
         outcomes=Counter(one.choice.because for one in given),
         batch=await save_news(connection, tenant, pool, given, unroutable, opening.now),

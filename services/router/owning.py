@@ -28,11 +28,25 @@ def nobody(_: Sequence[Touched]) -> None:
     """For callers who count nothing."""
 
 
-async def settle_given(connection: Connection, shelf: PolicyShelf, relay: Relay, tell: Tell = nobody) -> int:
-    """End the running ownership clocks of tickets that somebody has; returns how many tickets were folded.
+async def settle_these(
+    connection: Connection, shelf: PolicyShelf, relay: Relay, given: Sequence[UUID], tell: Tell = nobody
+) -> int:
+    """End the running ownership clocks of tickets that were just given away; returns how many tickets were folded.
 
-    Those that another process holds are left to it, or to the next call.
+    Those that another process holds are left to it, or to `settle_given`.
     """
+    settled = 0
+    for first in range(0, len(given), AT_ONCE):
+        rows = await connection.fetch(QUERIES["list_owned_of"], given[first : first + AT_ONCE])
+        if rows:
+            folded = await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows])
+            settled += len(folded)
+            tell(folded)
+    return settled
+
+
+async def settle_given(connection: Connection, shelf: PolicyShelf, relay: Relay, tell: Tell = nobody) -> int:
+    """The same for every ticket that somebody has; looks at all of these."""
     return await _settle(connection, shelf, relay, "list_owned_unsettled", tell)
 
 

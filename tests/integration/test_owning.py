@@ -70,6 +70,22 @@ async def test_a_promise_kept_by_the_matching_run_is_counted(desk: Owning) -> No
     assert 1 == desk.kept()
 
 
+async def test_a_matching_run_settles_what_it_gave_and_the_minute_all_the_rest(desk: Owning) -> None:
+    """Two were given, and a crash came before their clocks heard of it."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START), opened("2", START)])
+    await desk.at(SECOND)
+    await desk.pool.execute(
+        "INSERT INTO assignment (id, tenant, ticket_id, agent, pool, units, interruptible, assigned_at)"
+        " SELECT gen_random_uuid(), tenant, id, 'ana', pool, 6, true, deskclock_now() FROM ticket"
+    )
+    first = await desk.pool.fetchval("SELECT id FROM ticket LIMIT 1")
+    async with desk.pool.acquire() as connection:
+        one = await owning.settle_these(connection, desk.shelf, desk.ears, [first])  # type: ignore[arg-type]
+        rest = await owning.settle_given(connection, desk.shelf, desk.ears)  # type: ignore[arg-type]
+    assert (1, 1) == (one, rest)
+
+
 @pytest.mark.parametrize("ahead", [SECOND, 3 * MINUTE])
 async def test_rule_42_a_ticket_reopened_by_a_clock_that_is_ahead_has_the_owner_it_was_given_to(
     desk: Owning, ahead: timedelta

@@ -7,6 +7,14 @@ WHERE c.target IN ('ownership', 'internal_ownership') AND c.ticket_id > $1
 ORDER BY c.ticket_id
 LIMIT $2;
 
+-- name: list_owned_of
+-- Those of the given tickets that somebody has and whose ownership is still waited for.
+SELECT DISTINCT c.ticket_id
+FROM clock c
+JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+WHERE c.target IN ('ownership', 'internal_ownership') AND c.ticket_id = ANY($1::uuid[])
+ORDER BY c.ticket_id;
+
 -- name: list_released_unsettled
 -- Tickets that wait again because their owner left the roster, and whose ownership nobody waits for.
 SELECT DISTINCT q.ticket_id
