@@ -28,9 +28,9 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 LATE_AFTER = timedelta(days=30)
 """An event older than this is taken, and flagged."""
 LONGEST_LOG = 10_000
-"""Events of one ticket; a mail loop must not slow down everybody's batches. Moving and assigning stay possible."""
+"""Events of one ticket; a mail loop must not slow down everybody's batches. Moving and assigning stay possible for as many more."""
 
-_ALWAYS_TAKEN = (StatusChanged, Assigned)
+_TAKEN_FOR_LONG = (StatusChanged, Assigned)
 
 _Identity = tuple[str, str, str]
 
@@ -71,12 +71,14 @@ async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[T
         connection, {(event.tenant, event.id) for event in arrived}
     )
     full = await ticket_rows.full_logs(connection, list(ticket_ids.values()), LONGEST_LOG) if stored else set()
+    overfull = await ticket_rows.full_logs(connection, list(full), 2 * LONGEST_LOG) if full else full
     fresh: dict[_Identity, list[TicketEvent]] = {}
     for index, event in enumerate(arrived):
         if receipts[index] is None:
             identity, key = _identity(event), (event.tenant, event.id)
             ticket_id = ticket_ids.get(identity) or ids.uuid7(now)
-            if key not in in_log and ticket_id in full and not isinstance(event.data, _ALWAYS_TAKEN):
+            is_full = ticket_id in (overfull if isinstance(event.data, _TAKEN_FOR_LONG) else full)
+            if key not in in_log and is_full:
                 receipts[index] = Receipt(rejected=Rejected("invalid", _LOG_FULL))
             elif key not in in_log:
                 in_log[key] = ticket_ids[identity] = ticket_id
