@@ -99,14 +99,17 @@ class RouterMetrics:
         self.count_promises(recorded.touched)
 
     def count_promises(self, touched: Sequence[Touched]) -> None:
-        """Count what committed tickets say of promises kept and broken."""
+        """Count what committed tickets say of promises kept and broken; one that is only put right was counted before."""
         outcomes: Tally[tuple[str, ...]] = Tally()
         for item in touched:
             channel, urgency = _labels(item.standing.ticket)
+            answered = {(clock.target, clock.cycle): clock.state for clock in item.stored if clock.met_at is not None}
             for change, clock in item.standing.changes:
-                if change is Change.MET:
+                before = answered.get((clock.target, clock.cycle))
+                if change is Change.MET and before is None:
                     self.response.labels(clock.target, channel, urgency).observe(clock.open_used.total_seconds())
-                if change is Change.BREACHED or (change is Change.MET and clock.state is ClockState.MET):
+                is_kept = change is Change.MET and clock.state is ClockState.MET and before is not ClockState.MET
+                if change is Change.BREACHED or is_kept:
                     outcomes[clock.target, channel, urgency, change, JudgedBy.LIVE] += 1
         _add(self.outcomes, outcomes)
 

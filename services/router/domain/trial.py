@@ -47,7 +47,12 @@ def try_on(candidate: Policy, log: Sequence[TicketEvent], stored: Sequence[Clock
     joined, changes = timeline.reconcile(
         stored, [_silent(clock) for clock in evaluation.clocks], now, keeps_finished=False
     )
-    news = [(change, clock) for change, clock in changes if _counts(change, clock)]
+    kept = {(clock.target, clock.cycle) for clock in stored if clock.state is ClockState.MET}
+    news = [
+        (change, clock)
+        for change, clock in changes
+        if _counts(change, clock) and not (change is Change.MET and (clock.target, clock.cycle) in kept)
+    ]
     clocks = []
     for placed in joined:
         clock, passed = clock_time.advance(placed, now)
