@@ -31,10 +31,11 @@ from shared.sla.pausing import Pauses, Table
 from shared.sla.policy import Judge, Line, Reopen
 
 _KINDS = (
-    Opened, PolicyChanged, Updated, DeadlineSet, Assigned, Owned, Replied, StatusChanged, Released, Feedback,
+    Opened, PolicyChanged, Updated, Assigned, Owned, Replied, StatusChanged, Released, DeadlineSet, Feedback,
 )  # fmt: skip
 _RANKS: dict[type[Any], int] = {kind: rank for rank, kind in enumerate(_KINDS)}
-"""Order of what happened at the same instant: a reply sent together with a new status was written under the old one."""
+"""Order of what happened at the same instant: a reply sent together with a new status was written under the old one, and a
+deadline set together with a reopening is that of what begins."""
 
 _FIRST_RESPONSE = TargetKind.FIRST_RESPONSE
 _NEXT_RESPONSE = TargetKind.NEXT_RESPONSE
