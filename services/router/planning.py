@@ -68,9 +68,7 @@ class DryRun:
                 found = await rollouts_store.find(connection, task.meant, cursor, WINDOW, CHUNK)
                 tickets = await rollouts_store.read_tickets(connection, found.ids)
                 rejudged = await self._rejudging.judge(connection, task, tickets, task.at)
-                kept = [item.ticket.id for item in rejudged.kept]
-                teams = await rollouts_store.teams(connection, kept) if kept else {}
-            yield Chunk(outcomes=rejudged.outcomes(task.at, teams), clocks=rejudged.clocks(task))
+            yield Chunk(outcomes=rejudged.outcomes(task.at), clocks=rejudged.clocks(task))
             if found.cursor is None:
                 return
             cursor = found.cursor

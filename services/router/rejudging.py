@@ -69,15 +69,15 @@ class Rejudged(Struct, frozen=True, kw_only=True):
     folded: list[Touched]
     kept: list[Kept]
 
-    def outcomes(self, now: datetime, teams: Mapping[UUID, str] | None = None) -> list[TicketOutcome]:
-        """What it means for each; `teams` has those of tickets that were kept, where somebody wants to know."""
+    def outcomes(self, now: datetime) -> list[TicketOutcome]:
+        """What it means for each."""
         return [
             *(
                 _outcome(item.standing.ticket.id, item.before or item.standing.ticket, item.stored, item.standing.clocks, _team(item), now)
                 for item in self.folded
             ),
             *(
-                _outcome(item.ticket.id, item.ticket, item.stored, None, (teams or {}).get(item.ticket.id, ""), now)
+                _outcome(item.ticket.id, item.ticket, item.stored, None, item.ticket.team or "", now)
                 for item in self.kept
             ),
         ]  # fmt: skip

@@ -4,11 +4,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from services.router import planning
 from services.router.domain.reach import Reach
-from shared.contract.events import Updated
+from shared.contract.events import Assigned, Updated
 from shared.contract.tickets import TargetKind, Urgency
+from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
-from tests.integration.rolling import START, RollingDesk, event, opened
+from tests.integration.rolling import START, TENANT, RollingDesk, event, opened
 
 HOUR = timedelta(hours=1)
 LATE_PROMISE = """
@@ -50,3 +52,17 @@ async def test_rule_55_a_promise_that_began_late_counts_from_the_opening_and_so_
     (rollout, *_) = await desk.roll()
     assert 1 == rollout.recomputed
     assert START + 25 * HOUR == await due(desk)
+
+
+@pytest.mark.parametrize("closure", ["2026-06-01 10:00-11:00", "2026-12-24"])
+async def test_a_plan_names_the_team_that_has_a_ticket_whether_it_is_judged_again_or_not(
+    desk: RollingDesk, closure: str
+) -> None:
+    """The hand-off is dated before the opening, so it comes after it."""
+    await desk.apply(LATE_PROMISE % "")
+    await desk.record([opened("1", START, team="north"), event("1", 2, START - HOUR, Assigned(team="south"))])
+    async with desk.pool.acquire() as connection:
+        now = await database_time.now(connection)
+        text = LATE_PROMISE % f'"{closure}"'
+        told = await planning.forecast(connection, TENANT, text, now, Reach(is_for_open=True), seconds=10)
+    assert ["south"] == [group.team for group in told.effects.groups]

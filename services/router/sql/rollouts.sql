@@ -106,13 +106,6 @@ SELECT coalesce(sum(greatest(coalesce(total, 1) - done, 0)), 0)::bigint FROM pol
 -- Whoever holds a lock that we want is not waited for long: we hold some ourselves.
 SELECT set_config('lock_timeout', '500ms', true);
 
--- name: teams_of_tickets
--- The team that each of the tickets was last given to, if any was named.
-SELECT DISTINCT ON (ticket_id) ticket_id, data ->> 'team' AS team
-FROM ticket_event
-WHERE ticket_id = ANY($1::uuid[]) AND data ->> 'kind' IN ('opened', 'assigned') AND data ->> 'team' IS NOT NULL
-ORDER BY ticket_id, occurred_at DESC, event_id DESC;
-
 -- name: tickets_with_events
 -- Those of the tickets whose logs hold an event of one of these kinds.
 SELECT DISTINCT ticket_id FROM ticket_event

@@ -252,11 +252,6 @@ async def wait_briefly(connection: Connection) -> None:
     await connection.fetchval(QUERIES["wait_briefly"])
 
 
-async def teams(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The teams of those tickets that were given to one."""
-    return {row["ticket_id"]: row["team"] for row in await connection.fetch(QUERIES["teams_of_tickets"], ids)}
-
-
 async def with_events(connection: Connection, ids: Sequence[UUID], kinds: Sequence[str]) -> set[UUID]:
     """Those of the tickets whose logs hold an event of one of these kinds."""
     return {row["ticket_id"] for row in await connection.fetch(QUERIES["tickets_with_events"], ids, kinds)}
