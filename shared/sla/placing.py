@@ -85,7 +85,7 @@ def clocks(wait: Wait, story: Story, cycle: int, now: datetime) -> list[Placed]:
             course, is_broken = None, False
             continue
         if course is None:
-            started, basis = since, _first_basis(wait, spell, terms)
+            started, basis = since, _first_basis(wait, spell, terms, lines)
         elif is_broken:
             continue  # it stays as it was broken, whatever is promised later (rule 52)
         elif not terms.is_same_promise(course.terms):
@@ -139,11 +139,35 @@ class _Basis(Struct, frozen=True, gc=False):
     """The change after which the grace of the terms is left at least."""
 
 
-def _first_basis(wait: Wait, spell: _Spell, terms: Terms) -> _Basis:
+def _first_basis(wait: Wait, spell: _Spell, terms: Terms, lines: Lines) -> _Basis:
     """Of a clock that begins: with its wait, by a change of terms, or by a hand where nothing was promised before."""
-    if spell.since == wait.started:
+    if spell.since > wait.started:
+        return _Basis(spell.since, None) if spell.deadline is not None else _basis(wait, terms, spell.since)
+    if wait.resumes is None or spell.deadline is not None:
         return _Basis(wait.origin, None)
-    return _Basis(spell.since, None) if spell.deadline is not None else _basis(wait, terms, spell.since)
+    before, basis = _ending(wait.resumes, lines)
+    if before is not None and terms.is_same_promise(before):
+        return basis
+    return _basis(wait, terms, wait.started)
+
+
+def _ending(wait: Wait, lines: Lines) -> tuple[Terms | None, _Basis]:
+    """The terms at the end of a wait that is resumed, and from when they counted."""
+    chain: list[Wait] = []
+    part: Wait | None = wait
+    while part is not None and part.ending is None:
+        chain.append(part)
+        part = part.resumes
+    terms, basis = (None, _Basis(wait.origin, None)) if part is None or part.ending is None else part.ending
+    for part in reversed(chain):
+        for since, _, line in _lines_over(part, lines):
+            held = None if line is None else line.terms.get(part.kind)
+            is_first = terms is None and since == part.started and part.resumes is None
+            if held is not None and not is_first and (terms is None or not held.is_same_promise(terms)):
+                basis = _basis(part, held, since)
+            terms = held
+        part.ending = (terms, basis)
+    return terms, basis
 
 
 def _basis(wait: Wait, terms: Terms, since: int) -> _Basis:

@@ -61,6 +61,10 @@ class Wait(Struct, gc=False, eq=False):
     started: int
     origin: int
     """From when its time counts: before `started` where a reopened ticket resumes an older promise."""
+    resumes: "Wait | None" = None
+    """The wait whose promise a reopened ticket resumes."""
+    ending: Any = None
+    """Kept by `placing`: what held when it ended."""
     ended: int | None = None
     is_kept: bool = False
     """Ended by what was waited for, rather than made moot."""
@@ -191,7 +195,7 @@ class Story:
         had_internal = bool(self.internal_lines)
         self.judge = judge
         self._judge(at)
-        if not had_internal and not self.status.is_over:
+        if not had_internal and not self.status.is_over and self._keeps_informed:
             self._start_team(at)
 
     def _judge(self, at: int) -> None:
@@ -269,7 +273,7 @@ class Story:
             self._end(kind, at, is_kept=True)
         self.facts = msgspec.structs.replace(self.facts, team=team)
         self._judge(at)
-        if not self.status.is_over:
+        if not self.status.is_over and self._keeps_informed:
             self._start_team(at)
 
     def _start_team(self, at: int) -> None:
@@ -328,6 +332,7 @@ class Story:
         wait = Wait(kind, at, at)
         if resumed is not None:
             wait.origin = resumed.origin
+            wait.resumes = resumed
             wait.deadlines = resumed.deadlines
         self._latest[kind] = self._open[kind] = wait
         self.waits.append(wait)

@@ -35,6 +35,9 @@ def _line(random: Random, name: str, **more: Any) -> dict[str, Any]:
 def _policy(random: Random) -> Policy:
     lines = [_line(random, name, when={"urgency": name}) for name in ("urgent", "high") if random.random() < 0.7]
     lines.append(_line(random, "all", **({"when": {"urgency": "normal"}} if random.random() < 0.3 else {})))
+    if any(line["on_change"] != "retroactive" for line in lines):
+        for line in lines:  # the oracle doesn't resume what a change has restarted
+            line["on_reopen"] = random.choice(["new_cycle", "none"])
     if random.random() < 0.4:
         for team in ("one", "two"):
             own = {"calendar": "office", "resolution": random.choice(LENGTHS), "when": {"team": team}}

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from shared.contract.tickets import ClockState, Status, TargetKind, Urgency
-from shared.sla.policy import ChangeMode, OnChange, SlaPolicy, WarnAt
+from shared.sla.policy import ChangeMode, OnChange, Reopen, SlaPolicy, WarnAt
 from tests.unit.sla.building import (
     FIRST,
     RESOLUTION,
@@ -216,3 +216,33 @@ def test_rule_58_a_resumed_promise_keeps_its_deadline() -> None:
     """Solved and reopened: still what was said to the customer."""
     events = [opened("09:00"), pinned("09:30", "16:00"), status("10:00", Status.SOLVED), status("11:00", Status.OPEN)]
     assert one(evaluate(events, lines(RESTART), "12:00"), RESOLUTION, 2).due_at == at("16:00")
+
+
+def test_rule_51_a_change_while_the_ticket_is_solved_counts_from_its_reopening() -> None:
+    """Raised between the two: a whole promise, or its grace, is left when the customer comes back."""
+    events = [opened("09:00"), status("10:00", Status.SOLVED), urgency("11:00", URGENT), status("12:00", Status.OPEN)]
+    assert one(evaluate(events, lines(RESTART), "12:00"), RESOLUTION, 2).due_at == at("14:00")
+    assert one(evaluate(events, lines(OnChange(grace=m(90))), "12:00"), RESOLUTION, 2).due_at == at("13:30")
+    assert one(evaluate(events, lines(OnChange()), "12:00"), RESOLUTION, 2).due_at == at("13:00")
+
+
+def test_rule_51_what_was_restarted_is_resumed_as_it_stood() -> None:
+    """Two hours from 13:00, of which one was used when it was solved."""
+    events = [*RAISED, status("14:00", Status.SOLVED), status("14:30", Status.OPEN)]
+    assert one(evaluate(events, lines(RESTART), "14:30"), RESOLUTION, 2).due_at == at("15:30")
+    again = [*events, status("15:00", Status.SOLVED), status("16:00", Status.OPEN)]
+    assert one(evaluate(again, lines(RESTART), "16:00"), RESOLUTION, 3).due_at == at("16:30")
+
+
+def test_rule_56_a_ticket_to_which_nothing_is_promised_any_more_starts_no_team_s_clock() -> None:
+    """Reopened under `on_reopen: none`, then handed on."""
+    teams = policy(
+        target({RESOLUTION: h(8)}, on_reopen=Reopen.NONE), target({TEAM: h(2)}, name="any team", is_internal=True)
+    )
+    events = [
+        opened("09:00"),
+        status("10:00", Status.SOLVED),
+        status("11:00", Status.OPEN),
+        assigned("12:00", None, team="G2"),
+    ]
+    assert kinds(evaluate(events, teams, "13:00")) == [(RESOLUTION, 1, "met"), (TEAM, 1, "met")]
