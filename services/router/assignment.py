@@ -133,6 +133,7 @@ class Assignment:
                 done = await self._round(connection, tenant, pool, view, terms)
                 if done is None:
                     if has_told:
+                        await self._settle(connection, given)
                         return RunResult(assigned=len(given), is_busy=True)
                     await pools_store.mark_dirty(connection, tenant, pool)
                     has_told = True
@@ -150,11 +151,14 @@ class Assignment:
                 elif tour.go_on(done.following):
                     depth, judges_anew = LEAST_DEPTH, refresh
                 elif done.dirty == await pools_store.load_dirty(connection, tenant, pool):
-                    if given:
-                        await owning.settle_these(connection, self._shelf, self._relay, given, self._tell_kept)
+                    await self._settle(connection, given)
                     return RunResult(assigned=len(given))
                 else:
                     tour = Tour(BEFORE_ALL)
+
+    async def _settle(self, connection: Connection, given: Sequence[UUID]) -> None:
+        if given:
+            await owning.settle_these(connection, self._shelf, self._relay, given, self._tell_kept)
 
     async def run_tenant(self, tenant: str) -> int:
         """Run all pools of a tenant in which somebody waits, as after a presence change; returns assignments made.

@@ -71,7 +71,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     consumer = Consumer(puller, publisher, intake, metrics)
     gauges = Gauges(pool, client, registry)
     promises = PromiseGauge(pool, shelf, registry)
-    rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay)
+    rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay, tell=metrics.count_promises)
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool), shelf=shelf),
         registry=registry,

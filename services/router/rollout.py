@@ -5,6 +5,7 @@ a row: killed anywhere, it goes on from there, and what was done stays done. It 
 never work on the same rollout.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -12,8 +13,10 @@ import asyncpg
 
 from services.router import saving
 from services.router.domain.effects import Counts, counted, total
+from services.router.owning import Tell, nobody
 from services.router.rejudging import Kept, Rejudging, Task
 from services.router.rollout_metrics import RolloutMetrics
+from services.router.saving import Touched
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Meant, Rollout
 from shared import timesource
@@ -67,8 +70,9 @@ class RollingOut:
         tenant: str | None = None,
         batch: int = BATCH,
         rest: float = REST,
+        tell: Tell = nobody,
     ) -> None:
-        """Without a relay, what there is to say waits in the outbox for a service's sweep."""
+        """Without a relay, what there is to say waits in the outbox for a service's sweep; `tell` hears of what was judged."""
         self._pool = pool
         self._rejudging = Rejudging(shelf)
         self._metrics = metrics
@@ -77,6 +81,7 @@ class RollingOut:
         self._batch = batch
         self._limit = batch
         self._rest = rest
+        self._tell = tell
 
     async def run_once(self) -> int:
         """One batch of one rollout; returns 0 where there is nothing to do at present."""
@@ -115,24 +120,29 @@ class RollingOut:
             if rollout.total is None:
                 return await _begin(connection, rollout)
             await rollouts_store.wait_briefly(connection)
-            counts, announcements = await self._next_batch(connection, rollout)
+            counts, announcements, folded = await self._next_batch(connection, rollout)
+        self._tell(folded)
         if self._relay is not None:
             self._relay.post(announcements)
         self._metrics.count(counts)
         return Did.WORKED
 
-    async def _next_batch(self, connection: Connection, rollout: Rollout) -> tuple[Counts, Batch | None]:
+    async def _next_batch(
+        self, connection: Connection, rollout: Rollout
+    ) -> tuple[Counts, Batch | None, Sequence[Touched]]:
         task = _task(rollout)
         found = await rollouts_store.find(connection, task.meant, rollout.cursor, WINDOW, self._limit)
         tickets = await rollouts_store.lock_tickets(connection, task.meant, found.ids) if found.ids else []
         now = await database_time.now(connection)  # after the locks: what happened while we waited for them is past
         counts, announcements = Counts(), None
+        folded: Sequence[Touched] = ()
         if tickets:
             rejudged = await self._rejudging.judge(connection, task, tickets, now)
             await _keep(connection, task, rejudged.kept, now)
             if rejudged.folded:
                 announcements = (await saving.save(connection, rejudged.folded, now)).announcements
             counts = total(counted(outcome) for outcome in rejudged.outcomes(now))
+            folded = rejudged.folded
         await rollouts_store.advance(connection, rollout, found.cursor, counts, now)
         if found.cursor is None:
             _log.info(
@@ -143,7 +153,7 @@ class RollingOut:
                 tickets=rollout.done + counts.tickets,
                 failed=rollout.failed,
             )
-        return counts, announcements
+        return counts, announcements, folded
 
     async def _blame(self, error: Exception) -> None:
         """Find the ticket that makes its batch fail by smaller batches; alone, it keeps its version and is named."""

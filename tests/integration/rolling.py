@@ -14,6 +14,7 @@ from services.router.domain.reach import NEW, Reach
 from services.router.policies import Applied
 from services.router.rollout import Did, RollingOut
 from services.router.rollout_metrics import RolloutMetrics
+from services.router.saving import Touched
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Rollout
 from shared.contract.events import Assigned, DeadlineSet, Opened, Replied, StatusChanged, TicketEvent, Updated
@@ -39,12 +40,15 @@ class RollingDesk:
         self.pool = pool
         self.ears = Ears()
         self.shelf = PolicyShelf()
+        self.told: list[Touched] = []
         self.worker = self.new_worker()
 
     def new_worker(self, *, batch: int = 50) -> RollingOut:
         """Another process that works on rollouts."""
         metrics = RolloutMetrics(CollectorRegistry())
-        return RollingOut(self.pool, PolicyShelf(), metrics, relay=self.ears, batch=batch, rest=0)  # type: ignore[arg-type]
+        return RollingOut(
+            self.pool, PolicyShelf(), metrics, relay=self.ears, batch=batch, rest=0, tell=self.told.extend
+        )  # type: ignore[arg-type]
 
     async def at(self, when: datetime | timedelta) -> datetime:
         """Let it be that late: an instant, or so long after the start."""

@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.router import planning
 from services.router.domain.reach import Reach
-from shared.contract.events import Assigned, Updated
-from shared.contract.tickets import TargetKind, Urgency
+from services.router.metrics import RouterMetrics
+from shared.contract.events import Assigned, Replied, Updated
+from shared.contract.tickets import Author, TargetKind, Urgency
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 from tests.integration.rolling import START, TENANT, RollingDesk, event, opened
@@ -66,3 +68,23 @@ async def test_a_plan_names_the_team_that_has_a_ticket_whether_it_is_judged_agai
         text = LATE_PROMISE % f'"{closure}"'
         told = await planning.forecast(connection, TENANT, text, now, Reach(is_for_open=True), seconds=10)
     assert ["south"] == [group.team for group in told.effects.groups]
+
+
+async def test_a_promise_that_a_version_finds_kept_is_counted(desk: RollingDesk) -> None:
+    """It begins and ends in the rollout; the metrics hear of it as they do of intake's."""
+    await desk.apply("targets: [{name: all, calendar: always, resolution: 8h}]")
+    await desk.record([opened("1", START), event("1", 2, START, Replied(by=Author.AGENT))])
+    await desk.at(HOUR)
+    await desk.apply(
+        "targets: [{name: all, calendar: always, first_response: 1h, resolution: 8h}]", Reach(opened_from=START)
+    )
+    await desk.roll()
+    metrics = RouterMetrics(CollectorRegistry())
+    metrics.count_promises(desk.told)
+    labels = {"target": "first_response", "channel": "email", "urgency": "normal"}
+    assert [1.0] == [
+        sample.value
+        for family in metrics.outcomes.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.value and labels.items() <= sample.labels.items()
+    ]
