@@ -80,7 +80,7 @@ async def test_deadlines_as_a_table_and_as_json(cli: Cli, desk: None) -> None:
     answer = await cli("deadlines")
     assert (0, "") == (answer.code, answer.err)
     [line] = [line for line in answer.out.splitlines() if "north" in line]
-    assert ["north", "internal", "resolution", "·", "1", "1", "·", "·", "1"] == line.split()[:9]
+    assert ["north", "team's", "resolution", "·", "1", "1", "·", "·", "1"] == line.split()[:9]
     assert "2026-06-01 15:00:00+00:00" in line
     assert "shop 881" in line
     assert "\x1b" not in answer.out
