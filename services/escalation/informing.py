@@ -17,12 +17,10 @@ from shared.postgres.pool import Connection
 from shared.sla.clock import Change, Clock
 
 _PROMISED = {
-    TargetKind.FIRST_RESPONSE: "a first answer",
-    TargetKind.NEXT_RESPONSE: "an answer",
     TargetKind.UPDATE: "word on how it stands",
     TargetKind.RESOLUTION: "a solution",
 }
-"""The promises of which a customer hears when they break; the others are between ourselves."""
+"""The promises of which a customer hears when they break: whoever waits for an answer wants that, and no word about it."""
 _NEXT = {
     TargetKind.FIRST_RESPONSE: "somebody answers for the first time",
     TargetKind.NEXT_RESPONSE: "somebody answers",

@@ -208,7 +208,6 @@ CREATE TABLE clock (
     CHECK (state = 'running' OR next_fire_at IS NULL)
 );
 CREATE INDEX clock_due ON clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
-CREATE INDEX clock_calendar ON clock (tenant, policy_version, calendar);
 CREATE INDEX clock_ownership ON clock (ticket_id) WHERE target IN ('ownership', 'internal_ownership');
 
 CREATE TABLE clock_finished (
@@ -234,7 +233,6 @@ CREATE TABLE clock_finished (
     PRIMARY KEY (ticket_id, target, cycle),
     CHECK ((state = 'cancelled') = (met_at IS NULL))
 );
-CREATE INDEX clock_finished_ended ON clock_finished (tenant, ended_at);
 CREATE INDEX clock_finished_verdict ON clock_finished (tenant, (coalesce(breached_at, met_at)));
 
 -- Who has it, and who waits. Writer: router.

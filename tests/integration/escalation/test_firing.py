@@ -76,7 +76,7 @@ async def test_rule_61_of_an_overdue_warning_and_breach_only_the_breach_is_told(
     await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
     await clock_control.advance(hours=5)
     await world.firing.run_once()
-    assert ["clock.breached", "customer.notice_due", "escalation.opened"] == world.relay.kinds()
+    assert ["clock.breached", "escalation.opened"] == world.relay.kinds()
     [row] = await world.pool.fetch("SELECT warned, warned_at FROM clock")
     assert (1, None) == (row["warned"], row["warned_at"])
     [escalation] = await world.escalations()
@@ -117,7 +117,7 @@ async def test_a_clock_without_a_ladder_breaks_without_an_escalation(world, cloc
     await world.ticket(due_in=timedelta(hours=1), escalate=None)
     await clock_control.advance(hours=2)
     await world.firing.run_once()
-    assert ["clock.breached", "customer.notice_due"] == world.relay.kinds()
+    assert ["clock.breached"] == world.relay.kinds()
     assert [] == await world.escalations()
 
 
