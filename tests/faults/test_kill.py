@@ -30,6 +30,7 @@ async def test_a_router_killed_in_mid_stream_loses_and_repeats_nothing(
     last.launch()
     await until(pool, f"SELECT count(*) = {TICKETS} FROM ticket")
     await until(pool, "SELECT NOT EXISTS (SELECT FROM outbox)")
+    await last.ready()
     assert 0 == last.stop()
     assert TICKETS == await pool.fetchval("SELECT count(*) FROM ticket_event")
     assert TICKETS == await pool.fetchval("SELECT count(*) FROM queued")
@@ -71,6 +72,7 @@ async def test_rule_59_escalations_killed_while_firing_fire_each_clock_once(
     last.launch()
     await until(pool, "SELECT NOT EXISTS (SELECT FROM clock WHERE state <> 'breached')")
     await until(pool, "SELECT NOT EXISTS (SELECT FROM outbox)")
+    await last.ready()
     assert 0 == last.stop()
     breached = [one["ticket"] for one in await said(jetstream, "clock.breached")]
     assert (clocks, clocks) == (len(breached), len(set(breached)))
@@ -98,6 +100,8 @@ async def test_rule_59_events_delivered_thrice_and_both_services_killed_break_ea
     await until(pool, f"SELECT count(*) = {tickets} FROM ticket")
     await until(pool, "SELECT NOT EXISTS (SELECT FROM clock WHERE state <> 'breached')")
     await until(pool, "SELECT NOT EXISTS (SELECT FROM outbox)")
+    for service in last:
+        await service.ready()  # it may still be starting: others did what there was to do
     assert [0, 0, 0] == [service.stop() for service in last]
     told = Counter((one["ticket"], one["target"], one["cycle"]) for one in await said(jetstream, "clock.breached"))
     assert {1} == set(told.values())

@@ -66,6 +66,7 @@ async def test_routers_killed_while_a_version_is_on_its_way_leave_nobody_out(poo
     last.launch()
     await _until(pool, "SELECT state = 'done' FROM policy_rollout")
     await _until(pool, "SELECT NOT EXISTS (SELECT FROM outbox)")
+    await last.ready()
     assert 0 == last.stop()
     await _require_once(pool)
     info = await jetstream.stream_info("SLA", subjects_filter=f"sla.{TENANT}.clock.due_changed")
