@@ -15,7 +15,7 @@ from shared.jetstream.relay import Relay
 from shared.ledger import tickets as ticket_rows
 from shared.ledger.policies import PolicyShelf
 from shared.postgres import time as database_time
-from shared.postgres.pool import Connection
+from shared.postgres.pool import Connection, Record
 
 AT_ONCE = 200
 """Tickets of one transaction at most."""
@@ -38,10 +38,7 @@ async def settle_these(
     settled = 0
     for first in range(0, len(given), AT_ONCE):
         rows = await connection.fetch(QUERIES["list_owned_of"], given[first : first + AT_ONCE])
-        if rows:
-            folded = await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows])
-            settled += len(folded)
-            tell(folded)
+        settled += await _refold(connection, shelf, relay, rows, tell)
     return settled
 
 
@@ -60,24 +57,23 @@ async def _settle(connection: Connection, shelf: PolicyShelf, relay: Relay, quer
     after = UUID(int=0)
     while True:
         rows = await connection.fetch(QUERIES[query], after, AT_ONCE)
-        if rows:
-            folded = await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows])
-            settled += len(folded)
-            tell(folded)
-            after = rows[-1]["ticket_id"]
+        settled += await _refold(connection, shelf, relay, rows, tell)
         if len(rows) < AT_ONCE:
             return settled
+        after = rows[-1]["ticket_id"]
 
 
-async def _refold(
-    connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID]
-) -> Sequence[Touched]:
+async def _refold(connection: Connection, shelf: PolicyShelf, relay: Relay, rows: Sequence[Record], tell: Tell) -> int:
+    """Fold the tickets of these rows; returns how many, without those that another process holds."""
+    if not rows:
+        return 0
     async with connection.transaction():
-        tickets = await ticket_rows.lock_free(connection, ticket_ids)
+        tickets = await ticket_rows.lock_free(connection, [row["ticket_id"] for row in rows])
         if not tickets:
-            return ()
+            return 0
         now = await database_time.now(connection)
         touched = await recording.fold_stored(connection, shelf, tickets, {}, now)
         saved = await saving.save(connection, touched, now)
     relay.post(saved.announcements)
-    return touched
+    tell(touched)
+    return len(touched)

@@ -14,6 +14,7 @@ from services.router.rejudging import Rejudging, Task
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import START, Meant
 from shared import timesource
+from shared.ledger import tickets as ticket_rows
 from shared.ledger.policies import PolicyShelf
 from shared.policy.errors import LocatedError
 from shared.postgres.pool import Connection
@@ -66,7 +67,7 @@ class DryRun:
         while task is not None:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 found = await rollouts_store.find(connection, task.meant, cursor, WINDOW, CHUNK)
-                tickets = await rollouts_store.read_tickets(connection, found.ids)
+                tickets = await ticket_rows.read(connection, found.ids)
                 rejudged = await self._rejudging.judge(connection, task, tickets, task.at)
             yield Chunk(outcomes=rejudged.outcomes(task.at), clocks=rejudged.clocks(task))
             if found.cursor is None:

@@ -152,7 +152,7 @@ class Shadows:
         left = max(self._most_tickets - shadow.tickets, 0)
         tickets: list[Ticket] = []
         new: list[UUID] = []
-        for ticket in await shadows_store.read_tickets(connection, ticket_ids):
+        for ticket in await ticket_rows.read(connection, ticket_ids):
             if ticket.id in tried:
                 tickets.append(ticket)
             elif len(new) < left and ticket.opened_at is not None and ticket.opened_at >= shadow.started_at:

@@ -30,6 +30,11 @@ async def lock_free(connection: Connection, ticket_ids: Sequence[UUID]) -> list[
     return [Ticket(**dict(row)) for row in rows]
 
 
+async def read(connection: Connection, ticket_ids: Sequence[UUID]) -> list[Ticket]:
+    """Stored tickets as they are, in the order of their ids; not locked."""
+    return [Ticket(**dict(row)) for row in await connection.fetch(QUERIES["read_tickets"], ticket_ids)]
+
+
 async def known_events(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
     """Those of the events, given as (tenant, event id), that a log already has, with their ticket."""
     rows = await connection.fetch(QUERIES["known_events"], *map(list, zip(*keys, strict=True)))

@@ -18,6 +18,15 @@ WHERE t.id = ANY($1::uuid[])
 ORDER BY t.id
 FOR NO KEY UPDATE OF t SKIP LOCKED;
 
+-- name: read_tickets
+-- Stored tickets by id, only to look at.
+SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
+       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
+       t.policy_version
+FROM ticket t
+WHERE t.id = ANY($1::uuid[])
+ORDER BY t.id;
+
 -- name: known_events
 -- Which of the given events the log already has.
 SELECT e.tenant, e.event_id, e.ticket_id

@@ -66,15 +66,6 @@ WHERE t.id = ANY($1::uuid[]) AND t.status IN ('open', 'pending_customer', 'on_ho
 ORDER BY t.id
 FOR NO KEY UPDATE OF t;
 
--- name: read_rollout_tickets
--- The same, only to look at.
-SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
-       t.policy_version
-FROM ticket t
-WHERE t.id = ANY($1::uuid[])
-ORDER BY t.id;
-
 -- name: restamp_tickets
 -- Locked tickets that a version leaves where they are.
 UPDATE ticket SET policy_version = $2 WHERE id = ANY($1::uuid[]) AND policy_version <> $2;

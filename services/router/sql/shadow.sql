@@ -52,13 +52,6 @@ SELECT ticket_id FROM shadow_clock WHERE shadow_id = $1 AND next_at < $2 ORDER B
 -- Those of the tickets that are tried already.
 SELECT ticket_id FROM shadow_ticket WHERE shadow_id = $1 AND ticket_id = ANY($2::uuid[]);
 
--- name: read_tickets
--- Tickets as they are.
-SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
-       t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
-       t.policy_version
-FROM ticket t WHERE t.id = ANY($1::uuid[]) AND t.opened_at IS NOT NULL;
-
 -- name: load_shadow_clocks
 -- The candidate's clocks of the given tickets.
 SELECT ticket_id, target, cycle, matched, state, started_at, due_at, late_from, breached_at, detected_at, met_at, ended_at,

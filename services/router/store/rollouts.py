@@ -34,37 +34,6 @@ class State(StrEnum):
     """Too many tickets failed: it needs a person."""
 
 
-class Rollout(Struct, frozen=True, kw_only=True):
-    """A version on its way to tickets that are open already."""
-
-    id: UUID
-    tenant: str
-    version: int
-    scope: Scope
-    at: datetime
-    opened_from: datetime | None
-    rejudges: bool
-    state: State
-    seen_at: datetime | None
-    cursor: UUID
-    total: int | None
-    done: int
-    failed: int
-    recomputed: int
-    earlier: int
-    later: int
-    started: int
-    cancelled: int
-    breached: int
-    retracted: int
-    finished_at: datetime | None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether there is more to do."""
-        return self.state == State.RUNNING
-
-
 class RolloutView(Struct, frozen=True, kw_only=True):
     """A rollout as the outside sees it."""
 
@@ -92,6 +61,21 @@ class RolloutView(Struct, frozen=True, kw_only=True):
     retracted: int
     """Broken before, and no longer."""
     finished_at: datetime | None
+
+
+class Rollout(RolloutView, frozen=True, kw_only=True):
+    """A version on its way to tickets that are open already, with what its workers need."""
+
+    id: UUID
+    tenant: str
+    rejudges: bool
+    seen_at: datetime | None
+    cursor: UUID
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is more to do."""
+        return self.state == State.RUNNING
 
 
 def view(rollout: Rollout) -> RolloutView:
@@ -198,11 +182,6 @@ async def lock_tickets(connection: Connection, meant: Meant, ids: Sequence[UUID]
     """Those of the tickets that it is for still, locked until the transaction ends."""
     rows = await connection.fetch(QUERIES["lock_rollout_tickets"], ids, meant.version, meant.rejudges)
     return [Ticket(**dict(row)) for row in rows]
-
-
-async def read_tickets(connection: Connection, ids: Sequence[UUID]) -> list[Ticket]:
-    """The tickets as they are."""
-    return [Ticket(**dict(row)) for row in await connection.fetch(QUERIES["read_rollout_tickets"], ids)]
 
 
 async def restamp(connection: Connection, ids: Sequence[UUID], version: int, changed_at: datetime | None) -> None:

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from services.router.store import QUERIES
 from shared.contract.judges import JudgedBy
-from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, ClockState, TargetKind
 from shared.policy import builtin
 from shared.postgres.pool import Connection, Record
@@ -175,11 +174,6 @@ async def load_tried(connection: Connection, shadow_id: UUID, ticket_ids: Sequen
 async def add_tried(connection: Connection, shadow_id: UUID, ticket_ids: Sequence[UUID]) -> None:
     """Tickets that are tried from now on."""
     await connection.execute(QUERIES["add_tried_tickets"], shadow_id, ticket_ids)
-
-
-async def read_tickets(connection: Connection, ticket_ids: Sequence[UUID]) -> list[Ticket]:
-    """Those of the tickets that have been opened, as they are."""
-    return [Ticket(**dict(row)) for row in await connection.fetch(QUERIES["read_tickets"], ticket_ids)]
 
 
 async def load_clocks(connection: Connection, shadow_id: UUID, ticket_ids: Sequence[UUID]) -> dict[UUID, list[Clock]]:
