@@ -48,7 +48,7 @@ bench: $(READY)  ## Speed against bare floors, in one table
 
 lock: $(READY)  ## Bring the locked dependencies up to date
 	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --group build -o requirements.lock
-	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra embedded --extra ical --group dev -o requirements-dev.lock
+	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra embedded --extra ical --extra train --group dev -o requirements-dev.lock
 
 format: $(READY)  ## Bring the code into the house's form
 	$(RUN) ruff format
