@@ -84,6 +84,8 @@ class Updated(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="
 
     channel: ShortText | None = None
     urgency: Urgency | None = None
+    theme: Name | None = None
+    """What the ticket is about, said by somebody who read it: beats rules and model."""
     attributes: dict[str, Any] | None = None
     requester: Requester | None = None
     at: Instant | None = None
@@ -95,6 +97,29 @@ class Assigned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     agent: Name | None = None
     team: Name | None = None
     """The team that has it from now on, a hand-off if it is another one; absent leaves the team as it was."""
+    at: Instant | None = None
+
+
+class Accepted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="accepted"):
+    """An agent takes the ticket that is offered to them."""
+
+    agent: Name
+    at: Instant | None = None
+
+
+class Declined(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="declined"):
+    """An agent doesn't take the ticket that is offered to them: it goes to somebody else."""
+
+    agent: Name
+    reason: ShortText = ""
+    at: Instant | None = None
+
+
+class Released(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="released"):
+    """An agent gives back a ticket that they have: it goes back into the queue with the age it has."""
+
+    agent: Name
+    reason: ShortText = ""
     at: Instant | None = None
 
 
@@ -139,15 +164,28 @@ class Owned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ki
     agent: str
 
 
-class Released(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="released"):
+class Unowned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="unowned"):
     """The ticket left that agent; read from the assignments as well."""
 
     agent: str
 
 
-Told: TypeAlias = Opened | Replied | StatusChanged | Updated | Assigned | DeadlineSet | Feedback
+class Scored(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="scored"):
+    """What a trained model made of the ticket's text; only our own log says so. Confidences are between 0 and 1."""
+
+    model: int
+    """The model's version."""
+    theme: str | None = None
+    theme_confidence: float = 0.0
+    urgency: Urgency | None = None
+    urgency_confidence: float = 0.0
+
+
+Told: TypeAlias = (
+    Opened | Replied | StatusChanged | Updated | Assigned | Accepted | Declined | Released | DeadlineSet | Feedback
+)
 """What the outside can tell us of a ticket."""
-Data: TypeAlias = Told | PolicyChanged | Owned | Released
+Data: TypeAlias = Told | PolicyChanged | Owned | Unowned | Scored
 
 KINDS: dict[str, type[Told]] = {
     "opened": Opened,
@@ -155,6 +193,9 @@ KINDS: dict[str, type[Told]] = {
     "status_changed": StatusChanged,
     "updated": Updated,
     "assigned": Assigned,
+    "accepted": Accepted,
+    "declined": Declined,
+    "released": Released,
     "deadline_set": DeadlineSet,
     "feedback": Feedback,
 }

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.contract import events
-from shared.contract.events import Assigned, Data, Owned, Released, TicketEvent
+from shared.contract.events import Assigned, Data, Owned, TicketEvent, Unowned
 from shared.contract.ledger import Ticket
 from shared.ledger import QUERIES
 from shared.postgres.pool import Connection
@@ -63,11 +63,11 @@ async def load_logs(connection: Connection, tickets: Iterable[Ticket]) -> dict[U
             ahead.setdefault(ticket.id, []).append((row["received_at"], row["occurred_at"]))
     for row in await connection.fetch(QUERIES["load_assignments"], list(by_id)):
         ticket, log, agent = by_id[row["ticket_id"]], logs[row["ticket_id"]], row["agent"]
-        assigned_at = row["assigned_at"]
+        assigned_at = row["accepted_at"]
         known = [at for received_at, at in ahead.get(ticket.id, ()) if received_at <= assigned_at]
         log.append(_event(ticket, f"owned:{row['id']}", max([assigned_at, *known]), Owned(agent=agent)))
         if row["ended_at"] is not None:
-            log.append(_event(ticket, f"released:{row['id']}", row["ended_at"], Released(agent=agent)))
+            log.append(_event(ticket, f"unowned:{row['id']}", row["ended_at"], Unowned(agent=agent)))
     return logs
 
 

@@ -44,10 +44,10 @@ FROM ticket_event e
 WHERE e.ticket_id = ANY($1::uuid[]);
 
 -- name: load_assignments
--- Who had the given tickets, and until when.
-SELECT id, ticket_id, agent, assigned_at, ended_at
+-- Who had the given tickets, and until when; what was only offered was nobody's.
+SELECT id, ticket_id, agent, accepted_at, ended_at
 FROM assignment
-WHERE ticket_id = ANY($1::uuid[]);
+WHERE ticket_id = ANY($1::uuid[]) AND accepted_at IS NOT NULL;
 
 -- name: update_tickets
 -- What the fold says now of stored tickets.

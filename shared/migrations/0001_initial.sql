@@ -127,8 +127,16 @@ CREATE TABLE agent (
     skills             jsonb NOT NULL DEFAULT '{}',       -- {"billing": 4}
     channels           text[] NOT NULL DEFAULT '{}',      -- empty: on the roster to be paged only
     capacity           integer NOT NULL DEFAULT 12 CHECK (capacity >= 0),
+    at_most            jsonb NOT NULL DEFAULT '{}',       -- {"live_chat": 2}: tickets of a channel at a time
+    pools              text[] NOT NULL DEFAULT '{}',      -- empty: all of them
     presence           text NOT NULL DEFAULT 'manual' CHECK (presence IN ('manual', 'shift', 'lease')),
+    calendar           text,                              -- when a shift is, by the policy
     status             text NOT NULL DEFAULT 'offline' CHECK (status IN ('online', 'away', 'offline')),
+    closed_channels    text[] NOT NULL DEFAULT '{}',      -- what they don't take just now
+    present_until      timestamptz,                       -- end of the shift or of the lease; without meaning for `manual`
+    next_present_at    timestamptz,                       -- when the next shift begins; null: not known
+    gone_at            timestamptz,                       -- since when they are not there; null while they are, or once that was seen to
+    expired_offers     integer NOT NULL DEFAULT 0 CHECK (expired_offers >= 0), -- in a row
     lead               text,
     contacts           jsonb NOT NULL DEFAULT '[]',
     primary_used       integer NOT NULL DEFAULT 0 CHECK (primary_used >= 0),
@@ -138,8 +146,12 @@ CREATE TABLE agent (
     last_assigned_at   timestamptz,
     PRIMARY KEY (tenant, key),
     CHECK (over_capacity OR primary_used <= capacity),
-    CHECK (over_capacity OR primary_used + interruptible_used <= 2 * capacity)
+    CHECK (over_capacity OR primary_used + interruptible_used <= 2 * capacity),
+    CHECK ((presence = 'shift') = (calendar IS NOT NULL))
 );
+CREATE INDEX agent_gone ON agent (gone_at) WHERE gone_at IS NOT NULL;
+CREATE INDEX agent_present ON agent (present_until) WHERE present_until IS NOT NULL;
+CREATE INDEX agent_next_present ON agent (next_present_at) WHERE next_present_at IS NOT NULL;
 
 -- A ticket is its event log; the columns are what the fold last said. Writer: router.
 CREATE TABLE ticket (
@@ -264,9 +276,18 @@ CREATE TABLE queued (
     previous_owner  text,
     affinity_until  timestamptz,
     excluded        text[] NOT NULL DEFAULT '{}',
+    insists         jsonb NOT NULL DEFAULT '[]', -- preferred skills that are insisted upon, in groups; `needs` holds them too
+    relax_at        timestamptz[] NOT NULL DEFAULT '{}', -- when the last of these groups is given up, one after the other
+    overflow_pool   text,                  -- may be taken there too, from then on
+    overflow_at     timestamptz,
+    was_cleared     boolean NOT NULL DEFAULT false, -- all had declined, and were asked once more
     reason          text NOT NULL DEFAULT 'new'
-                    CHECK (reason IN ('new', 'no_skill', 'offline', 'full', 'fragmented', 'excluded'))
+                    CHECK (reason IN ('new', 'no_skill', 'offline', 'full', 'fragmented', 'excluded')),
+    reason_at       timestamptz NOT NULL DEFAULT deskclock_now(),
+    CHECK ((overflow_pool IS NULL) = (overflow_at IS NULL))
 );
+CREATE INDEX queued_relax ON queued (tenant, pool, (relax_at[1])) WHERE relax_at <> '{}';
+CREATE INDEX queued_overflow ON queued (tenant, overflow_pool, overflow_at) WHERE overflow_pool IS NOT NULL;
 CREATE INDEX queued_order ON queued (tenant, pool, signature, band, order_rank, order_at, queued_at, ticket_id);
 CREATE INDEX queued_late ON queued (tenant, pool, latest_start_at) WHERE band = 1;
 CREATE INDEX queued_rescue ON queued (tenant, pool, rescue_at) WHERE band = 2;
@@ -282,14 +303,79 @@ CREATE TABLE assignment (
     units         integer NOT NULL,
     interruptible boolean NOT NULL,
     by_hand       boolean NOT NULL DEFAULT false,
+    state         text NOT NULL DEFAULT 'active' CHECK (state IN ('offered', 'active', 'parked')), -- a parked one takes no units
     assigned_at   timestamptz NOT NULL,
+    accepted_at   timestamptz,             -- null: only offered, so that nobody owns the ticket
+    touched_at    timestamptz,             -- when the agent first did something with it
+    offered_until timestamptz,             -- then the offer lapses
+    act_by        timestamptz,             -- then it goes back to the queue, unless it was touched
+    park_at       timestamptz,             -- then it is parked, unless somebody writes
+    next_at       timestamptz GENERATED ALWAYS AS (CASE WHEN ended_at IS NULL THEN least(offered_until, act_by, park_at) END) STORED,
+    queued_at     timestamptz,             -- its age, should it go back to the queue
+    excluded      text[] NOT NULL DEFAULT '{}', -- who declined it before, or let it lapse
+    was_cleared   boolean NOT NULL DEFAULT false,
     ended_at      timestamptz,
     end_reason    text,
-    CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+    CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
+    CHECK ((offered_until IS NULL) = (state <> 'offered')),
+    CHECK ((state = 'offered') = (accepted_at IS NULL) OR ended_at IS NOT NULL)
 );
+CREATE INDEX assignment_next ON assignment (next_at) WHERE next_at IS NOT NULL;
 CREATE UNIQUE INDEX assignment_active ON assignment (ticket_id) WHERE ended_at IS NULL;
 CREATE INDEX assignment_agent ON assignment (tenant, agent) WHERE ended_at IS NULL;
 CREATE INDEX assignment_ticket ON assignment (ticket_id);
+
+-- How long tickets waited for an owner, and why: a row for each stretch of one reason but `new`. Writer: router.
+CREATE TABLE wait (
+    tenant    text NOT NULL,
+    ticket_id uuid NOT NULL,
+    pool      text NOT NULL,
+    channel   text NOT NULL,
+    needs     jsonb NOT NULL,
+    reason    text NOT NULL,
+    since     timestamptz NOT NULL,
+    until     timestamptz NOT NULL
+);
+CREATE INDEX wait_ended ON wait (tenant, until);
+
+-- Help that the router asks for: escalation takes a row out when its time has come, and opens an escalation; the router
+-- takes out those that have become moot. Writers: both.
+CREATE TABLE escalation_request (
+    id        uuid PRIMARY KEY,
+    tenant    text NOT NULL,
+    ticket_id uuid NOT NULL,
+    reason    text NOT NULL CHECK (reason IN ('unroutable', 'manual')),
+    due_at    timestamptz NOT NULL
+);
+CREATE INDEX escalation_request_due ON escalation_request (due_at);
+CREATE UNIQUE INDEX escalation_request_ticket ON escalation_request (ticket_id, reason);
+
+-- Trained models that score what customers write. Writer: router.
+CREATE TABLE model (
+    tenant     text NOT NULL,
+    version    integer NOT NULL CHECK (version > 0),
+    state      text NOT NULL CHECK (state IN ('added', 'shadow', 'promoted', 'retired')),
+    weights    bytea NOT NULL,             -- the file as `deskclock train` wrote it
+    report     jsonb NOT NULL,             -- how it did on texts it had not seen
+    added_at   timestamptz NOT NULL,
+    added_by   text NOT NULL,
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, version)
+);
+CREATE UNIQUE INDEX model_shadow ON model (tenant) WHERE state = 'shadow';
+CREATE UNIQUE INDEX model_promoted ON model (tenant) WHERE state = 'promoted';
+
+-- What somebody who read a ticket made of it, where rules or model had said otherwise: examples to learn from. Writer: router.
+CREATE TABLE correction (
+    tenant    text NOT NULL,
+    ticket_id uuid NOT NULL,
+    event_id  text NOT NULL,
+    field     text NOT NULL CHECK (field IN ('theme', 'urgency')),
+    was       text NOT NULL,
+    now       text NOT NULL,
+    at        timestamptz NOT NULL,
+    PRIMARY KEY (tenant, event_id, field)
+);
 
 -- What happens when a promise is about to break, or breaks. Writer: escalation; the ledger resolves one in the
 -- transaction that keeps its promise.

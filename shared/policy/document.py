@@ -31,6 +31,10 @@ class ChannelRule(Struct, frozen=True, kw_only=True):
     bind: Bind = Bind.LATE
     offer: timedelta | None = None
     """How long an offer waits for an answer; None assigns without asking."""
+    at_most: int | None = None
+    """So many tickets of the channel an agent has at a time, unless the roster says otherwise; None: as units allow."""
+    park: timedelta | None = None
+    """Real-time work in which nobody has written for so long is parked and takes no units; None: never."""
 
 
 class UrgencyRule(Struct, frozen=True, kw_only=True):
@@ -54,6 +58,53 @@ class SkillRule(Struct, frozen=True, kw_only=True):
     need: tuple[tuple[str, int], ...] = ()
     prefer: tuple[str, ...] = ()
     when: Condition | None = None
+    insist: bool = False
+    """What is preferred is asked for like a need, until `Routing.relax` gives it up."""
+
+
+class PoolRule(Struct, frozen=True, kw_only=True):
+    """Tickets under this condition wait in a queue of their own; the first match wins."""
+
+    name: str
+    when: Condition
+    overflow_to: str | None = None
+    """Agents of that pool may take them too, once `overflow_after` of the promise has passed."""
+    overflow_after: float = 1.0
+    """A share of the promise, 0 to 1."""
+
+
+class Routing(Struct, frozen=True, kw_only=True):
+    """How tickets are ordered and given to agents (routing-rules 3); the defaults are the best we measured."""
+
+    strict_priority: bool = False
+    """Among tickets that can still be saved, the more urgent come first."""
+    rescue_after: float = 3.0
+    """G: a ticket later than so many lengths of its promise comes before all that isn't."""
+    first_action: float | None = 0.5
+    """An agent does something with accepted work within this share of the time that is left, or it goes to somebody else."""
+    relax: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Shares of the promise after which one group of insisted preferences after the other is given up."""
+    affinity_wait: float = 0.2
+    """A ticket waits for its previous owner for this share of the time in which it can still be saved."""
+    same_customer: timedelta | None = None
+    """Who had a ticket of the same customer so recently counts as the previous owner."""
+    fallback: str | None = None
+    """Who gets what nobody on the roster has the skills for."""
+    parked_at_most: int = 6
+    """Parked tickets of one agent."""
+    grace: timedelta = timedelta(seconds=60)
+    """Who is gone for no longer than this keeps what they have."""
+    away_after: int = 2
+    """Offers that lapse in a row until an agent counts as away."""
+
+
+class ModelTerms(Struct, frozen=True, kw_only=True):
+    """When a trained model is believed."""
+
+    confidence: float = 0.6
+    """Less than this, and the model has said nothing."""
+    triage: str | None = "triage"
+    """The skill that tickets need about which a model is unsure; None: no other than the rules ask for."""
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -109,7 +160,13 @@ class Policy(Struct, frozen=True, kw_only=True, eq=False):
     skills: tuple[SkillRule, ...] = ()
     escalations: Mapping[str, Ladder] = {}
     on_call: Mapping[str, Rotation] = {}
-    pool: str = "default"
+    pools: tuple[PoolRule, ...] = ()
+    routing: Routing = Routing()
+    model: ModelTerms = ModelTerms()
+
+
+DEFAULT_POOL = "default"
+"""Where tickets wait that no rule sends elsewhere."""
 
 
 class Presence(StrEnum):
@@ -139,7 +196,13 @@ class Person(Struct, frozen=True, kw_only=True):
     """Skill -> level, 1 to 5; 5 is best."""
     channels: tuple[Channel, ...] = ()
     capacity: int = 12
+    at_most: Mapping[Channel, int] = {}
+    """Tickets of a channel at a time; what isn't here is as the policy says."""
+    pools: tuple[str, ...] = ()
+    """Whose tickets they take; empty: all."""
     presence: Presence = Presence.MANUAL
+    calendar: str | None = None
+    """The policy's calendar by which a `shift` is."""
     lead: str | None = None
     contacts: tuple[Contact, ...] = (Contact(method="console"),)
 

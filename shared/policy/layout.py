@@ -125,6 +125,19 @@ class ChannelLine(Line, frozen=True, kw_only=True):
     offer: (
         Annotated[str, Meta(description="How long an offer waits for an answer; `none` assigns without asking.")] | None
     ) = None
+    at_most: (
+        Annotated[int, Meta(ge=1, le=1000, description="Tickets of this channel that an agent has at a time.")] | None
+    ) = None
+    park: (
+        Annotated[
+            str,
+            Meta(
+                description="Work in which nobody has written for so long takes no capacity until the customer writes; "
+                "`none`: never. Default 10m for live_chat."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class UrgencyLine(Line, frozen=True, kw_only=True):
@@ -153,7 +166,82 @@ class SkillLine(Line, frozen=True, kw_only=True):
         ),
     ] = []
     prefer: Annotated[Texts, Meta(description="Skills that are good to have.")] = []
+    insist: Annotated[
+        bool, Meta(description="Wait for somebody with the preferred skills for a while, as `routing.relax` says.")
+    ] = False
     when: When | None = None
+
+
+class OverflowLine(Line, frozen=True, kw_only=True):
+    """Who else may take what waits here, and from when on."""
+
+    to: Annotated[str, Meta(description="Name of a pool.")]
+    after: Annotated[str, Meta(description="Share of the promise that has passed, as in `50%`.")] = "50%"
+
+
+class PoolLine(Line, frozen=True, kw_only=True):
+    """Tickets like this wait in a queue of their own."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    when: When | None = None
+    overflow: OverflowLine | None = None
+
+
+class AffinityLine(Line, frozen=True, kw_only=True):
+    """Who had a ticket before gets it again."""
+
+    wait: Annotated[
+        str, Meta(description="For how much of the time that is left it waits for them; default `20%`.")
+    ] = "20%"
+    same_customer: Annotated[
+        str,
+        Meta(description="So recently somebody had a ticket of the same customer; default `none`.", examples=["72h"]),
+    ] = "none"
+
+
+class RoutingLine(Line, frozen=True, kw_only=True):
+    """How tickets are ordered and given to agents."""
+
+    strict_priority: Annotated[bool, Meta(description="More urgent ones first while all can still be saved.")] = False
+    rescue_after: Annotated[
+        int,
+        Meta(
+            ge=1, le=100, description="What is later than so many lengths of its promise comes before everything else."
+        ),
+    ] = 3
+    first_action: Annotated[
+        str,
+        Meta(
+            description="Share of the time left in which an agent does something with what they got, or it goes to somebody "
+            "else; `none`: it stays. Default `50%`."
+        ),
+    ] = "50%"
+    relax: Annotated[
+        list[str],
+        Meta(
+            min_length=1,
+            max_length=10,
+            description="Shares of the promise at which insisted preferences are given up, one group each.",
+        ),
+    ] = field(default_factory=lambda: ["25%", "50%", "75%"])
+    affinity: AffinityLine = AffinityLine()
+    fallback: Annotated[str, Meta(description="Key of the person who gets what nobody has the skills for.")] | None = (
+        None
+    )
+    parked_at_most: Annotated[int, Meta(ge=0, le=1000, description="Parked tickets of one agent.")] = 6
+    grace: Annotated[str, Meta(description="Who is gone for no longer keeps what they have; default `60s`.")] = "60s"
+    away_after: Annotated[
+        int, Meta(ge=1, le=100, description="Offers lapsed in a row until an agent counts as away.")
+    ] = 2
+
+
+class ModelLine(Line, frozen=True, kw_only=True):
+    """When a trained model is believed."""
+
+    confidence: Annotated[str, Meta(description="How sure it must be; default `60%`.")] = "60%"
+    triage: Annotated[str, Meta(description="Skill needed for what it is unsure about; `none`: nothing more.")] = (
+        "triage"
+    )
 
 
 class ValidLine(Line, frozen=True, kw_only=True):
@@ -262,6 +350,9 @@ class PolicyFile(Line, frozen=True, kw_only=True):
     urgency: Annotated[list[UrgencyLine], Meta(max_length=2_000)] = []
     themes: Annotated[list[ThemeLine], Meta(max_length=2_000)] = []
     skills: Annotated[list[SkillLine], Meta(max_length=2_000)] = []
+    pools: Annotated[list[PoolLine], Meta(max_length=200)] = []
+    routing: RoutingLine = RoutingLine()
+    model: ModelLine = ModelLine()
     targets: Annotated[list[TargetLine], Meta(max_length=5_000)] = []
     escalations: Annotated[dict[str, EscalationLine], Meta(max_length=1_000)] = {}
     on_call: Annotated[dict[str, RotationLine], Meta(max_length=1_000)] = {}
@@ -283,7 +374,15 @@ class PersonLine(Line, frozen=True, kw_only=True):
     skills: dict[str, Annotated[int, Meta(ge=1, le=5)]] | list[str] = {}
     channels: Channel | list[Channel] = []
     capacity: Annotated[int, Meta(ge=0, le=1000)] = 12
+    at_most: Annotated[
+        dict[Channel, Annotated[int, Meta(ge=0, le=1000)]],
+        Meta(description="Tickets of a channel at a time, as in {live_chat: 2}."),
+    ] = {}
+    pools: Annotated[Texts, Meta(description="Whose tickets they take; default all.")] = []
     presence: Presence = Presence.MANUAL
+    calendar: (
+        Annotated[str, Meta(description="With `presence: shift`: the policy's calendar of their shifts.")] | None
+    ) = None
     lead: Annotated[str, Meta(description="Key of the person who leads them.")] | None = None
     contacts: Annotated[
         str | list[str | dict[str, str]],

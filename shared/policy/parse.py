@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.policy import calendars, linting, located, paging, rules, shape, targets
+from shared.policy import assigning, calendars, linting, located, paging, rules, shape, targets
 from shared.policy.document import Policy
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import PolicyFile
@@ -101,6 +101,9 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         urgency=rules.urgency(reading, file.urgency),
         themes=rules.themes(reading, file.themes),
         skills=rules.skills(reading, file.skills),
+        pools=assigning.pools(reading, file.pools),
+        routing=assigning.routing(reading, file.routing),
+        model=assigning.model(reading, file.model),
         escalations=paging.ladders(reading, file.escalations),
         on_call=paging.rotations(reading, file.on_call),
     )

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from shared.contract.tickets import Channel
 from shared.policy import located, shape
-from shared.policy.document import Contact, Person, Policy, Roster
+from shared.policy.document import Contact, Person, Policy, Presence, Roster
 from shared.policy.errors import PolicyErrors, did_you_mean
 from shared.policy.layout import PersonLine, RosterFile
 from shared.policy.located import escape
@@ -73,7 +73,10 @@ def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]
             skills=_skills(reading, line, pointer),
             channels=_channels(line),
             capacity=line.capacity,
+            at_most=line.at_most,
+            pools=tuple(dict.fromkeys(pool.strip() for _, pool in shape.entries(line.pools, f"{pointer}/pools"))),
             presence=line.presence,
+            calendar=_calendar(reading, line, pointer),
             lead=line.lead,
             contacts=_contacts(reading, line, f"{pointer}/contacts"),
         )
@@ -102,6 +105,17 @@ def _skills(reading: Reading, line: PersonLine, pointer: str) -> dict[str, int]:
             )
         skills[name] = level
     return skills
+
+
+def _calendar(reading: Reading, line: PersonLine, pointer: str) -> str | None:
+    is_shift = line.presence is Presence.SHIFT
+    if is_shift and line.calendar is None and not reading.holds(f"{pointer}/calendar"):
+        reading.fault(pointer, "a shift needs hours", "add `calendar:` with one of the policy's calendars")
+    if line.calendar is not None and not is_shift:
+        reading.fault(
+            f"{pointer}/calendar", "a calendar says when a shift is", "add `presence: shift`, or leave it out"
+        )
+    return line.calendar if is_shift else None
 
 
 def _channels(line: PersonLine) -> tuple[Channel, ...]:

@@ -16,7 +16,7 @@ from shared.sla.condition import BadPattern, Condition
 
 CHANNEL_DEFAULTS: dict[Channel, ChannelRule] = {
     Channel.PHONE: ChannelRule(units=12),
-    Channel.LIVE_CHAT: ChannelRule(units=4),
+    Channel.LIVE_CHAT: ChannelRule(units=4, park=timedelta(minutes=10)),
     Channel.MESSAGING: ChannelRule(units=3),
     Channel.SOCIAL: ChannelRule(units=3, interruptible=True),
     Channel.EMAIL: ChannelRule(units=6, interruptible=True),
@@ -84,6 +84,8 @@ def channels(
             interruptible=default.interruptible if line.interruptible is None else line.interruptible,
             bind=line.bind or Bind.LATE,
             offer=default.offer if line.offer is None else _offer(reading, line.offer, f"{pointer}/offer"),
+            at_most=line.at_most,
+            park=default.park if line.park is None else _park(reading, line.park, f"{pointer}/park"),
         )
         for place, alias in shape.entries(line.aliases, f"{pointer}/aliases"):
             taken = aliases.setdefault(alias.strip().casefold(), channel)
@@ -129,7 +131,12 @@ def skills(reading: Reading, lines: list[SkillLine]) -> tuple[SkillRule, ...]:
         )
         if not need and not prefer and not (reading.holds(f"{pointer}/need") or reading.holds(f"{pointer}/prefer")):
             reading.fault(pointer, "this rule asks for no skill", "add `need: [...]` or `prefer: [...]`")
-        rules.append(SkillRule(need=tuple(need), prefer=prefer, when=when(reading, line.when, f"{pointer}/when")))
+        if line.insist and not line.prefer:
+            reading.fault(
+                f"{pointer}/insist", "nothing is preferred here to insist upon", "add `prefer: [...]`, or leave it out"
+            )
+        found = when(reading, line.when, f"{pointer}/when")
+        rules.append(SkillRule(need=tuple(need), prefer=prefer, when=found, insist=line.insist))
     return tuple(rules)
 
 
@@ -203,6 +210,19 @@ def _offer(reading: Reading, text: str, pointer: str) -> timedelta | None:
             "write how long it waits, as in `30s`, or `none` to assign without asking",
         )
     return offer
+
+
+def _park(reading: Reading, text: str, pointer: str) -> timedelta | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        park = durations.elapsed(text)
+    except Unreadable as error:
+        reading.unreadable(pointer, error)
+        return None
+    if not park:
+        reading.fault(pointer, "parked as soon as it begins", "write how long nobody writes, as in `10m`, or `none`")
+    return park
 
 
 def _skill(reading: Reading, name: str, pointer: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from shared.contract.events import Scored
 from shared.contract.tickets import Channel, Urgency
 
 
@@ -39,6 +40,10 @@ class Facts(Struct, frozen=True, kw_only=True, gc=False):
     requester_tier: str = ""
     team: str = ""
     attributes: dict[str, Any] = {}
+    theme: str = ""
+    """Said by somebody who read it; empty: nobody has."""
+    scored: Scored | None = None
+    """What a model made of the text."""
 
 
 class Classification(Struct, frozen=True, kw_only=True, gc=False):
@@ -51,5 +56,8 @@ class Classification(Struct, frozen=True, kw_only=True, gc=False):
     needs: tuple[tuple[str, int], ...] = ()
     """Mandatory skills with the least level, 1 to 5."""
     prefers: tuple[str, ...] = ()
+    insists: tuple[tuple[str, ...], ...] = ()
+    """Groups of preferred skills that are needed for a while; the last is given up first."""
+    pool: str = "default"
     rules: tuple[str, ...] = ()
     """Names of the rules that hit, in the order of the policy."""

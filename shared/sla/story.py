@@ -11,16 +11,20 @@ import msgspec
 from msgspec import Struct
 
 from shared.contract.events import (
+    Accepted,
     Assigned,
     DeadlineSet,
+    Declined,
     Feedback,
     Opened,
     Owned,
     PolicyChanged,
     Released,
     Replied,
+    Scored,
     StatusChanged,
     TicketEvent,
+    Unowned,
     Updated,
 )
 from shared.contract.tickets import Author, Status, TargetKind
@@ -31,7 +35,8 @@ from shared.sla.pausing import Pauses, Table
 from shared.sla.policy import Judge, Line, Reopen
 
 _KINDS = (
-    Opened, PolicyChanged, Updated, Assigned, Owned, Replied, StatusChanged, Released, DeadlineSet, Feedback,
+    Opened, Scored, PolicyChanged, Updated, Assigned, Accepted, Declined, Released, Owned, Replied, StatusChanged, Unowned,
+    DeadlineSet, Feedback,
 )  # fmt: skip
 _RANKS: dict[type[Any], int] = {kind: rank for rank, kind in enumerate(_KINDS)}
 """Order of what happened at the same instant: a reply sent together with a new status was written under the old one, and a
@@ -165,7 +170,7 @@ class Story:
                 self._set_deadline(data, at)
             case Owned(agent=agent):
                 self._own(agent, at)
-            case Released(agent=agent):
+            case Unowned(agent=agent):
                 self._own(None if agent == self._owner else self._owner, at)
             case PolicyChanged(version=version):
                 self._change_policy(self._judges[version], at)
@@ -173,6 +178,8 @@ class Story:
                 self._end(_FOLLOW_UP, at, is_kept=True)
             case Opened():
                 pass  # a ticket opens once
+            case Accepted() | Declined() | Released() | Scored():
+                pass  # whose it is then, the assignments tell
 
     def _assign(self, data: Assigned, at: int) -> None:
         self.agent = data.agent

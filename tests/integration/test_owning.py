@@ -76,8 +76,8 @@ async def test_a_matching_run_settles_what_it_gave_and_the_minute_all_the_rest(d
     await desk.record([opened("1", START), opened("2", START)])
     await desk.at(SECOND)
     await desk.pool.execute(
-        "INSERT INTO assignment (id, tenant, ticket_id, agent, pool, units, interruptible, assigned_at)"
-        " SELECT gen_random_uuid(), tenant, id, 'ana', pool, 6, true, deskclock_now() FROM ticket"
+        "INSERT INTO assignment (id, tenant, ticket_id, agent, pool, units, interruptible, assigned_at, accepted_at)"
+        " SELECT gen_random_uuid(), tenant, id, 'ana', pool, 6, true, deskclock_now(), deskclock_now() FROM ticket"
     )
     first = await desk.pool.fetchval("SELECT id FROM ticket LIMIT 1")
     async with desk.pool.acquire() as connection:

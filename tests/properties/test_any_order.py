@@ -17,10 +17,10 @@ from shared.contract.events import (
     Opened,
     Owned,
     PolicyChanged,
-    Released,
     Replied,
     StatusChanged,
     TicketEvent,
+    Unowned,
     Updated,
 )
 from shared.contract.tickets import Author, ClockState, Status, TargetKind, Urgency
@@ -100,7 +100,7 @@ told = st.one_of(
 ours = st.one_of(
     st.builds(PolicyChanged, version=st.sampled_from([2, 3]), previous=st.just(1)),
     st.builds(Owned, agent=st.sampled_from(["ana", "ben"])),
-    st.builds(Released, agent=st.sampled_from(["ana", "ben"])),
+    st.builds(Unowned, agent=st.sampled_from(["ana", "ben"])),
 )
 
 
@@ -201,7 +201,7 @@ def test_rule_42_what_is_stored_ends_where_one_fold_of_the_whole_log_does(
     Breaches are announced once and taken back once: nobody hears of a second before the first was withdrawn.
     """
     late = [
-        timedelta() if isinstance(event.data, PolicyChanged | Owned | Released) else data.draw(delays) for event in log
+        timedelta() if isinstance(event.data, PolicyChanged | Owned | Unowned) else data.draw(delays) for event in log
     ]
     life = live(log, by, late, looks)
 

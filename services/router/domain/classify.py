@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from shared.contract.tickets import Channel, Urgency
-from shared.policy.document import Policy, SkillRule
+from shared.policy.document import DEFAULT_POOL, Policy, SkillRule
 from shared.sla import condition
 from shared.sla.condition import Condition, TextSearch
 from shared.sla.fields import Classification, Fields
@@ -43,6 +43,7 @@ class _Rules:
         self.skills = tuple(
             (rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule)) for rule in policy.skills
         )
+        self.pools = tuple((rule.name, rule.when, self._numbered(rule.when)) for rule in policy.pools)
         self._search = TextSearch(self._patterns)
 
     def _numbered(self, when: Condition | None) -> int | None:
@@ -97,6 +98,7 @@ def classify(policy: Policy, facts: Facts) -> Classification:
         language=fields.language,
         needs=needs,
         prefers=prefers,
+        pool=_pool_for(rules, msgspec.structs.replace(fields, urgency=urgency), found) if rules.pools else DEFAULT_POOL,
         rules=tuple(hits),
     )
 
@@ -124,6 +126,13 @@ def _skills_for(
             if name:
                 prefers[name] = None
     return tuple(sorted(needs.items())), tuple(name for name in prefers if name not in needs) if prefers else ()
+
+
+def _pool_for(rules: _Rules, fields: Fields, found: frozenset[int]) -> str:
+    for name, when, number in rules.pools:
+        if (number is None or number in found) and when.fields_hold(fields):
+            return name
+    return DEFAULT_POOL
 
 
 @lru_cache(maxsize=_POLICIES_KEPT)

@@ -22,6 +22,10 @@ class Work(Protocol):
     """What it costs to take something."""
 
     @property
+    def channel(self) -> Channel:
+        """Agents may have only so many of some channels."""
+
+    @property
     def units(self) -> int:
         """Of capacity."""
 
@@ -36,6 +40,7 @@ class Desk:
     __slots__ = (
         "calls",
         "capacity",
+        "closed_channels",
         "flex",
         "interruptible",
         "is_online",
@@ -43,6 +48,7 @@ class Desk:
         "number",
         "primary",
         "profile",
+        "room",
         "turn",
     )
 
@@ -52,16 +58,23 @@ class Desk:
         self.profile = agent.profile
         self.capacity = agent.capacity
         self.is_online = agent.is_online
+        self.closed_channels = agent.closed_channels
         self.primary = agent.primary_used
         self.interruptible = agent.interruptible_used
         self.calls = agent.calls
+        self.room: dict[Channel, int] = (
+            {channel: most - agent.held.get(channel, 0) for channel, most in agent.at_most.items()}
+            if agent.at_most
+            else {}
+        )
+        """Tickets they may be given yet, of channels that have a ceiling."""
         self.flex = flex
         self.turn = turn
         """The smaller, the longer since they were given something. Unique, and new whenever their load changes."""
 
     def fits(self, work: Work) -> bool:
         """C3: may be given this now."""
-        if self.calls:
+        if self.calls or (self.room and self.room.get(work.channel, 1) <= 0):
             return False
         after = self.primary + work.units
         if work.interruptible:
@@ -70,7 +83,9 @@ class Desk:
 
     def bears(self, work: Work) -> bool:
         """The part of C3 that holds at all times: may be given this to begin later."""
-        return self.calls == 0 and self.primary + self.interruptible + work.units <= 2 * self.capacity
+        if self.calls or self.room.get(work.channel, 1) <= 0:
+            return False
+        return self.primary + self.interruptible + work.units <= 2 * self.capacity
 
     def take(self, ticket: Waiting, turn: int) -> bool:
         """Add a ticket to the load; True where that makes them a better choice for what fits beside it."""
@@ -81,18 +96,19 @@ class Desk:
             self.primary += ticket.units
         if ticket.channel is Channel.PHONE:
             self.calls += 1
+        if ticket.channel in self.room:
+            self.room[ticket.channel] -= 1
         self.turn = turn
         return self.primary > 0 and not had_real_time and not self.calls
 
-    @property
-    def free(self) -> tuple[int, int]:
-        """Units left for (real-time, interruptible) work."""
-        if self.calls:
-            return 0, 0
-        left = max(self.capacity - self.primary, 0)
-        return min(left, max(2 * self.capacity - self.primary - self.interruptible, 0)), max(
-            left - self.interruptible, 0
-        )
+    def free_for(self, work: Work) -> int:
+        """Units left for work of this channel."""
+        if self.calls or self.room.get(work.channel, 1) <= 0:
+            return 0
+        left = self.capacity - self.primary
+        if work.interruptible:
+            return max(left - self.interruptible, 0)
+        return max(min(left, left + self.capacity - self.interruptible), 0)
 
 
 class Ranking:
@@ -103,6 +119,7 @@ class Ranking:
     """
 
     def __init__(self, ticket: Waiting, desks: int, *, is_overflow: bool) -> None:
+        self.channel = ticket.channel
         self.units = ticket.units
         self.interruptible = ticket.interruptible
         self.is_call = ticket.channel is Channel.PHONE

@@ -115,6 +115,7 @@ class _Floor:
         self._numbers = {agent.key: number for number, agent in enumerate(agents)}
         self._online = frozenset(desk.number for desk in self._desks if desk.is_online)
         self._by_turn = [self._desks[number] for number in order]
+        self._has_closed = any(agent.closed_channels for agent in agents)
         self._served: dict[int, frozenset[int]] = {}
         self._lines: dict[_Kind, Line] = {}
         self._rankings: dict[tuple[Channel, int, bool, tuple[str, ...], bool], Ranking] = {}
@@ -174,7 +175,11 @@ class _Floor:
     def _online_for(self, ticket: Waiting) -> frozenset[int]:
         served = self._served.get(ticket.signature)
         if served is None:
-            served = self._online & self._staff.serving(ticket.channel, ticket.needs)
+            served = self._staff.serving(ticket.channel, ticket.needs) & self._online
+            if self._has_closed:
+                served = frozenset(
+                    number for number in served if ticket.channel not in self._desks[number].closed_channels
+                )
             self._served[ticket.signature] = served
         return served
 
@@ -195,9 +200,9 @@ class _Floor:
         allowed = [desk for desk in skilled if desk.key not in ticket.excluded]
         if not allowed:
             return Reason.EXCLUDED
-        online = [desk for desk in allowed if desk.is_online]
+        online = [desk for desk in allowed if desk.is_online and ticket.channel not in desk.closed_channels]
         if not online:
             return Reason.OFFLINE
-        free = [desk.free[ticket.interruptible] for desk in online]
+        free = [desk.free_for(ticket) for desk in online]
         is_fragmented = max(free) < ticket.units <= sum(free)
         return Reason.FRAGMENTED if is_fragmented else Reason.FULL

@@ -5,6 +5,7 @@ before everything once it is very late (routing-rules 3.3). The place is stored;
 """
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import lru_cache
@@ -12,18 +13,16 @@ from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.contract.tickets import Channel, Urgency
-from shared.policy.document import ChannelRule
-
-RESCUE_AFTER = 3
-"""G of routing-rules 3.3: a ticket is rescued when it is later than this many lengths of its promise."""
+from shared.policy.document import ChannelRule, Routing
 
 WITHOUT_TARGET = timedelta(days=7)
 """A ticket nobody made a promise for is queued as if an answer were due so long after it was opened."""
 
-AFFINITY_SHARE = 5
-"""A ticket waits for its previous owner for one part in so many of the time in which it can still be saved."""
+TOO_SHORT_TO_INSIST = timedelta(minutes=2)
+"""Of a promise shorter than this no time is spent on waiting for somebody who is only preferred."""
 
 REPLY_EFFORT: dict[Channel, timedelta] = {
     Channel.EMAIL: timedelta(minutes=9),
@@ -36,8 +35,14 @@ REPLY_EFFORT: dict[Channel, timedelta] = {
 Needs: TypeAlias = tuple[tuple[str, int], ...]
 """Mandatory skills with the least level."""
 
+Groups: TypeAlias = tuple[tuple[str, ...], ...]
+"""Preferred skills in groups, those that matter most first."""
+
 Key: TypeAlias = tuple[int, int, datetime, datetime, int]
 """What orders the queue, smallest first; the last two break ties by age and id."""
+
+
+_DEFAULTS = Routing()
 
 
 class Band(IntEnum):
@@ -67,9 +72,12 @@ class Waiting(Struct, frozen=True, kw_only=True):
     units: int
     interruptible: bool
     needs: Needs
+    """With the skills that are insisted upon, at level 1."""
     prefers: tuple[str, ...]
     signature: int
     """Tickets with the same one can be taken by the same people."""
+    insists: Groups = ()
+    """Preferred skills that count as needs for now; the last group is given up first. None of them is mandatory."""
     queued_at: datetime
     """When it was first queued; kept when it comes back, so that it doesn't lose its age."""
     band: Band
@@ -87,6 +95,14 @@ class Waiting(Struct, frozen=True, kw_only=True):
         """Its place: smaller is sooner (routing-rules 3.3)."""
         return (self.band, self.order_rank, self.order_at, self.queued_at, self.ticket_id.int)
 
+    @property
+    def mandatory(self) -> Needs:
+        """What it needs when nothing is insisted upon any more."""
+        if not self.insists:
+            return self.needs
+        insisted = {skill for group in self.insists for skill in group}
+        return tuple(need for need in self.needs if need[0] not in insisted)
+
 
 class QueueEntry(Waiting, frozen=True, kw_only=True):
     """One ticket that waits for an owner, whole: a row of the table `queued`."""
@@ -99,6 +115,11 @@ class QueueEntry(Waiting, frozen=True, kw_only=True):
     """Whoever starts later than this can't answer in time."""
     rescue_at: datetime
     """After this it comes before everything that isn't."""
+    relax_at: tuple[datetime, ...] = ()
+    """When the groups of `insists` are given up, ascending: the first instant is the last group's."""
+    overflow_pool: str | None = None
+    """Whose agents may take it, too, from `overflow_at` on."""
+    overflow_at: datetime | None = None
 
 
 def place_in_queue(
@@ -117,11 +138,17 @@ def place_in_queue(
     now: datetime,
     previous_owner: str | None = None,
     excluded: tuple[str, ...] = (),
+    insists: Groups = (),
+    overflow: tuple[str, float] | None = None,
+    routing: Routing = _DEFAULTS,
 ) -> QueueEntry:
     """Queue a ticket whose response is due at `due_at`, `promised` after its clock started; None where none is owed.
 
     The latest start leaves the time to write an answer (`REPLY_EFFORT`), but never more than half of the promise, so
-    that a short promise isn't given up at once.
+    that a short promise isn't given up at once. `insists` are hard preference rings (routing-rules 3.5): they are needs
+    until their shares of the promise, `routing.relax`, have passed, and only preferred from the start where the promise
+    is shorter than `TOO_SHORT_TO_INSIST`. `overflow` is a pool and the share of the promise after which its agents may
+    take the ticket, too.
     """
     if due_at is None:
         due_at = queued_at + WITHOUT_TARGET
@@ -129,9 +156,11 @@ def place_in_queue(
     if promised is None:
         promised = max(due_at - queued_at, timedelta())
     latest_start_at = due_at - min(REPLY_EFFORT.get(channel, timedelta()), promised / 2)
-    rescue_at = latest_start_at + RESCUE_AFTER * promised
-    band, order_rank, order_at = _order(urgency, due_at, latest_start_at, rescue_at, now)
-    return QueueEntry(
+    rescue_at = latest_start_at + routing.rescue_after * promised
+    band, order_rank, order_at = _order(urgency, due_at, latest_start_at, rescue_at, now, routing)
+    groups = _without({skill for skill, _ in needs}, insists)
+    shares = _shares(len(groups), routing.relax) if promised >= TOO_SHORT_TO_INSIST else ()
+    entry = QueueEntry(
         ticket_id=ticket_id,
         tenant=tenant,
         pool=pool,
@@ -150,28 +179,80 @@ def place_in_queue(
         order_rank=order_rank,
         order_at=order_at,
         previous_owner=previous_owner,
-        affinity_until=_affinity_until(previous_owner, channel, latest_start_at, now),
+        affinity_until=_affinity_until(previous_owner, channel, latest_start_at, now, routing),
         excluded=excluded,
+        overflow_pool=overflow[0] if overflow else None,
+        overflow_at=due_at - (1 - overflow[1]) * promised if overflow else None,
+    )
+    if not groups:
+        return entry
+    return _insisting(entry, groups, tuple(due_at - (1 - share) * promised for share in shares), now)
+
+
+def relaxed(entry: QueueEntry, now: datetime) -> QueueEntry:
+    """The entry with the groups given up whose instant has come: what they ask for is preferred, not needed.
+
+    Whoever may have it may have it afterwards, too (P10). The same object where no instant has come.
+    """
+    if not entry.relax_at or now < entry.relax_at[0]:
+        return entry
+    return _insisting(replace(entry, needs=entry.mandatory), entry.insists, entry.relax_at, now)
+
+
+def _insisting(entry: QueueEntry, groups: Groups, relax_at: tuple[datetime, ...], now: datetime) -> QueueEntry:
+    """An entry that has its mandatory needs, with as many of the groups added to them as are not given up by `now`.
+
+    Without instants (`relax_at` is empty) all are given up.
+    """
+    later = tuple(at for at in relax_at if now < at)
+    kept, given_up = groups[: len(later)], groups[len(later) :]
+    insisted = [(skill, 1) for group in kept for skill in group]
+    needs = tuple(sorted([*entry.needs, *insisted]))
+    wished = dict.fromkeys([*(skill for group in given_up for skill in group), *entry.prefers])
+    return replace(
+        entry,
+        needs=needs,
+        prefers=tuple(skill for skill in wished if (skill, 1) not in insisted),
+        signature=signature(entry.channel, needs),
+        insists=kept,
+        relax_at=later,
     )
 
 
+def _without(mandatory: set[str], insists: Groups) -> Groups:
+    """The groups without what is asked for anyway, so that giving one up never gives up a need or an earlier group."""
+    seen = set(mandatory)
+    groups = []
+    for group in insists:
+        rest = tuple(skill for skill in dict.fromkeys(group) if skill not in seen)
+        seen.update(rest)
+        if rest:
+            groups.append(rest)
+    return tuple(groups)
+
+
+def _shares(groups: int, relax: tuple[float, ...]) -> Iterable[float]:
+    """When each of so many groups is given up, ascending; groups beyond the number of shares go with the last of these."""
+    return [relax[min(n, len(relax) - 1)] for n in range(groups)] if relax else ()
+
+
 def _order(
-    urgency: Urgency, due_at: datetime, latest_start_at: datetime, rescue_at: datetime, now: datetime
+    urgency: Urgency, due_at: datetime, latest_start_at: datetime, rescue_at: datetime, now: datetime, routing: Routing
 ) -> tuple[Band, int, datetime]:
     """The stored part of the key; `advance_bands` in SQL moves it on when `latest_start_at` or `rescue_at` has passed."""
     if now <= latest_start_at:
-        return Band.SAVABLE, 0, latest_start_at
+        return Band.SAVABLE, urgency.rank if routing.strict_priority else 0, latest_start_at
     if now <= rescue_at:
         return Band.LATE, urgency.rank, due_at
     return Band.RESCUE, 0, due_at
 
 
 def _affinity_until(
-    previous_owner: str | None, channel: Channel, latest_start_at: datetime, now: datetime
+    previous_owner: str | None, channel: Channel, latest_start_at: datetime, now: datetime, routing: Routing
 ) -> datetime | None:
     if previous_owner is None or channel is Channel.PHONE or latest_start_at <= now:
         return None
-    return now + (latest_start_at - now) / AFFINITY_SHARE
+    return now + routing.affinity_wait * (latest_start_at - now)
 
 
 @lru_cache(maxsize=4096)

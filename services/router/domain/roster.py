@@ -40,6 +40,12 @@ class Agent(Struct, frozen=True, kw_only=True):
     calls: int = 0
     """Phone calls they are in: while there is one, they get no new work."""
     last_assigned_at: datetime | None = None
+    closed_channels: frozenset[str] = frozenset()
+    """Channels they don't accept just now: for these they count as offline."""
+    at_most: Mapping[Channel, int] = {}
+    """Tickets of a channel they may have at a time, beside what units allow; what isn't here is bounded by units alone."""
+    held: Mapping[Channel, int] = {}
+    """Tickets they have, by channel; asked only of channels in `at_most`."""
 
 
 class Staff:

@@ -15,7 +15,7 @@ from services.router.domain.classify import judge
 from shared.contract.events import Assigned, PolicyChanged, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Status, TargetKind
-from shared.policy.document import Policy
+from shared.policy.document import DEFAULT_POOL, Policy
 from shared.sla import timeline
 from shared.sla.clock import Change, Clock
 from shared.sla.timeline import Evaluation
@@ -151,7 +151,7 @@ def _ticket(identity: tuple[UUID, str, str, str], evaluation: Evaluation, policy
         needs=_encode(verdict.needs) if verdict else b"[]",
         prefers=verdict.prefers if verdict else (),
         rules=verdict.rules if verdict else (),
-        pool=policy.pool,
+        pool=verdict.pool if verdict else DEFAULT_POOL,
         policy_version=policy.version,
     )
 

@@ -52,14 +52,18 @@ SELECT key, active FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;
 
 -- name: upsert_agents
 -- What the roster says of people; what they do right now (status, load, last assignment) stays.
-INSERT INTO agent (tenant, key, name, skills, channels, capacity, presence, lead, contacts)
-SELECT $1, k.key, k.name, k.skills, string_to_array(k.channels, ','), k.capacity, k.presence, k.lead, k.contacts
-FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::jsonb[])
-     AS k (key, name, skills, channels, capacity, presence, lead, contacts)
+INSERT INTO agent (tenant, key, name, skills, channels, capacity, presence, lead, contacts,
+                   at_most, pools, calendar)
+SELECT $1, k.key, k.name, k.skills, string_to_array(k.channels, ','), k.capacity, k.presence, k.lead, k.contacts,
+       k.at_most, string_to_array(k.pools, chr(31)), k.calendar
+FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::jsonb[],
+            $10::jsonb[], $11::text[], $12::text[])
+     AS k (key, name, skills, channels, capacity, presence, lead, contacts, at_most, pools, calendar)
 ORDER BY k.key
 ON CONFLICT (tenant, key) DO UPDATE
 SET active = true, name = excluded.name, skills = excluded.skills, channels = excluded.channels,
     capacity = excluded.capacity, presence = excluded.presence, lead = excluded.lead, contacts = excluded.contacts,
+    at_most = excluded.at_most, pools = excluded.pools, calendar = excluded.calendar,
     over_capacity = agent.primary_used > excluded.capacity
                     OR agent.primary_used + agent.interruptible_used > 2 * excluded.capacity;
 

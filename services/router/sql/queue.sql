@@ -66,8 +66,9 @@ RETURNING a.tenant, a.agent, a.channel, a.units, a.interruptible;
 
 -- name: insert_by_hand
 -- What the helpdesk gave to an agent; where the agent has it already, nothing happens.
-INSERT INTO assignment (id, tenant, ticket_id, agent, pool, channel, units, interruptible, by_hand, assigned_at)
-SELECT n.id, n.tenant, n.ticket_id, n.agent, n.pool, n.channel, n.units, n.interruptible, true, $9
+INSERT INTO assignment (id, tenant, ticket_id, agent, pool, channel, units, interruptible, by_hand, assigned_at,
+                        accepted_at)
+SELECT n.id, n.tenant, n.ticket_id, n.agent, n.pool, n.channel, n.units, n.interruptible, true, $9, $9
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::boolean[])
      AS n (id, tenant, ticket_id, agent, pool, channel, units, interruptible)
 ON CONFLICT (ticket_id) WHERE ended_at IS NULL DO NOTHING

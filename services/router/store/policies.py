@@ -138,8 +138,9 @@ def _columns(people: Iterable[Person]) -> list[list[object]]:
     rows = [
         (
             person.key, person.name, _encode(person.skills), ",".join(person.channels), person.capacity,
-            person.presence, person.lead, _encode(person.contacts),
+            person.presence, person.lead, _encode(person.contacts), _encode(person.at_most), "\x1f".join(person.pools),
+            person.calendar,
         )
         for person in people
     ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(8)]
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(11)]

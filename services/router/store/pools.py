@@ -22,7 +22,8 @@ from shared.contract.tickets import Channel
 from shared.postgres.pool import Connection, Record
 
 _ASSIGNMENT = (
-    "id", "tenant", "ticket_id", "agent", "pool", "channel", "units", "interruptible", "assigned_at",
+    "id", "tenant", "ticket_id", "agent", "pool", "channel", "units", "interruptible", "assigned_at", "accepted_at",
+    "queued_at", "excluded",
 )  # fmt: skip
 _STAMP_STEP = timedelta(microseconds=1)
 _decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
@@ -270,7 +271,8 @@ async def _insert(connection: Connection, tenant: str, pool: str, given: Sequenc
         records=[
             (
                 ids.uuid7(now), tenant, choice.ticket.ticket_id, choice.agent, pool, choice.ticket.channel,
-                choice.ticket.units, choice.ticket.interruptible, now,
+                choice.ticket.units, choice.ticket.interruptible, now, now, choice.ticket.queued_at,
+                choice.ticket.excluded,
             )
             for choice in given
         ],

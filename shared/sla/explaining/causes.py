@@ -5,16 +5,20 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from shared.contract.events import (
+    Accepted,
     Assigned,
     DeadlineSet,
+    Declined,
     Feedback,
     Opened,
     Owned,
     PolicyChanged,
     Released,
     Replied,
+    Scored,
     StatusChanged,
     TicketEvent,
+    Unowned,
     Updated,
 )
 from shared.contract.tickets import Status
@@ -26,6 +30,13 @@ LATE_AFTER = timedelta(seconds=1)
 """An event that reached us later than this after it happened is called late."""
 _MOST_CHANGES = 5
 _LONGEST = 60
+_HANDS: dict[type[Any], str] = {
+    Owned: "given to",
+    Unowned: "left",
+    Accepted: "accepted by",
+    Declined: "declined by",
+    Released: "given back by",
+}
 
 
 class Seen(NamedTuple):
@@ -74,12 +85,17 @@ def _what(event: TicketEvent, before: Seen, after: Seen) -> str:  # noqa: PLR091
             return f"deadline of the {name} set by hand" if due_at else f"deadline of the {name} back to the policy's"
         case PolicyChanged(version=version):
             return _moved("policy version", before.version, after.version) or f"policy version {version} already held"
-        case Owned(agent=agent):
-            return f"given to {agent}"
-        case Released(agent=agent):
-            return f"left {agent}"
+        case Owned() | Unowned() | Accepted() | Declined() | Released() as data:
+            return _changed_hands(data)
+        case Scored(model=model):
+            return f"scored by model {model}"
         case Feedback(score=score, scale=scale):
             return f"feedback {score:g} ({scale})"
+
+
+def _changed_hands(data: Owned | Unowned | Accepted | Declined | Released) -> str:
+    why = f": {data.reason[:_LONGEST]}" if isinstance(data, Declined | Released) and data.reason else ""
+    return f"{_HANDS[type(data)]} {data.agent}{why}"
 
 
 def _assigned(data: Assigned, before: Seen, after: Seen) -> str:

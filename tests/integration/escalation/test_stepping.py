@@ -202,8 +202,8 @@ async def test_a_warning_tells_the_owner_and_climbs_no_further(world, clock_cont
     await world.people("ana", "ben", "head", "olga")
     ticket_id = await world.ticket(due_in=timedelta(hours=2), warn_in=[timedelta(hours=1)])
     await world.pool.execute(
-        "INSERT INTO assignment (id, tenant, ticket_id, agent, pool, units, interruptible, assigned_at)"
-        " VALUES (gen_random_uuid(), 'default', $1, 'olga', 'default', 1, false, $2)",
+        "INSERT INTO assignment (id, tenant, ticket_id, agent, pool, units, interruptible, assigned_at, accepted_at)"
+        " VALUES (gen_random_uuid(), 'default', $1, 'olga', 'default', 1, false, $2, $2)",
         ticket_id,
         START,
     )

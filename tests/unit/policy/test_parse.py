@@ -438,6 +438,9 @@ def test_the_schemas_are_made_from_the_same_structs() -> None:
     assert {
         "calendars",
         "channels",
+        "pools",
+        "routing",
+        "model",
         "urgency",
         "themes",
         "skills",

@@ -15,7 +15,10 @@ people:
     skills: {Billing: 4, "lang:de": 5}
     channels: [phone, email]
     capacity: 8
+    at_most: {phone: 1}
+    pools: [billing, claims]
     presence: shift
+    calendar: early
     lead: chi
     contacts: [console, {webhook: "https://hooks.example.org/x", secret: "env:HOOK"}]
   chi: {}
@@ -33,7 +36,10 @@ def test_people_have_skills_channels_and_contacts() -> None:
             skills={"billing": 4, "lang:de": 5},
             channels=(Channel.PHONE, Channel.EMAIL),
             capacity=8,
+            at_most={Channel.PHONE: 1},
+            pools=("billing", "claims"),
             presence=Presence.SHIFT,
+            calendar="early",
             lead="chi",
             contacts=(
                 Contact(method="console"),

@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from services.router.domain.queue import (
-    RESCUE_AFTER,
     WITHOUT_TARGET,
     Band,
     QueueEntry,
@@ -59,7 +58,7 @@ def test_late_ticket_is_ordered_by_urgency_then_due_time() -> None:
 
 def test_very_late_ticket_is_rescued() -> None:
     """Later than three lengths of its promise, it comes before everything else, the longest overdue first."""
-    due_at = NOW - RESCUE_AFTER * 2 * HOUR - MINUTE
+    due_at = NOW - 3 * 2 * HOUR - MINUTE
     entry = place(due_at=due_at)
 
     assert (Band.RESCUE, 0, due_at) == (entry.band, entry.order_rank, entry.order_at)
@@ -69,7 +68,7 @@ def test_very_late_ticket_is_rescued() -> None:
 def test_ticket_at_its_latest_start_is_still_savable() -> None:
     """The instant itself belongs to the better band."""
     assert Band.SAVABLE is place(due_at=NOW).band
-    assert Band.LATE is place(due_at=NOW - RESCUE_AFTER * 2 * HOUR).band
+    assert Band.LATE is place(due_at=NOW - 3 * 2 * HOUR).band
 
 
 @pytest.mark.parametrize(
@@ -101,12 +100,12 @@ def test_ticket_without_target_waits_as_if_due_in_a_week() -> None:
     entry = place(due_at=None, promised=None)
 
     assert NOW - HOUR + WITHOUT_TARGET == entry.due_at
-    assert entry.due_at + RESCUE_AFTER * WITHOUT_TARGET == entry.rescue_at
+    assert entry.due_at + 3 * WITHOUT_TARGET == entry.rescue_at
 
 
 def test_length_of_promise_defaults_to_the_time_from_queue_to_due() -> None:
     """Where no clock says how long the promise was, the wait it allows is taken."""
-    assert NOW + HOUR + RESCUE_AFTER * 2 * HOUR == place(promised=None).rescue_at
+    assert NOW + HOUR + 3 * 2 * HOUR == place(promised=None).rescue_at
 
 
 def test_ticket_waits_for_its_previous_owner_for_a_fifth_of_its_slack() -> None:

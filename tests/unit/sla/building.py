@@ -11,10 +11,10 @@ from shared.contract.events import (
     Opened,
     Owned,
     PolicyChanged,
-    Released,
     Replied,
     StatusChanged,
     TicketEvent,
+    Unowned,
     Updated,
 )
 from shared.contract.tickets import Author, Channel, Status, TargetKind, Urgency
@@ -210,7 +210,7 @@ def owned(when: str, agent: str) -> TicketEvent:
 
 def released(when: str, agent: str) -> TicketEvent:
     """It leaves that agent."""
-    return event(when, Released(agent=agent))
+    return event(when, Unowned(agent=agent))
 
 
 def pinned(when: str, to: str | None, target: TargetKind = TargetKind.RESOLUTION) -> TicketEvent:
