@@ -19,6 +19,7 @@ from services.router.store import rollouts as rollouts_store
 from services.router.store.policies import PolicyVersion, StoredPolicy, StoredRoster, Version
 from services.router.store.rollouts import Rollout
 from shared import ids
+from shared.ledger.policies import PolicyShelf
 from shared.policy import builtin, parse, roster
 from shared.policy.document import Roster
 from shared.policy.errors import LocatedError, PolicyErrors
@@ -189,7 +190,7 @@ async def apply_roster(connection: Connection, tenant: str, text: str, by: str, 
         version = 1 if stored is None else stored.version + 1
         await leaving.hold(connection, tenant, list(read.people))
         left = await policies_store.save_people(connection, tenant, read.people)
-        await leaving.requeue_of(connection, tenant, left, now)
+        await leaving.requeue_of(connection, PolicyShelf(), tenant, left, now)
         new = StoredRoster(version=version, source=text, applied_at=now, applied_by=by)
         await policies_store.insert_roster(connection, tenant, new)
     return version

@@ -55,7 +55,7 @@ class Reconciling:
     async def requeue_left(self) -> int:
         """Queue again what agents who left the roster still have, but for what they were given by hand; returns how many."""
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await leaving.requeue_all(connection, await database_time.now(connection))
+            done = await leaving.requeue_all(connection, self._shelf, await database_time.now(connection))
         self._relay.post(done.batch)
         return done.tickets
 

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.router.domain.queue import QueueEntry, place_in_queue
-from services.router.domain.standing import Ownership, Standing, owed
+from services.router.domain.queue import QueueEntry
+from services.router.domain.queueing import entry_of
+from services.router.domain.standing import Ownership, Standing
 from services.router.news import TicketAssigned, TicketRouted, TicketUnassigned
 from services.router.store import queue as queue_store
 from shared.contract.events import TicketEvent
@@ -136,12 +137,21 @@ def _announce(item: Touched, outbox: Outbox, now: datetime) -> None:
 
 def _is_rerouted(item: Touched) -> bool:
     before, after = item.before, item.standing.ticket
-    return before is None or (before.channel, before.urgency, before.theme, before.needs) != (
-        after.channel,
-        after.urgency,
-        after.theme,
-        after.needs,
-    )
+    return before is None or _route(before) != _route(after)
+
+
+def _route(ticket: Ticket) -> tuple[object, ...]:
+    return ticket.channel, ticket.urgency, ticket.theme, ticket.needs, ticket.pool
+
+
+def _is_moved(item: Touched) -> bool:
+    """What decides over its place in the queue, or over who may take it, has changed."""
+    before, after = item.before, item.standing.ticket
+    return before is None or _place(before) != _place(after)
+
+
+def _place(ticket: Ticket) -> tuple[object, ...]:
+    return *_route(ticket), ticket.prefers, ticket.insists, ticket.policy_version
 
 
 def _routed(ticket: Ticket) -> TicketRouted:
@@ -183,7 +193,7 @@ async def _move_old(
     moved = [
         item
         for item in old
-        if item.standing.ownership is Ownership.AS_IT_IS and (item.standing.changes or _is_rerouted(item))
+        if item.standing.ownership is Ownership.AS_IT_IS and (item.standing.changes or _is_moved(item))
     ]
     waiting = [item for item in old if item.standing.ownership in _WAITING]
     pools = set()
@@ -283,23 +293,13 @@ def _ids(items: Iterable[Touched]) -> list[UUID]:
 
 
 def _entry(item: Touched, now: datetime, previous_owner: str | None = None) -> QueueEntry:
-    ticket, verdict = item.standing.ticket, item.standing.evaluation.classification
-    if verdict is None:
-        raise ValueError("a ticket that has not been opened waits for nobody")
-    due_at, promised = owed(item.standing.clocks) or (None, None)
-    return place_in_queue(
-        ticket_id=ticket.id,
-        tenant=ticket.tenant,
-        pool=ticket.pool,
-        channel=verdict.channel,
-        rule=item.standing.policy.channels[verdict.channel],
-        needs=verdict.needs,
-        prefers=verdict.prefers,
-        urgency=verdict.urgency,
+    standing = item.standing
+    return entry_of(
+        standing.ticket,
+        standing.policy,
+        standing.clocks,
+        now,
         queued_at=_waits_since(item, now),
-        due_at=due_at,
-        promised=promised,
-        now=now,
         previous_owner=previous_owner,
     )
 

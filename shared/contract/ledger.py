@@ -30,6 +30,8 @@ class Ticket(Struct, frozen=True, kw_only=True):
     needs: bytes
     """JSON: `[["billing", 1], ...]`."""
     prefers: Sequence[str]
+    insists: bytes = b"[]"
+    """JSON: groups of preferred skills that are needed for a while, `[["vip"], ...]`."""
     rules: Sequence[str]
     pool: str
     policy_version: int

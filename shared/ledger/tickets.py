@@ -8,12 +8,12 @@ from shared.contract import events
 from shared.contract.events import Assigned, Data, Owned, TicketEvent, Unowned
 from shared.contract.ledger import Ticket
 from shared.ledger import QUERIES
-from shared.postgres.pool import Connection
+from shared.postgres.pool import Connection, Record
 
 _TICKET = (
     "id", "tenant", "source", "external_id", "status", "opened_at", "solved_at", "channel", "urgency", "theme",
     "language", "subject", "requester_key", "requester_tier", "team", "matched", "needs", "prefers", "rules", "pool",
-    "policy_version",
+    "policy_version", "insists",
 )  # fmt: skip
 _EVENT = ("ticket_id", "event_id", "tenant", "occurred_at", "received_at", "data")
 
@@ -21,18 +21,18 @@ _EVENT = ("ticket_id", "event_id", "tenant", "occurred_at", "received_at", "data
 async def lock(connection: Connection, identities: Iterable[tuple[str, str, str]]) -> list[Ticket]:
     """The stored ones among tickets given as (tenant, source, external id), locked until the transaction ends."""
     rows = await connection.fetch(QUERIES["lock_tickets"], *map(list, zip(*identities, strict=True)))
-    return [Ticket(**dict(row)) for row in rows]
+    return [_ticket(row) for row in rows]
 
 
 async def lock_free(connection: Connection, ticket_ids: Sequence[UUID]) -> list[Ticket]:
     """Stored tickets, locked until the transaction ends; without those that another transaction holds."""
     rows = await connection.fetch(QUERIES["lock_free_tickets"], ticket_ids)
-    return [Ticket(**dict(row)) for row in rows]
+    return [_ticket(row) for row in rows]
 
 
 async def read(connection: Connection, ticket_ids: Sequence[UUID]) -> list[Ticket]:
     """Stored tickets as they are, in the order of their ids; not locked."""
-    return [Ticket(**dict(row)) for row in await connection.fetch(QUERIES["read_tickets"], ticket_ids)]
+    return [_ticket(row) for row in await connection.fetch(QUERIES["read_tickets"], ticket_ids)]
 
 
 async def known_events(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
@@ -96,6 +96,10 @@ async def append(connection: Connection, entries: Iterable[tuple[UUID, TicketEve
         ],
         columns=_EVENT,
     )
+
+
+def _ticket(row: Record) -> Ticket:
+    return Ticket(**{**dict(row), "prefers": tuple(row["prefers"]), "rules": tuple(row["rules"])})
 
 
 def _event(ticket: Ticket, event_id: str, occurred_at: datetime, data: Data) -> TicketEvent:

@@ -2,7 +2,7 @@
 -- The stored tickets among the given ones, locked in the order of their ids until the transaction ends.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
        t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
-       t.policy_version
+       t.policy_version, t.insists
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, source, external_id)
 JOIN ticket t USING (tenant, source, external_id)
 ORDER BY t.id
@@ -12,7 +12,7 @@ FOR NO KEY UPDATE OF t;
 -- Stored tickets by id, locked until the transaction ends; those locked elsewhere are left out.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
        t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
-       t.policy_version
+       t.policy_version, t.insists
 FROM ticket t
 WHERE t.id = ANY($1::uuid[])
 ORDER BY t.id
@@ -22,7 +22,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED;
 -- Stored tickets by id, only to look at.
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
        t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
-       t.policy_version
+       t.policy_version, t.insists
 FROM ticket t
 WHERE t.id = ANY($1::uuid[])
 ORDER BY t.id;
@@ -55,10 +55,10 @@ UPDATE ticket t
 SET status = k.status, opened_at = k.opened_at, solved_at = k.solved_at, channel = k.channel, urgency = k.urgency,
     theme = k.theme, language = k.language, subject = k.subject, requester_key = k.requester_key,
     requester_tier = k.requester_tier, team = k.team, matched = k.matched, needs = k.needs, prefers = k.prefers::text[],
-    rules = k.rules::text[], pool = k.pool, policy_version = k.policy_version
+    rules = k.rules::text[], pool = k.pool, policy_version = k.policy_version, insists = k.insists
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::text[],
-            $16::text[], $17::text[], $18::integer[])
+            $16::text[], $17::text[], $18::integer[], $19::jsonb[])
      AS k (id, status, opened_at, solved_at, channel, urgency, theme, language, subject, requester_key,
-           requester_tier, team, matched, needs, prefers, rules, pool, policy_version)
+           requester_tier, team, matched, needs, prefers, rules, pool, policy_version, insists)
 WHERE t.id = k.id;

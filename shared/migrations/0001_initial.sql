@@ -173,6 +173,7 @@ CREATE TABLE ticket (
     matched        text,                   -- the target line; null: no target
     needs          jsonb NOT NULL DEFAULT '[]',
     prefers        text[] NOT NULL DEFAULT '{}',
+    insists        jsonb NOT NULL DEFAULT '[]', -- groups of preferred skills that are needed for a while
     rules          text[] NOT NULL DEFAULT '{}',
     pool           text NOT NULL DEFAULT 'default',
     policy_version integer NOT NULL,

@@ -135,7 +135,7 @@ async def test_a_team_waits_for_an_owner_again_when_its_agent_leaves(desk: Ownin
     await desk.pool.execute("UPDATE agent SET active = false")
     async with desk.pool.acquire() as connection:
         async with connection.transaction():
-            await leaving.requeue_all(connection, now)
+            await leaving.requeue_all(connection, PolicyShelf(), now)
         await owning.settle_released(connection, PolicyShelf(), Ears())  # type: ignore[arg-type]
     met, running = await desk.ownership(TargetKind.INTERNAL_OWNERSHIP)
     assert (ClockState.MET, ClockState.RUNNING) == (met.state, running.state)

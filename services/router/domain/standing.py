@@ -20,7 +20,7 @@ from shared.sla import timeline
 from shared.sla.clock import Change, Clock
 from shared.sla.timeline import Evaluation
 
-_encode = msgspec.json.Encoder().encode
+_NONE = b"[]"
 _RESPONSES = (TargetKind.FIRST_RESPONSE, TargetKind.NEXT_RESPONSE)
 
 
@@ -148,12 +148,18 @@ def _ticket(identity: tuple[UUID, str, str, str], evaluation: Evaluation, policy
         requester_tier=facts.requester_tier or None if facts else None,
         team=facts.team or None if facts else None,
         matched=evaluation.matched,
-        needs=_encode(verdict.needs) if verdict else b"[]",
+        needs=_stored(verdict.needs) if verdict else _NONE,
+        insists=_stored(verdict.insists) if verdict else _NONE,
         prefers=verdict.prefers if verdict else (),
         rules=verdict.rules if verdict else (),
         pool=verdict.pool if verdict else DEFAULT_POOL,
         policy_version=policy.version,
     )
+
+
+def _stored(skills: tuple[tuple[object, ...], ...]) -> bytes:
+    """As the database gives it back, so that what didn't change looks so."""
+    return msgspec.json.format(msgspec.json.encode(skills), indent=0) if skills else _NONE
 
 
 def _ownership(before: Ticket | None, evaluation: Evaluation, arrived: Iterable[TicketEvent]) -> Ownership:

@@ -242,11 +242,10 @@ WHERE g.tenant = $1 AND g.active AND g.key <> ALL($2::text[])
 ORDER BY t.id
 FOR NO KEY UPDATE OF t;
 
--- name: load_left
+-- name: hold_left
 -- Up to `$3` open tickets of the agents `$2` of a tenant who have left the roster, or of everybody who ever did but for what
 -- was given by hand; locked, and without those that somebody is changing.
-SELECT t.id, t.tenant, t.source, t.external_id, t.channel, t.urgency, t.needs, t.prefers, t.pool, t.opened_at, a.units,
-       a.interruptible
+SELECT t.id
 FROM agent g
 JOIN assignment a ON a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL
 JOIN ticket t ON t.id = a.ticket_id

@@ -2,15 +2,18 @@
 -- Put tickets in the queue, or move those that wait already; a ticket that somebody has is left alone.
 INSERT INTO queued AS q (ticket_id, tenant, pool, channel, units, interruptible, needs, prefers, signature, urgency_rank,
                          queued_at, due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner,
-                         affinity_until, excluded)
+                         affinity_until, excluded, insists, relax_at, overflow_pool, overflow_at)
 SELECT n.ticket_id, n.tenant, n.pool, n.channel, n.units, n.interruptible, n.needs, string_to_array(n.prefers, chr(31)),
        n.signature, n.urgency_rank, n.queued_at, n.due_at, n.latest_start_at, n.rescue_at, n.band, n.order_rank,
-       n.order_at, n.previous_owner, n.affinity_until, string_to_array(n.excluded, chr(31))
+       n.order_at, n.previous_owner, n.affinity_until, string_to_array(n.excluded, chr(31)), n.insists,
+       string_to_array(n.relax_at, chr(31))::timestamptz[], n.overflow_pool, n.overflow_at
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[], $7::jsonb[], $8::text[],
             $9::bigint[], $10::smallint[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
-            $15::smallint[], $16::smallint[], $17::timestamptz[], $18::text[], $19::timestamptz[], $20::text[])
+            $15::smallint[], $16::smallint[], $17::timestamptz[], $18::text[], $19::timestamptz[], $20::text[],
+            $21::jsonb[], $22::text[], $23::text[], $24::timestamptz[])
      AS n (ticket_id, tenant, pool, channel, units, interruptible, needs, prefers, signature, urgency_rank, queued_at,
-           due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner, affinity_until, excluded)
+           due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner, affinity_until, excluded,
+           insists, relax_at, overflow_pool, overflow_at)
 WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.ticket_id = n.ticket_id AND a.ended_at IS NULL)
 ORDER BY n.ticket_id
 ON CONFLICT (ticket_id) DO UPDATE
@@ -22,7 +25,9 @@ SET pool = excluded.pool, channel = excluded.channel, units = excluded.units, in
     previous_owner = coalesce(excluded.previous_owner, q.previous_owner),
     affinity_until = least(q.affinity_until, excluded.affinity_until),
     excluded = CASE WHEN excluded.excluded = '{}' THEN q.excluded ELSE excluded.excluded END,
-    reason = CASE WHEN q.signature = excluded.signature THEN q.reason ELSE 'new' END;
+    insists = excluded.insists, relax_at = excluded.relax_at, overflow_pool = excluded.overflow_pool,
+    overflow_at = excluded.overflow_at,
+    reason = CASE WHEN q.signature = excluded.signature AND q.pool = excluded.pool THEN q.reason ELSE 'new' END;
 
 -- name: dequeue
 -- Tickets that no longer wait.

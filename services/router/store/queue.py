@@ -21,9 +21,10 @@ from shared.postgres.pool import Connection
 _COLUMNS = (
     "ticket_id", "tenant", "pool", "channel", "units", "interruptible", "needs", "prefers", "signature", "urgency_rank",
     "queued_at", "due_at", "latest_start_at", "rescue_at", "band", "order_rank", "order_at", "previous_owner",
-    "affinity_until", "excluded",
+    "affinity_until", "excluded", "insists", "relax_at", "overflow_pool", "overflow_at",
 )  # fmt: skip
 _SEPARATOR = "\x1f"
+_NONE = b"[]"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +57,8 @@ async def enqueue_new(connection: Connection, entries: Sequence[QueueEntry]) -> 
             entry.ticket_id, entry.tenant, entry.pool, entry.channel, entry.units, entry.interruptible,
             _encode(entry.needs), entry.prefers, entry.signature, entry.urgency_rank, entry.queued_at, entry.due_at,
             entry.latest_start_at, entry.rescue_at, entry.band, entry.order_rank, entry.order_at, entry.previous_owner,
-            entry.affinity_until, entry.excluded,
+            entry.affinity_until, entry.excluded, _encode(entry.insists) if entry.insists else _NONE, entry.relax_at,
+            entry.overflow_pool, entry.overflow_at,
         )
         for entry in entries
     ]  # fmt: skip
@@ -73,6 +75,8 @@ async def enqueue(connection: Connection, entries: Sequence[QueueEntry]) -> None
     by_name["needs"] = [_encode(entry.needs) for entry in entries]
     by_name["prefers"] = [_SEPARATOR.join(entry.prefers) for entry in entries]
     by_name["excluded"] = [_SEPARATOR.join(entry.excluded) for entry in entries]
+    by_name["insists"] = [_encode(entry.insists) for entry in entries]
+    by_name["relax_at"] = [_SEPARATOR.join(at.isoformat() for at in entry.relax_at) for entry in entries]
     await connection.execute(QUERIES["enqueue"], *by_name.values())
 
 
