@@ -7,30 +7,16 @@ given to a leaver between the two is found by `requeue_of`, which never waits fo
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import Struct
-
-from services.router.domain.queueing import entry_of
-from services.router.news import TicketUnassigned
+from services.router.requeueing import Requeued, requeue
 from services.router.store import QUERIES
 from services.router.store import queue as queue_store
-from shared.ledger import clocks as clock_rows
-from shared.ledger import tickets as ticket_rows
 from shared.ledger.policies import PolicyShelf
-from shared.postgres.outbox import Batch, Outbox
 from shared.postgres.pool import Connection
 
 REASON = "left_roster"
 """Why the assignments end, for the record."""
 AT_ONCE = 1_000
 """Tickets that one call puts back at most; the rest follows within minutes."""
-
-
-class Requeued(Struct, frozen=True, kw_only=True):
-    """What went back into the queue."""
-
-    tickets: int = 0
-    batch: Batch | None = None
-    """Its events, in the outbox: to be published after the commit."""
 
 
 async def hold(connection: Connection, tenant: str, staying: Sequence[str]) -> None:
@@ -61,20 +47,4 @@ async def _requeue(
     connection: Connection, shelf: PolicyShelf, tenant: str | None, leavers: Sequence[str] | None, now: datetime
 ) -> Requeued:
     left = [row["id"] for row in await connection.fetch(QUERIES["hold_left"], tenant, leavers, AT_ONCE)]
-    if not left:
-        return Requeued()
-    tickets = {ticket.id: ticket for ticket in await ticket_rows.read(connection, left)}
-    clocks = await clock_rows.load(connection, left)
-    await queue_store.hold(connection, left)
-    outbox = Outbox(now)
-    entries = []
-    for name in sorted({ticket.tenant for ticket in tickets.values()}):
-        mine = [ticket.id for ticket in tickets.values() if ticket.tenant == name]
-        for one in await queue_store.release(connection, name, mine, REASON, now):
-            ticket = tickets[one.ticket_id]
-            news = TicketUnassigned(source=ticket.source, ticket=ticket.external_id, owner=one.agent, reason=REASON)
-            outbox.add(name, "ticket.unassigned", ticket.external_id, news)
-            policy = await shelf.version(connection, name, ticket.policy_version)
-            entries.append(entry_of(ticket, policy, clocks[ticket.id], now))
-    await queue_store.enqueue(connection, entries)
-    return Requeued(tickets=len(entries), batch=await outbox.save(connection))
+    return await requeue(connection, shelf, left, REASON, now, is_theirs=False)

@@ -15,6 +15,9 @@ from shared.contract.tickets import Channel, Urgency
 from shared.sla.condition import Condition
 from shared.sla.policy import SlaPolicy
 
+TOO_SHORT_TO_INSIST = timedelta(minutes=2)
+"""Of a promise shorter than this no time is spent on waiting for somebody who is only preferred."""
+
 
 class Bind(StrEnum):
     """When a ticket gets its owner: when one can start (`late`), or at once."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.policy import assigning, calendars, linting, located, paging, rules, shape, targets
+from shared.policy import assigning, calendars, insisting, linting, located, paging, rules, shape, targets
 from shared.policy.document import Policy
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import PolicyFile
@@ -88,7 +88,7 @@ def _compile(reading: Reading, version: int, today: date | None) -> Policy:
 
 def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None) -> Policy:
     channel_rules, aliases = rules.channels(reading, file.channels)
-    return Policy(
+    policy = Policy(
         version=version,
         sla=SlaPolicy(
             version=version,
@@ -107,3 +107,5 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         escalations=paging.ladders(reading, file.escalations),
         on_call=paging.rotations(reading, file.on_call),
     )
+    insisting.check(reading, policy.skills, policy.sla.targets)
+    return policy

@@ -5,7 +5,7 @@ All words and expressions of a policy are searched in one pass over the text.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from typing import TypeAlias
 
@@ -41,7 +41,7 @@ class _Rules:
             (rule.name, rule.urgency.rank, rule.when, self._numbered(rule.when)) for rule in policy.urgency
         )
         self.skills = tuple(
-            (rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule)) for rule in policy.skills
+            (rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule), rule.insist) for rule in policy.skills
         )
         self.pools = tuple((rule.name, rule.when, self._numbered(rule.when)) for rule in policy.pools)
         self._search = TextSearch(self._patterns)
@@ -89,8 +89,9 @@ def classify(policy: Policy, facts: Facts) -> Classification:
     urgency = Urgency.NORMAL if best is None else _BY_RANK[best]
     needs: tuple[tuple[str, int], ...] = ()
     prefers: tuple[str, ...] = ()
+    insists: tuple[tuple[str, ...], ...] = ()
     if rules.skills:
-        needs, prefers = _skills_for(rules, msgspec.structs.replace(fields, urgency=urgency), found)
+        needs, prefers, insists = _skills_for(rules, msgspec.structs.replace(fields, urgency=urgency), found)
     return Classification(
         channel=fields.channel,
         urgency=urgency,
@@ -98,6 +99,7 @@ def classify(policy: Policy, facts: Facts) -> Classification:
         language=fields.language,
         needs=needs,
         prefers=prefers,
+        insists=insists,
         pool=_pool_for(rules, msgspec.structs.replace(fields, urgency=urgency), found) if rules.pools else DEFAULT_POOL,
         rules=tuple(hits),
     )
@@ -111,21 +113,34 @@ def judge(policy: Policy) -> Judge:
 
 def _skills_for(
     rules: _Rules, fields: Fields, found: frozenset[int]
-) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Needed, preferred, and of the latter those that are insisted upon, a group for each such rule."""
     needs: dict[str, int] = {}
     prefers: dict[str, None] = {}
-    for when, number, needed, preferred in rules.skills:
+    insists: list[tuple[str, ...]] = []
+    for when, number, needed, preferred, insist in rules.skills:
         if when is not None and not ((number is None or number in found) and when.fields_hold(fields)):
             continue
         for skill, level in needed:
             name = skill if isinstance(skill, str) else skill(fields)
             if name and level > needs.get(name, 0):
                 needs[name] = level
-        for skill in preferred:
-            name = skill if isinstance(skill, str) else skill(fields)
-            if name:
-                prefers[name] = None
-    return tuple(sorted(needs.items())), tuple(name for name in prefers if name not in needs) if prefers else ()
+        if preferred:
+            group = _filled(preferred, fields)
+            prefers |= dict.fromkeys(group)
+            if insist and group:
+                insists.append(group)
+    return (
+        tuple(sorted(needs.items())),
+        tuple(name for name in prefers if name not in needs) if prefers else (),
+        tuple(insists),
+    )
+
+
+def _filled(skills: Iterable[_Skill], fields: Fields) -> tuple[str, ...]:
+    """The names of those skills that the ticket can fill in."""
+    names = (skill if isinstance(skill, str) else skill(fields) for skill in skills)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _pool_for(rules: _Rules, fields: Fields, found: frozenset[int]) -> str:

@@ -40,7 +40,8 @@ RETURNING ticket_id;
 WITH ended AS (
     UPDATE assignment SET ended_at = $3, end_reason = $4
     WHERE ticket_id = ANY($2::uuid[]) AND tenant = $1 AND ended_at IS NULL
-    RETURNING ticket_id, agent, pool, channel, units, interruptible
+    RETURNING ticket_id, agent, pool, channel, units, interruptible, queued_at, excluded,
+              accepted_at IS NOT NULL AS was_accepted
 ), freed AS (
     SELECT agent, coalesce(sum(units) FILTER (WHERE NOT interruptible), 0) AS primary_units,
            coalesce(sum(units) FILTER (WHERE interruptible), 0) AS interruptible_units,
@@ -60,7 +61,7 @@ WITH ended AS (
     FROM freed f JOIN held h ON h.key = f.agent
     WHERE a.tenant = $1 AND a.key = f.agent
 )
-SELECT ticket_id, agent, pool FROM ended;
+SELECT ticket_id, agent, pool, queued_at, excluded, was_accepted FROM ended;
 
 -- name: end_for_others
 -- End assignments of tickets that the helpdesk gives to somebody else; the loads are left to `change_loads`.

@@ -35,6 +35,12 @@ class Released(Struct, frozen=True):
     agent: str
     pool: str
     """Whose queue may now find room."""
+    queued_at: datetime | None = None
+    """Since when it wanted an owner; None where it was given by hand."""
+    excluded: tuple[str, ...] = ()
+    """Who must not get it in this cycle."""
+    was_accepted: bool = True
+    """False: it was only offered."""
 
 
 class ByHand(Struct, frozen=True, kw_only=True):
@@ -93,7 +99,12 @@ async def release(
 ) -> list[Released]:
     """End the assignments of tickets and free their units; returns what ended. `reason` says why, for the record."""
     rows = await connection.fetch(QUERIES["release"], tenant, ticket_ids, now, reason)
-    return [Released(row["ticket_id"], row["agent"], row["pool"]) for row in rows]
+    return [
+        Released(
+            row["ticket_id"], row["agent"], row["pool"], row["queued_at"], tuple(row["excluded"]), row["was_accepted"]
+        )
+        for row in rows
+    ]
 
 
 async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: datetime) -> list[UUID]:

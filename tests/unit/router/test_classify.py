@@ -129,3 +129,24 @@ def test_any_text_can_be_judged() -> None:
     """Signs, lone surrogates and very long texts too."""
     assert Urgency.URGENT == judged(text="\ud800 \U0001f600 is down").urgency
     assert Urgency.NORMAL == judged(text="x" * 200_000).urgency
+
+
+def test_preferred_skills_that_are_insisted_upon_come_in_groups_in_the_order_of_the_rules() -> None:
+    """Only what a ticket can fill in; a group of which nothing is left is none."""
+    policy = parse_policy(
+        """
+        targets: [{name: all, calendar: always, first_response: 1h}]
+        skills:
+          - {need: [a], prefer: ["tier {requester.tier}"], insist: true}
+          - {prefer: [soft]}
+          - {prefer: [vip, "on {attributes.product}"], insist: true}
+          - {prefer: ["in {attributes.town}"], insist: true}
+        """,
+        version=1,
+    )
+
+    found = classify(policy, Facts(source="shop", channel="email", requester_tier="gold"))
+
+    assert (("tier gold",), ("vip",)) == found.insists
+    assert ("tier gold", "soft", "vip") == found.prefers
+    assert (("a", 1),) == found.needs
