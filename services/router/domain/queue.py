@@ -16,13 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.contract.tickets import Channel, Urgency
-from shared.policy.document import ChannelRule, Routing
+from shared.policy.document import TOO_SHORT_TO_INSIST, ChannelRule, Routing
 
 WITHOUT_TARGET = timedelta(days=7)
 """A ticket nobody made a promise for is queued as if an answer were due so long after it was opened."""
-
-TOO_SHORT_TO_INSIST = timedelta(minutes=2)
-"""Of a promise shorter than this no time is spent on waiting for somebody who is only preferred."""
 
 REPLY_EFFORT: dict[Channel, timedelta] = {
     Channel.EMAIL: timedelta(minutes=9),
