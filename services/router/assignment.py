@@ -7,6 +7,7 @@ caller who finds the pool locked leaves a mark, and the run that holds it goes r
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -308,7 +309,7 @@ async def _transact(
     given: list[Given] = []
     if matched.chosen:
         given = await pools_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
-    unroutable = await _save_reasons(connection, matched)
+    unroutable = await _save_reasons(connection, matched, opening.now)
     return _Round(
         dirty=opening.dirty,
         given=[one.choice.ticket.ticket_id for one in given],
@@ -350,9 +351,9 @@ async def _read_queue(
     return heads, onlookers
 
 
-async def _save_reasons(connection: Connection, matched: Matched) -> list[Unroutable]:
+async def _save_reasons(connection: Connection, matched: Matched, now: datetime) -> list[Unroutable]:
     changed = [(ticket, reason) for ticket, reason in matched.left if ticket.reason is not reason]
-    return await pools_store.save_reasons(connection, changed) if changed else []
+    return await pools_store.save_reasons(connection, changed, now) if changed else []
 
 
 def _verdicts(matched: Matched) -> frozenset[Verdict]:

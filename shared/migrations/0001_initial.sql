@@ -282,9 +282,11 @@ CREATE TABLE queued (
     overflow_pool   text,                  -- may be taken there too, from then on
     overflow_at     timestamptz,
     was_cleared     boolean NOT NULL DEFAULT false, -- all had declined, and were asked once more
+    is_asked        boolean NOT NULL DEFAULT false, -- help was asked for: there may be a request or an escalation of it
     reason          text NOT NULL DEFAULT 'new'
                     CHECK (reason IN ('new', 'no_skill', 'offline', 'full', 'fragmented', 'excluded')),
-    reason_at       timestamptz NOT NULL DEFAULT deskclock_now(),
+    reason_at       timestamptz,           -- since when it waits for that; null: nobody has looked yet
+    CHECK ((reason = 'new') = (reason_at IS NULL)),
     CHECK ((overflow_pool IS NULL) = (overflow_at IS NULL))
 );
 CREATE INDEX queued_relax ON queued (tenant, pool, (relax_at[1])) WHERE relax_at <> '{}';
@@ -293,6 +295,7 @@ CREATE INDEX queued_order ON queued (tenant, pool, signature, band, order_rank, 
 CREATE INDEX queued_late ON queued (tenant, pool, latest_start_at) WHERE band = 1;
 CREATE INDEX queued_rescue ON queued (tenant, pool, rescue_at) WHERE band = 2;
 CREATE INDEX queued_new ON queued (tenant, pool) WHERE reason = 'new';
+CREATE INDEX queued_unskilled ON queued (tenant, pool) WHERE reason = 'no_skill';
 
 CREATE TABLE assignment (
     id            uuid PRIMARY KEY,
@@ -326,16 +329,29 @@ CREATE UNIQUE INDEX assignment_active ON assignment (ticket_id) WHERE ended_at I
 CREATE INDEX assignment_agent ON assignment (tenant, agent) WHERE ended_at IS NULL;
 CREATE INDEX assignment_ticket ON assignment (ticket_id);
 
--- How long tickets waited for an owner, and why: a row for each stretch of one reason but `new`. Writer: router.
+-- When the next shift begins of somebody who may take such a ticket; null where that is not known.
+CREATE FUNCTION next_shift_at(of_tenant text, in_pool text, by_channel text, with_needs jsonb, without text[])
+RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT min(g.next_present_at) FROM agent g
+    WHERE g.tenant = of_tenant AND g.active AND g.next_present_at > deskclock_now() AND by_channel = ANY (g.channels)
+      AND (g.pools = '{}' OR in_pool = ANY (g.pools)) AND g.key <> ALL (without)
+      AND NOT EXISTS (SELECT FROM jsonb_array_elements(with_needs) n
+                      WHERE coalesce((g.skills ->> (n.value ->> 0))::integer, 0) < (n.value ->> 1)::integer)
+$$;
+
+-- How long tickets waited for an owner, and why: a row for each stretch of one reason but `new`, written by the statement
+-- that ends it; kept as long as the report of missing staff looks back. Writer: router.
 CREATE TABLE wait (
     tenant    text NOT NULL,
     ticket_id uuid NOT NULL,
     pool      text NOT NULL,
     channel   text NOT NULL,
-    needs     jsonb NOT NULL,
+    needs     jsonb NOT NULL,              -- with what was insisted upon just then
+    units     integer NOT NULL,
     reason    text NOT NULL,
     since     timestamptz NOT NULL,
-    until     timestamptz NOT NULL
+    until     timestamptz NOT NULL,
+    CHECK (since <= until)
 );
 CREATE INDEX wait_ended ON wait (tenant, until);
 
@@ -346,7 +362,8 @@ CREATE TABLE escalation_request (
     tenant    text NOT NULL,
     ticket_id uuid NOT NULL,
     reason    text NOT NULL CHECK (reason IN ('unroutable', 'manual')),
-    due_at    timestamptz NOT NULL
+    due_at    timestamptz NOT NULL,
+    about     jsonb NOT NULL               -- why help is needed, for whoever is paged
 );
 CREATE INDEX escalation_request_due ON escalation_request (due_at);
 CREATE UNIQUE INDEX escalation_request_ticket ON escalation_request (ticket_id, reason);
@@ -400,6 +417,8 @@ CREATE TABLE escalation (
     acknowledged_at timestamptz,
     resolved_at     timestamptz,
     resolution      text,
+    about           jsonb,                 -- of the target `routing`: why help is needed; null for a promise
+    CHECK ((target = 'routing') = (about IS NOT NULL)),
     CHECK ((state = 'resolved') = (resolved_at IS NOT NULL)),
     CHECK (state = 'open' OR next_step_at IS NULL)
 );

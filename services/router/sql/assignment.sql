@@ -107,7 +107,8 @@ WHERE a.tenant = $1 AND a.active AND a.channels <> '{}';
 
 -- name: take
 -- Take chosen tickets out of the queue; returns those that are to be given. A ticket that somebody else is changing, or
--- that isn't what it was when it was read, is passed over; one that has an owner already is only taken out.
+-- that isn't what it was when it was read, is passed over; one that has an owner already is only taken out. What they
+-- waited for until now (`$8`) is kept.
 WITH chosen AS (
     SELECT * FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::integer[], $7::boolean[])
          AS c (ticket_id, agent, signature, units, interruptible)
@@ -120,6 +121,11 @@ WITH chosen AS (
     FOR UPDATE OF q SKIP LOCKED
 ), taken AS (
     DELETE FROM queued q USING free WHERE q.ticket_id = free.ticket_id
+    RETURNING q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, q.reason, q.reason_at
+), waited AS (
+    INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+    SELECT tenant, ticket_id, pool, channel, needs, units, reason, reason_at, greatest(reason_at, $8) FROM taken
+    WHERE reason <> 'new'
 )
 SELECT t.id, t.source, t.external_id FROM free JOIN ticket t ON t.id = free.ticket_id WHERE NOT free.has_owner;
 
@@ -133,15 +139,19 @@ FROM unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $6::timesta
 WHERE a.tenant = $1 AND a.key = n.key;
 
 -- name: save_reasons
--- Why tickets still wait, where that changed; returns those that nobody on the roster can take.
+-- Why tickets still wait, where that changed at `$3`; returns those that nobody on the roster can take.
 WITH told AS (
-    SELECT q.ticket_id, n.reason
+    SELECT q.ticket_id, n.reason, q.reason AS was, q.reason_at AS since
     FROM unnest($1::uuid[], $2::text[]) AS n (ticket_id, reason) JOIN queued q ON q.ticket_id = n.ticket_id
     WHERE q.reason <> n.reason
     FOR UPDATE OF q SKIP LOCKED
 ), changed AS (
-    UPDATE queued q SET reason = told.reason FROM told WHERE q.ticket_id = told.ticket_id
-    RETURNING q.ticket_id, q.reason, q.channel, q.needs
+    UPDATE queued q SET reason = told.reason, reason_at = $3 FROM told WHERE q.ticket_id = told.ticket_id
+    RETURNING q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, q.reason, told.was, told.since
+), waited AS (
+    INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+    SELECT tenant, ticket_id, pool, channel, needs, units, was, since, greatest(since, $3) FROM changed
+    WHERE was <> 'new'
 )
 SELECT c.ticket_id, c.channel, c.needs, t.source, t.external_id
 FROM changed c JOIN ticket t ON t.id = c.ticket_id WHERE c.reason = 'no_skill';
@@ -149,19 +159,26 @@ FROM changed c JOIN ticket t ON t.id = c.ticket_id WHERE c.reason = 'no_skill';
 -- name: spread_reasons
 -- The same for the tickets deeper in the queue, which wait for what the first of their signature wait for; returns all
 -- that changed.
-WITH told AS (
-    SELECT q.ticket_id, n.reason
+WITH clock AS MATERIALIZED (
+    SELECT deskclock_now() AS now
+), told AS (
+    SELECT q.ticket_id, n.reason, q.was, q.since
     FROM unnest($3::bigint[], $4::integer[], $5::boolean[], $6::text[]) AS n (signature, units, interruptible, reason)
     CROSS JOIN LATERAL (
-        SELECT d.ticket_id FROM queued d
+        SELECT d.ticket_id, d.reason AS was, d.reason_at AS since FROM queued d
         WHERE d.tenant = $1 AND d.pool = $2 AND d.signature = n.signature AND d.units = n.units
           AND d.interruptible = n.interruptible AND d.excluded = '{}' AND d.previous_owner IS NULL
           AND d.reason <> n.reason
         LIMIT $7 FOR UPDATE SKIP LOCKED) q
     LIMIT $7
 ), changed AS (
-    UPDATE queued q SET reason = told.reason FROM told WHERE q.ticket_id = told.ticket_id
-    RETURNING q.ticket_id, q.reason, q.channel, q.needs
+    UPDATE queued q SET reason = told.reason, reason_at = clock.now FROM told CROSS JOIN clock
+    WHERE q.ticket_id = told.ticket_id
+    RETURNING q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, q.reason, told.was, told.since, clock.now
+), waited AS (
+    INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+    SELECT tenant, ticket_id, pool, channel, needs, units, was, since, greatest(since, now) FROM changed
+    WHERE was <> 'new'
 )
 SELECT c.ticket_id, c.reason, c.channel, c.needs, t.source, t.external_id
 FROM changed c JOIN ticket t ON t.id = c.ticket_id;

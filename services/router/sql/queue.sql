@@ -1,5 +1,17 @@
 -- name: enqueue
--- Put tickets in the queue, or move those that wait already; a ticket that somebody has is left alone.
+-- Put tickets in the queue, or move those that wait already; a ticket that somebody has is left alone. Where other people
+-- are to be looked for, what one waited for until now is kept.
+WITH moved AS (
+    SELECT q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, q.reason, q.reason_at
+    FROM unnest($1::uuid[], $3::text[], $9::bigint[]) AS n (ticket_id, pool, signature)
+    JOIN queued q ON q.ticket_id = n.ticket_id
+    WHERE q.reason <> 'new' AND (q.signature <> n.signature OR q.pool <> n.pool)
+), waited AS (
+    INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+    SELECT tenant, ticket_id, pool, channel, needs, units, reason, reason_at,
+           greatest(reason_at, (SELECT deskclock_now()))
+    FROM moved
+)
 INSERT INTO queued AS q (ticket_id, tenant, pool, channel, units, interruptible, needs, prefers, signature, urgency_rank,
                          queued_at, due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner,
                          affinity_until, excluded, insists, relax_at, overflow_pool, overflow_at)
@@ -27,13 +39,22 @@ SET pool = excluded.pool, channel = excluded.channel, units = excluded.units, in
     excluded = CASE WHEN excluded.excluded = '{}' THEN q.excluded ELSE excluded.excluded END,
     insists = excluded.insists, relax_at = excluded.relax_at, overflow_pool = excluded.overflow_pool,
     overflow_at = excluded.overflow_at,
-    reason = CASE WHEN q.signature = excluded.signature AND q.pool = excluded.pool THEN q.reason ELSE 'new' END;
+    reason = CASE WHEN q.signature = excluded.signature AND q.pool = excluded.pool THEN q.reason ELSE 'new' END,
+    reason_at = CASE WHEN q.signature = excluded.signature AND q.pool = excluded.pool THEN q.reason_at END;
 
 -- name: dequeue
--- Tickets that no longer wait.
-DELETE FROM queued
-WHERE ticket_id IN (SELECT ticket_id FROM queued WHERE ticket_id = ANY($1::uuid[]) ORDER BY ticket_id FOR UPDATE)
-RETURNING ticket_id;
+-- Tickets that no longer wait. What they waited for until now is kept.
+WITH gone AS (
+    DELETE FROM queued
+    WHERE ticket_id IN (SELECT ticket_id FROM queued WHERE ticket_id = ANY($1::uuid[]) ORDER BY ticket_id FOR UPDATE)
+    RETURNING tenant, ticket_id, pool, channel, needs, units, reason, reason_at
+), waited AS (
+    INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+    SELECT tenant, ticket_id, pool, channel, needs, units, reason, reason_at,
+           greatest(reason_at, (SELECT deskclock_now()))
+    FROM gone WHERE reason <> 'new'
+)
+SELECT ticket_id FROM gone;
 
 -- name: release
 -- End what agents have of these tickets and give them back the room.

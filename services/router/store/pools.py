@@ -255,6 +255,7 @@ async def assign(
         [ticket.signature for ticket in tickets],
         [ticket.units for ticket in tickets],
         [ticket.interruptible for ticket in tickets],
+        now,
     )
     names = {ticket_id: (source, external_id) for ticket_id, source, external_id in rows}
     given = [Given(choice, *names[choice.ticket.ticket_id]) for choice in chosen if choice.ticket.ticket_id in names]
@@ -299,10 +300,12 @@ async def _add_loads(connection: Connection, tenant: str, given: Sequence[Choice
     )
 
 
-async def save_reasons(connection: Connection, judged: Sequence[tuple[Waiting, Reason]]) -> list[Unroutable]:
-    """Store why tickets wait; returns those that just turned out to be unroutable."""
+async def save_reasons(
+    connection: Connection, judged: Sequence[tuple[Waiting, Reason]], now: datetime
+) -> list[Unroutable]:
+    """Store why tickets wait from now on; returns those that just turned out to be unroutable."""
     rows = await connection.fetch(
-        QUERIES["save_reasons"], [ticket.ticket_id for ticket, _ in judged], [reason for _, reason in judged]
+        QUERIES["save_reasons"], [ticket.ticket_id for ticket, _ in judged], [reason for _, reason in judged], now
     )
     return [_unroutable(row) for row in rows]
 
