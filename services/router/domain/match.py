@@ -1,22 +1,26 @@
 """One matching run: which waiting ticket goes to which agent, and why the others still wait (routing-rules 3.2 to 3.6).
 
-Pure, and the same answer whatever the order of the rows. Tickets are taken in the order of their key; those that the
-same people can take share one heap of these people, so a run costs a heap step for each ticket, not a scan.
+Pure, and the same answer whatever the order of the rows. Tickets are taken in the order of their key; each goes to the
+best of those who may have it and have room, or where nobody has, to somebody for whom room can be made by moving what
+the same run gave (`rearranging`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from services.router.domain.line import Desk, Line, Ranking
-from services.router.domain.queue import Key, Reason, Waiting
-from services.router.domain.roster import Agent, staff
+from services.router.domain.floor import Desk, Floor, Line
+from services.router.domain.queue import Groups, Reason, Waiting
+from services.router.domain.rearranging import Place, Rearranger
+from services.router.domain.roster import Agent
 from shared.contract.tickets import Channel
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+REARRANGED_AT_MOST = 20_000
+"""Tickets that searches for room look at in one run, see `rearranging`."""
 
 
 class Because(StrEnum):
@@ -41,7 +45,7 @@ class Matched(Struct, frozen=True, kw_only=True):
     """What one run decided."""
 
     chosen: list[Choice]
-    """In the order of the queue."""
+    """In the order in which agents were given them: that of the queue, but for tickets that were moved to make room."""
     left: list[tuple[Waiting, Reason]]
     """Tickets nobody can take now, and why."""
     has_more: bool
@@ -59,6 +63,7 @@ def match(
     ends: Collection[Waiting] = (),
     onlookers: Iterable[Waiting] = (),
     limit: int | None = None,
+    rearranged: int = REARRANGED_AT_MOST,
 ) -> Matched:
     """Give waiting tickets to agents.
 
@@ -66,143 +71,120 @@ def match(
     of those who are online, up to twice their capacity; the bounds of C3 that hold at all times are never passed, so
     real-time work waits like any other. `ends` are tickets behind which there are more of their signature that were not
     given: when one of them is assigned, the run stops, so that the order of the queue stays exact. `onlookers` are only
-    judged. `limit` bounds the assignments.
+    judged. `limit` bounds the assignments, `rearranged` the search for room (0: nothing is moved).
     """
-    floor = _Floor(agents, now, at_once)
+    run = _Run(agents, now, at_once, rearranged)
     end_ids = {ticket.ticket_id for ticket in ends}
-    chosen: list[Choice] = []
     passed_over: list[Waiting] = []
     for ticket in sorted(waiting, key=_key):
-        if len(chosen) == limit:
-            return Matched(chosen=chosen, left=[], has_more=True, is_blocked=False)
-        choice = floor.choose(ticket)
-        if choice is None:
+        if len(run.given) == limit:
+            return Matched(chosen=run.chosen(), left=[], has_more=True, is_blocked=False)
+        if not run.give(ticket):
             passed_over.append(ticket)
-            continue
-        chosen.append(choice)
-        if ticket.ticket_id in end_ids:
-            return Matched(chosen=chosen, left=[], has_more=True, is_blocked=False)
+        elif ticket.ticket_id in end_ids:
+            return Matched(chosen=run.chosen(), left=[], has_more=True, is_blocked=False)
     hidden = {ticket.signature for ticket in ends}
     return Matched(
-        chosen=chosen,
-        left=[(ticket, floor.reason(ticket)) for ticket in (*passed_over, *onlookers)],
+        chosen=run.chosen(),
+        left=[(ticket, run.reason(ticket)) for ticket in (*passed_over, *onlookers)],
         has_more=False,
-        is_blocked=any(ticket.signature in hidden and floor.could_give(ticket) for ticket in passed_over),
+        is_blocked=any(ticket.signature in hidden and run.could_give(ticket) for ticket in passed_over),
     )
 
 
-def _key(ticket: Waiting) -> Key:
-    return (ticket.band, ticket.order_rank, ticket.order_at, ticket.queued_at, ticket.ticket_id.int)
+_key = attrgetter("band", "order_rank", "order_at", "queued_at", "ticket_id")
+"""`Waiting.key`, made faster: UUIDs compare as their numbers."""
+
+_Kind: TypeAlias = tuple[int, int, bool, Groups]
 
 
-_Kind: TypeAlias = tuple[int, int, bool, tuple[str, ...], bool]
+class _Run:
+    """One matching run while it goes on."""
 
-
-class _Floor:
-    """All agents of a run and the lines of tickets before them."""
-
-    def __init__(self, agents: Sequence[Agent], now: datetime, at_once: Collection[Channel]) -> None:
-        agents = sorted(agents, key=lambda agent: agent.key)
+    def __init__(self, agents: Sequence[Agent], now: datetime, at_once: Collection[Channel], rearranged: int) -> None:
         self._now = now
-        self._at_once = at_once
-        self._staff = staff(tuple([agent.profile for agent in agents]))
-        order = sorted(range(len(agents)), key=lambda number: agents[number].last_assigned_at or _NEVER)
-        turns = {number: turn for turn, number in enumerate(order)}
-        self._desks = [
-            Desk(agent, number, flex, turns[number])
-            for number, (agent, flex) in enumerate(zip(agents, self._staff.flex_ranks, strict=True))
-        ]
-        self._numbers = {agent.key: number for number, agent in enumerate(agents)}
-        self._online = frozenset(desk.number for desk in self._desks if desk.is_online)
-        self._by_turn = [self._desks[number] for number in order]
-        self._has_closed = any(agent.closed_channels for agent in agents)
-        self._served: dict[int, frozenset[int]] = {}
-        self._lines: dict[_Kind, Line] = {}
-        self._rankings: dict[tuple[Channel, int, bool, tuple[str, ...], bool], Ranking] = {}
+        self._floor = Floor(agents, at_once)
+        self._rearranger = Rearranger(self._floor, rearranged)
         self._reasons: dict[_Kind, Reason] = {}
+        self.given: list[tuple[Place, Because]] = []
 
-    def choose(self, ticket: Waiting) -> Choice | None:
-        """Give a ticket to the best by routing-rules 3.4; None where nobody can take it, or it waits for its owner."""
-        may_overflow = ticket.interruptible and ticket.channel in self._at_once
-        because = Because.PREVIOUS_OWNER
-        desk = self._previous_owner(ticket) if ticket.previous_owner else None
-        if desk is not None and not desk.fits(ticket) and not (may_overflow and desk.bears(ticket)):
+    def chosen(self) -> list[Choice]:
+        """What was given so far."""
+        return [Choice(place.ticket, place.desk.key, because) for place, because in self.given]
+
+    def give(self, ticket: Waiting) -> bool:
+        """Give a ticket to the best by routing-rules 3.4; False where nobody can take it, or it waits for its owner."""
+        floor = self._floor
+        line = floor.line(ticket)
+        may_overflow = floor.may_overflow(ticket)
+        owner = self._previous_owner(ticket, line) if ticket.previous_owner else None
+        if owner is not None:
+            if (line.kind.fits | (line.kind.bears if may_overflow else 0)) & owner.bit:
+                self._take(ticket, owner, Because.PREVIOUS_OWNER)
+                return True
             if not may_overflow and ticket.affinity_until is not None and self._now < ticket.affinity_until:
-                return None
-            desk = None
-        if desk is None:
-            because = Because.FREE
-            desk = self._line(ticket).best(ticket.excluded)
-        if desk is None and may_overflow:
-            because = Because.LEAST_LOADED
-            desk = self._line(ticket, is_overflow=True).best(ticket.excluded)
-        if desk is None:
-            return None
-        is_better = desk.take(ticket, len(self._by_turn))
-        self._by_turn.append(desk)
-        if is_better:
-            for line in self._lines.values():
-                line.improve(desk)
-        return Choice(ticket, desk.key, because)
+                return False
+        allowed = line.present & ~floor.crowd(ticket.excluded) if ticket.excluded else line.present
+        free = allowed & line.kind.fits
+        if free:
+            place = self._take(ticket, floor.best(free, line.kind, ticket.prefers), Because.FREE)
+            self._rearranger.note(place)
+            return True
+        if may_overflow:
+            bearing = allowed & line.kind.bears
+            if bearing:
+                self._take(ticket, floor.least_loaded(bearing), Because.LEAST_LOADED)
+            return bool(bearing)
+        return self._make_room(ticket)
+
+    def _take(self, ticket: Waiting, desk: Desk, because: Because) -> Place:
+        self._floor.take(desk, ticket)
+        place = Place(ticket, desk)
+        self.given.append((place, because))
+        return place
+
+    def _make_room(self, ticket: Waiting) -> bool:
+        end = self._rearranger.make_room(ticket)
+        if end is None:
+            return False
+        self._rearranger.note(end)
+        self.given.append((end, Because.FREE))
+        return True
 
     def could_give(self, ticket: Waiting) -> bool:
         """Whether somebody has room for tickets like this one, but for whom it may not have or waits for."""
-        return self._line(ticket).best() is not None
+        line = self._floor.line(ticket)
+        return bool(line.present & line.kind.fits)
 
-    def _previous_owner(self, ticket: Waiting) -> Desk | None:
-        """Who had it before, if they are online and may have it again, with or without room."""
-        number = None if ticket.previous_owner in ticket.excluded else self._numbers.get(ticket.previous_owner or "")
-        if number is None or number not in self._online_for(ticket):
-            return None
-        return self._desks[number]
-
-    def _line(self, ticket: Waiting, *, is_overflow: bool = False) -> Line:
-        """The line this ticket stands in; the overflow is for what is bound on arrival."""
-        kind = (ticket.signature, ticket.units, ticket.interruptible, ticket.prefers, is_overflow)
-        line = self._lines.get(kind)
-        if line is None:
-            ranking = self._ranking(ticket, is_overflow=is_overflow)
-            line = self._lines[kind] = Line(ranking, self._online_for(ticket), self._desks, self._by_turn)
-        return line
-
-    def _ranking(self, ticket: Waiting, *, is_overflow: bool) -> Ranking:
-        kind = (ticket.channel, ticket.units, ticket.interruptible, ticket.prefers, is_overflow)
-        ranking = self._rankings.get(kind)
-        if ranking is None:
-            ranking = self._rankings[kind] = Ranking(ticket, len(self._desks), is_overflow=is_overflow)
-        return ranking
-
-    def _online_for(self, ticket: Waiting) -> frozenset[int]:
-        served = self._served.get(ticket.signature)
-        if served is None:
-            served = self._staff.serving(ticket.channel, ticket.needs) & self._online
-            if self._has_closed:
-                served = frozenset(
-                    number for number in served if ticket.channel not in self._desks[number].closed_channels
-                )
-            self._served[ticket.signature] = served
-        return served
+    def _previous_owner(self, ticket: Waiting, line: Line) -> Desk | None:
+        """Who had it before, if they are there and may have it again, with or without room."""
+        owner = None if ticket.previous_owner in ticket.excluded else self._floor.find(ticket.previous_owner or "")
+        return owner if owner is not None and line.present & owner.bit else None
 
     def reason(self, ticket: Waiting) -> Reason:
         """Why nobody gets it as loads are now (routing-rules 3.6)."""
         if ticket.excluded or ticket.previous_owner:
             return self._judge(ticket)
-        kind = (ticket.signature, ticket.units, ticket.interruptible, (), False)
+        kind = (ticket.signature, ticket.units, ticket.interruptible, ticket.insists)
         reason = self._reasons.get(kind)
         if reason is None:
             reason = self._reasons[kind] = self._judge(ticket)
         return reason
 
     def _judge(self, ticket: Waiting) -> Reason:
-        skilled = [self._desks[number] for number in self._staff.serving(ticket.channel, ticket.needs)]
+        floor = self._floor
+        skilled = floor.staff.serving(ticket.channel, ticket.needs)
         if not skilled:
-            return Reason.NO_SKILL
-        allowed = [desk for desk in skilled if desk.key not in ticket.excluded]
+            # what is only insisted upon is given up in time: nobody lacks what the ticket needs
+            is_ring = bool(ticket.insists) and floor.staff.serving(ticket.channel, ticket.mandatory)
+            return Reason.OFFLINE if is_ring else Reason.NO_SKILL
+        allowed = skilled & ~floor.crowd(ticket.excluded)
         if not allowed:
             return Reason.EXCLUDED
-        online = [desk for desk in allowed if desk.is_online and ticket.channel not in desk.closed_channels]
-        if not online:
+        line = floor.line(ticket)
+        present = allowed & line.present
+        if not present:
             return Reason.OFFLINE
-        free = [desk.free_for(ticket) for desk in online]
-        is_fragmented = max(free) < ticket.units <= sum(free)
-        return Reason.FRAGMENTED if is_fragmented else Reason.FULL
+        if present & line.kind.fits:
+            return Reason.FULL
+        return Reason.FRAGMENTED if floor.free_units(present, line.kind) >= ticket.units else Reason.FULL

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from math import fsum
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -22,10 +24,6 @@ class Profile(Struct, frozen=True, kw_only=True, eq=False):
 
     skills: Mapping[str, int]
     channels: frozenset[str]
-
-    def likes(self, prefers: Iterable[str]) -> bool:
-        """Whether every preferred skill is there, at whatever level."""
-        return all(skill in self.skills for skill in prefers)
 
 
 class Agent(Struct, frozen=True, kw_only=True):
@@ -48,42 +46,59 @@ class Agent(Struct, frozen=True, kw_only=True):
     """Tickets they have, by channel; asked only of channels in `at_most`."""
 
 
+Crowd: TypeAlias = int
+"""A set of agents as a number in binary: bit n stands for the agent numbered n."""
+
+
 class Staff:
-    """Everybody's profiles by number, and what is asked of them again and again while the roster stays the same."""
+    """Everybody's profiles, and what is asked of them again and again while the roster stays the same.
+
+    Agents are numbered by flexibility, so that the lowest bit of a crowd is one of its least flexible agents.
+    """
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
-        self._profiles = profiles
-        self._able: dict[tuple[str, int], frozenset[int]] = {}
         flex = flexes(profiles)
-        ranks = {value: rank for rank, value in enumerate(sorted(set(flex)))}
-        self.flex_ranks: Sequence[int] = [ranks[value] for value in flex]
-        """By number: 0 for the least flexible; alike where they are equally flexible."""
-        self._takers = {
-            channel: frozenset(number for number, profile in enumerate(profiles) if channel in profile.channels)
-            for channel in {channel for profile in profiles for channel in profile.channels}
-        }
+        self.places: Sequence[int] = sorted(range(len(profiles)), key=flex.__getitem__)
+        """By number: the place among `profiles`."""
+        equals: dict[float, Crowd] = {}
+        self._takers: dict[str, Crowd] = {}
+        self._skilled: dict[str, dict[int, Crowd]] = {}
+        for number, place in enumerate(self.places):
+            bit, profile = 1 << number, profiles[place]
+            equals[flex[place]] = equals.get(flex[place], 0) | bit
+            for channel in profile.channels:
+                self._takers[channel] = self._takers.get(channel, 0) | bit
+            for skill, level in profile.skills.items():
+                levels = self._skilled.setdefault(skill, {})
+                levels[level] = levels.get(level, 0) | bit
+        self.peers: Sequence[Crowd] = [equals[flex[place]] for place in self.places]
+        """By number: those who are as flexible."""
+        self._able: dict[tuple[str, int], Crowd] = {}
 
-    def serving(self, channel: Channel, needs: Needs) -> frozenset[int]:
+    def serving(self, channel: Channel, needs: Needs) -> Crowd:
         """C2 and the lasting half of C1: who takes this channel, and has every mandatory skill at its level."""
-        found = self._takers.get(channel, _NOBODY)
+        found = self._takers.get(channel, 0)
         for need in needs:
-            found &= self._having(need)
+            able = self._able.get(need)
+            found &= self._having(need) if able is None else able
         return found
 
-    def _having(self, need: tuple[str, int]) -> frozenset[int]:
-        able = self._able.get(need)
-        if able is None:
-            if len(self._able) >= _MOST_REMEMBERED:  # skills may be made of what customers write
-                self._able.clear()
-            skill, level = need
-            able = frozenset(
-                number for number, profile in enumerate(self._profiles) if profile.skills.get(skill, 0) >= level
-            )
-            self._able[need] = able
+    def liking(self, prefers: Iterable[str]) -> Crowd:
+        """Who has every preferred skill, at whatever level."""
+        found = -1
+        for skill in prefers:
+            found &= sum(self._skilled.get(skill, {}).values())
+        return found
+
+    def _having(self, need: tuple[str, int]) -> Crowd:
+        if len(self._able) >= _MOST_REMEMBERED:  # skills may be made of what customers write
+            self._able.clear()
+        skill, least = need
+        able = sum(crowd for level, crowd in self._skilled.get(skill, {}).items() if level >= least)
+        self._able[need] = able
         return able
 
 
-_NOBODY: frozenset[int] = frozenset()
 _MOST_REMEMBERED = 4096
 
 
@@ -99,15 +114,14 @@ def flexes(profiles: Sequence[Profile]) -> list[float]:
     The number of (channel, topic, language) classes they serve, each part counting more the fewer people have it.
     """
     holders = Counter(part for profile in profiles for part in (*profile.skills, *profile.channels))
-    everybody = len(profiles)
+    weights = {part: len(profiles) / count for part, count in holders.items()}
+    languages = {part for part in holders if part.startswith(LANGUAGE_PREFIX)}
 
     def weigh(parts: Iterable[str]) -> float:
-        # sorted, so that rounding doesn't depend on the order in which a roster lists skills
-        return sum(sorted(everybody / holders[part] for part in parts)) or 1.0
+        # the order in which a roster lists skills makes no difference to this sum
+        return fsum([weights[part] for part in parts]) or 1.0
 
     return [
-        weigh(profile.channels)
-        * weigh(skill for skill in profile.skills if not skill.startswith(LANGUAGE_PREFIX))
-        * weigh(skill for skill in profile.skills if skill.startswith(LANGUAGE_PREFIX))
+        weigh(profile.channels) * weigh(profile.skills.keys() - languages) * weigh(profile.skills.keys() & languages)
         for profile in profiles
     ]

@@ -1,0 +1,289 @@
+"""The agents of one matching run: who has room for what, and who is best for the next ticket (routing-rules 3.2, 3.4).
+
+Only `match` uses this. Sets of agents are numbers in binary (`Crowd`), so that who may have a ticket and has room for it
+is one `&`, whoever the lowest bit stands for is among the least flexible, and nothing is sorted or scanned for each
+ticket. Loads only grow during a run, so who once can't take a kind of work never can again.
+"""
+
+from bisect import insort
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
+
+from services.router.domain.queue import Waiting
+from services.router.domain.roster import Agent, Crowd, staff
+from shared.contract.tickets import Channel
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_FEW = 8
+"""So many are looked at one by one to find who waited longest; of more the order is kept."""
+
+
+def numbers(crowd: Crowd) -> Iterator[int]:
+    """Of the agents in a crowd, ascending."""
+    while crowd:
+        bit = crowd & -crowd
+        yield bit.bit_length() - 1
+        crowd ^= bit
+
+
+class Desk:
+    """An agent while the run goes on: their load grows with what they are given."""
+
+    __slots__ = ("bit", "calls", "capacity", "free", "interruptible", "key", "number", "primary", "room")
+
+    def __init__(self, agent: Agent, number: int) -> None:
+        self.key = agent.key
+        self.number = number
+        self.bit = 1 << number
+        self.capacity = agent.capacity
+        self.primary = agent.primary_used
+        self.interruptible = agent.interruptible_used
+        self.calls = agent.calls
+        self.room: dict[Channel, int] = (
+            {channel: most - agent.held.get(channel, 0) for channel, most in agent.at_most.items()}
+            if agent.at_most
+            else {}
+        )
+        """Tickets they may be given yet, of channels that have a ceiling."""
+        self.free = (0, 0)
+        """Units left for (real-time, interruptible) work: C3 without ceilings; nothing where it is negative."""
+        self.count_free()
+
+    def count_free(self) -> None:
+        """Bring `free` up to date with the load."""
+        left = 0 if self.calls else self.capacity - self.primary
+        beside = 0 if self.calls else left - self.interruptible
+        self.free = (min(left, self.capacity + beside), beside)
+
+    @property
+    def bearable(self) -> int:
+        """Units they may be given to begin later: the part of C3 that holds at all times."""
+        return 0 if self.calls else 2 * self.capacity - self.primary - self.interruptible
+
+    @property
+    def load(self) -> int:
+        """Beside their capacity, in 65,536ths of it."""
+        return ((self.primary + self.interruptible) << 16) // (self.capacity or 1)
+
+    def is_at_ceiling(self, channel: Channel) -> bool:
+        """Whether they have as many tickets of the channel as they may."""
+        return bool(self.room) and self.room.get(channel, 1) <= 0
+
+
+class Kind:
+    """A kind of work by what it costs, and who has room for it."""
+
+    __slots__ = ("bears", "channel", "fits", "interruptible", "is_call", "units")
+
+    def __init__(self, ticket: Waiting, desks: Iterable[Desk], *, may_overflow: bool) -> None:
+        self.channel = channel = ticket.channel
+        self.units = units = ticket.units
+        self.interruptible = ticket.interruptible
+        self.is_call = channel is Channel.PHONE
+        self.fits: Crowd = 0
+        """Who may be given it now, so far as units and ceilings go (C3)."""
+        self.bears: Crowd = 0
+        """Who may be given it to begin later."""
+        side = 1 if ticket.interruptible else 0
+        for desk in desks:
+            if desk.is_at_ceiling(channel):
+                continue
+            if desk.free[side] >= units:
+                self.fits |= desk.bit
+            if may_overflow and desk.bearable >= units:
+                self.bears |= desk.bit
+
+    def shrink(self, desk: Desk) -> None:
+        """Somebody was given something."""
+        bit = desk.bit
+        if self.fits & bit and (
+            self.units > desk.free[1 if self.interruptible else 0] or (desk.room and desk.is_at_ceiling(self.channel))
+        ):
+            self.fits ^= bit
+        if self.bears & bit and (self.units > desk.bearable or desk.is_at_ceiling(self.channel)):
+            self.bears ^= bit
+
+
+class Line:
+    """Tickets that the same people can take at the same cost."""
+
+    __slots__ = ("kind", "present")
+
+    def __init__(self, present: Crowd, kind: Kind) -> None:
+        self.present = present
+        """Who may have them and is there, with or without room."""
+        self.kind = kind
+
+
+class Levels:
+    """Agents by a number that changes, to find those who have the least."""
+
+    def __init__(self, levels: Iterable[tuple[int, Crowd]]) -> None:
+        self._crowds: dict[int, Crowd] = {}
+        for level, bit in levels:
+            self._crowds[level] = self._crowds.get(level, 0) | bit
+        self._order = sorted(self._crowds)
+
+    def least(self, crowd: Crowd) -> Crowd:
+        """Those of the crowd who have the least."""
+        return next((found for level in self._order if (found := crowd & self._crowds[level])), 0)
+
+    def move(self, bit: Crowd, before: int, after: int) -> None:
+        """Somebody's number has changed."""
+        if after not in self._crowds:
+            self._crowds[after] = 0
+            insort(self._order, after)
+        self._crowds[before] ^= bit
+        self._crowds[after] |= bit
+
+
+class Floor:
+    """All agents of a run."""
+
+    def __init__(self, agents: Iterable[Agent], at_once: Collection[Channel]) -> None:
+        people = sorted(agents, key=lambda agent: agent.key)
+        self.at_once = at_once
+        self.staff = staff(tuple([agent.profile for agent in people]))
+        self.desks = [Desk(people[place], number) for number, place in enumerate(self.staff.places)]
+        self._by_key = {desk.key: desk for desk in self.desks}
+        self._online: Crowd = 0
+        self._closed: dict[str, Crowd] = {}
+        self._holding: Crowd = 0
+        """Those who have real-time work."""
+        for desk, place in zip(self.desks, self.staff.places, strict=True):
+            agent = people[place]
+            if agent.is_online:
+                self._online |= desk.bit
+            if desk.primary > 0:
+                self._holding |= desk.bit
+            for channel in agent.closed_channels:
+                self._closed[channel] = self._closed.get(channel, 0) | desk.bit
+        order = sorted(range(len(people)), key=lambda place: people[place].last_assigned_at or _NEVER)
+        turns = {place: turn - len(order) for turn, place in enumerate(order)}
+        self._turns = [turns[place] for place in self.staff.places]
+        """By number: the smaller, the longer since they were given something; negative before the run."""
+        self._given = 0
+        self._queues: dict[Crowd, OrderedDict[int, None]] = {}
+        self._lines: dict[tuple[int, int, bool], Line] = {}
+        self._kinds: dict[tuple[Channel, int, bool], Kind] = {}
+        self._paused: Levels | None = None
+        self._loaded: Levels | None = None
+        self._liking: dict[tuple[str, ...], Crowd] = {}
+
+    def line(self, ticket: Waiting) -> Line:
+        """The line a ticket stands in."""
+        key = (ticket.signature, ticket.units, ticket.interruptible)
+        line = self._lines.get(key)
+        if line is None:
+            skilled = self.staff.serving(ticket.channel, ticket.needs)
+            line = self._lines[key] = Line(self.present(skilled, ticket.channel), self._kind(ticket))
+        return line
+
+    def _kind(self, ticket: Waiting) -> Kind:
+        key = (ticket.channel, ticket.units, ticket.interruptible)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = Kind(ticket, self.desks, may_overflow=self.may_overflow(ticket))
+        return kind
+
+    def may_overflow(self, ticket: Waiting) -> bool:
+        """Whether a ticket is bound on arrival and may wait with an agent."""
+        return bool(self.at_once) and ticket.interruptible and ticket.channel in self.at_once
+
+    def present(self, crowd: Crowd, channel: Channel) -> Crowd:
+        """C1: those who are there for a channel."""
+        return crowd & self._online & ~self._closed.get(channel, 0)
+
+    def find(self, key: str) -> Desk | None:
+        """An agent by their key."""
+        return self._by_key.get(key)
+
+    def crowd(self, keys: Iterable[str]) -> Crowd:
+        """Agents by their keys; the unknown are left out."""
+        found = 0
+        for key in keys:
+            desk = self._by_key.get(key)
+            if desk is not None:
+                found |= desk.bit
+        return found
+
+    def free_units(self, crowd: Crowd, kind: Kind) -> int:
+        """What is free for a kind of work with all of a crowd together."""
+        side = 1 if kind.interruptible else 0
+        desks = [self.desks[number] for number in numbers(crowd)]
+        return sum(max(desk.free[side], 0) for desk in desks if not desk.is_at_ceiling(kind.channel))
+
+    def best(self, crowd: Crowd, kind: Kind, prefers: tuple[str, ...]) -> Desk:
+        """Who of a crowd (not an empty one) gets work that they have room for, by routing-rules 3.4."""
+        lowest = crowd & -crowd
+        number = lowest.bit_length() - 1
+        peers = self.staff.peers[number]
+        alike = crowd & peers
+        if alike != lowest:
+            alike = self._pausing().least(alike) if kind.is_call else alike & self._holding or alike
+            if prefers:
+                alike = alike & self._who_like(prefers) or alike
+            number = self._longest_idle(alike, peers)
+        return self.desks[number]
+
+    def least_loaded(self, crowd: Crowd) -> Desk:
+        """Who of a crowd (not an empty one) gets work into their own list: least loaded, then least flexible."""
+        if self._loaded is None:
+            self._loaded = Levels((desk.load, desk.bit) for desk in self.desks)
+        alike = self._loaded.least(crowd)
+        peers = self.staff.peers[(alike & -alike).bit_length() - 1]
+        return self.desks[self._longest_idle(alike & peers, peers)]
+
+    def _pausing(self) -> Levels:
+        if self._paused is None:
+            self._paused = Levels((desk.interruptible, desk.bit) for desk in self.desks)
+        return self._paused
+
+    def _who_like(self, prefers: tuple[str, ...]) -> Crowd:
+        liking = self._liking.get(prefers)
+        if liking is None:
+            liking = self._liking[prefers] = self.staff.liking(prefers)
+        return liking
+
+    def _longest_idle(self, alike: Crowd, peers: Crowd) -> int:
+        """The number of who was given nothing for the longest time, then by key."""
+        if not alike & (alike - 1):
+            return alike.bit_length() - 1
+        if alike.bit_count() <= _FEW:
+            return min(numbers(alike), key=self._turns.__getitem__)
+        queue = self._queues.get(peers)
+        if queue is None:
+            queue = OrderedDict.fromkeys(sorted(numbers(peers), key=self._turns.__getitem__))
+            self._queues[peers] = queue
+        return next(number for number in queue if alike >> number & 1)
+
+    def take(self, desk: Desk, ticket: Waiting) -> None:
+        """Add a ticket to somebody's load."""
+        load, paused = desk.load if self._loaded else 0, desk.interruptible
+        if ticket.interruptible:
+            desk.interruptible += ticket.units
+            if self._paused:
+                self._paused.move(desk.bit, paused, desk.interruptible)
+        else:
+            desk.primary += ticket.units
+            self._holding |= desk.bit
+        if ticket.channel is Channel.PHONE:
+            desk.calls += 1
+        if ticket.channel in desk.room:
+            desk.room[ticket.channel] -= 1
+        if self._loaded:
+            self._loaded.move(desk.bit, load, desk.load)
+        desk.count_free()
+        for kind in self._kinds.values():
+            kind.shrink(desk)
+        self._given += 1
+        self._turns[desk.number] = self._given
+        queue = self._queues.get(self.staff.peers[desk.number])
+        if queue is not None:
+            queue.move_to_end(desk.number)
+
+    def exchange(self, desk: Desk, before: Waiting, after: Waiting) -> None:
+        """Put a ticket where another one of the same cost was, which `Rearranger` has seen to leave the load as it is."""
+        desk.calls += (after.channel is Channel.PHONE) - (before.channel is Channel.PHONE)
+        desk.count_free()
