@@ -5,13 +5,15 @@ a ticket takes a fraction of a millisecond. Only loaded where a model is there.
 """
 
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
+
+from services.router.domain.shape import Shape
 
 LONGEST_TEXT = 1_000
 """Characters of a ticket that are read, subject first; what comes later says little more and costs as much."""
@@ -32,20 +34,9 @@ _C1 = np.uint32(0xCC9E2D51)
 _C2 = np.uint32(0x1B873593)
 _TAILS = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], dtype=np.uint32)
 _ONE = np.float32(1)
+_kept = threading.local()
 _SPACE = ord(" ")
 _PADDING = b"\0\0\0\0"
-
-
-class Shape(Struct, frozen=True, kw_only=True):
-    """How many places the hashed n-grams have, as powers of two."""
-
-    word_bits: int
-    character_bits: int
-
-    @property
-    def places(self) -> int:
-        """Of both sorts: words first, then characters."""
-        return (1 << self.word_bits) + (1 << self.character_bits)
 
 
 class Counted(NamedTuple):
@@ -63,7 +54,7 @@ def text_of(subject: str, text: str) -> str:
 def count(texts: Sequence[str], shape: Shape) -> Iterator[Counted]:
     """The n-grams of each text in turn; words and characters are brought to length 1 each, as the vectorizer does."""
     lowered = [text[:LONGEST_TEXT].lower() for text in texts]
-    scratch = np.zeros(shape.places, dtype=np.float32)
+    scratch = _scratch(shape.places)
     words = _word_grams(lowered)
     characters = _character_grams(lowered)
     hashes = hashed(b"".join((words.text, characters.text)), *_joined(words, characters))
@@ -77,6 +68,14 @@ def count(texts: Sequence[str], shape: Shape) -> Iterator[Counted]:
         yield Counted(
             np.concatenate([half.places for half in halves]), np.concatenate([half.values for half in halves])
         )
+
+
+def _scratch(places: int) -> Numbers:
+    """Zeros to count in, kept for each thread: to ask the system for so many anew takes as long as all else together."""
+    kept: Numbers | None = getattr(_kept, "zeros", None)
+    if kept is None or len(kept) < places:
+        kept = _kept.zeros = np.zeros(places, dtype=np.float32)
+    return kept
 
 
 class _Grams(NamedTuple):
@@ -93,7 +92,9 @@ class _Sort:
 
     def __init__(self, hashes: Hashes, ends_of_texts: Sequence[int], places: int, offset: int) -> None:
         signed = hashes.view(np.int32)
-        self._places = (np.abs(signed) & np.int32(places - 1)) + np.int32(offset)  # the lowest number ends at 0, there too
+        self._places = (np.abs(signed) & np.int32(places - 1)) + np.int32(
+            offset
+        )  # the lowest number ends at 0, there too
         self._signs = np.where(signed >= 0, _ONE, -_ONE)
         self._bounds = (0, *ends_of_texts)
 
@@ -104,7 +105,7 @@ class _Sort:
         np.add.at(scratch, places, signs)
         length = float(np.sqrt(signs @ scratch[places]))  # each place as often as it was added to: the sum of squares
         scratch[places] = 0
-        return Counted(places, signs / np.float32(length) if length else signs)
+        return Counted(places, np.divide(signs, np.float32(length or 1), dtype=np.float32))
 
 
 def _joined(first: _Grams, second: _Grams) -> tuple[Places, Places]:
@@ -117,7 +118,11 @@ def _word_grams(texts: Sequence[str]) -> _Grams:
     found = [_words_in(text) for text in texts]
     counts = np.array([len(words) for words in found], dtype=np.int64)
     encoded = " ".join([word for words in found for word in words]).encode()
-    sizes = np.diff(np.flatnonzero(np.frombuffer(b" %b " % encoded, dtype=np.uint8) == _SPACE)) - 1 if encoded else counts[:0]
+    sizes = (
+        np.diff(np.flatnonzero(np.frombuffer(b" %b " % encoded, dtype=np.uint8) == _SPACE)) - 1
+        if encoded
+        else counts[:0]
+    )
     ends = np.cumsum(sizes + 1) - 1
     starts = ends - sizes
     text_of_word = np.repeat(np.arange(len(texts)), counts)
@@ -160,14 +165,12 @@ def hashed(text: bytes, starts: Places, lengths: Places) -> Hashes:
     mixed = _mixed(word)
     state = np.zeros(len(starts), dtype=np.uint32)
     blocks = lengths >> 2
-    at = starts
-    live: Places | None = None  # windows that have a block left, once not all have
     for done in range(int(blocks.max(initial=0))):
         live = np.flatnonzero(blocks > done)
-        part = state[live] ^ mixed[at[live] + 4 * done]
+        part = state[live] ^ mixed[starts[live] + 4 * done]
         part = part << np.uint32(13) | part >> np.uint32(19)
         state[live] = part * np.uint32(5) + np.uint32(0xE6546B64)
-    rest = word[at + 4 * blocks] & _TAILS[lengths & 3]
+    rest = word[starts + 4 * blocks] & _TAILS[lengths & 3]
     state ^= _mixed(rest)  # nothing left mixes to nothing
     state ^= lengths.astype(np.uint32)
     state ^= state >> np.uint32(16)
