@@ -275,6 +275,9 @@ class Assignment:
             at_once=frozenset(channel for channel, rule in channels.items() if rule.bind is Bind.ON_ARRIVAL),
             least_real_time=min((rule.units for rule in channels.values() if not rule.interruptible), default=1),
             least_interruptible=min((rule.units for rule in channels.values() if rule.interruptible), default=1),
+            at_most=tuple(
+                sorted((channel, rule.at_most) for channel, rule in channels.items() if rule.at_most is not None)
+            ),
         )
 
 
@@ -296,7 +299,7 @@ async def _transact(
     heads, onlookers = await _read_queue(connection, tenant, pool, opening, view, is_at_once=bool(terms.at_once))
     if not heads.tickets and not onlookers:
         return _Round(dirty=opening.dirty, following=heads.following)
-    agents = await pools_store.load_desks(connection, tenant, with_busy=bool(terms.at_once))
+    agents = await pools_store.load_desks(connection, tenant, terms)
     matched = match(
         heads.tickets,
         agents,

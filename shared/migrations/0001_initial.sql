@@ -15,6 +15,19 @@ CREATE FUNCTION deskclock_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
         clock_timestamp())
 $$;
 
+-- Whether somebody on the roster gets work at an instant (rule C1): they say so, and nothing speaks against it. The only
+-- place that decides it, so that nobody whose shift or lease has ended is given anything, whether or not a loop has noticed.
+CREATE FUNCTION deskclock_is_there(status text, presence text, present_until timestamptz, at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT status = 'online' AND (presence = 'manual' OR coalesce(present_until > at, false))
+$$;
+
+-- Whether they have gone by then, so that what they have is somebody else's before long. Who is away for a while has not.
+CREATE FUNCTION deskclock_is_gone(active boolean, status text, presence text, present_until timestamptz, at timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT NOT active OR status = 'offline' OR presence <> 'manual' AND coalesce(present_until <= at, true)
+$$;
+
 -- What was decided: policies and rosters, every version kept. Writer: router.
 CREATE TABLE policy_version (
     tenant     text NOT NULL,
@@ -135,7 +148,7 @@ CREATE TABLE agent (
     closed_channels    text[] NOT NULL DEFAULT '{}',      -- what they don't take just now
     present_until      timestamptz,                       -- end of the shift or of the lease; without meaning for `manual`
     next_present_at    timestamptz,                       -- when the next shift begins; null: not known
-    gone_at            timestamptz,                       -- since when they are not there; null while they are, or once that was seen to
+    gone_at            timestamptz,                       -- since when they have gone; null: they have not, or nobody has noticed yet
     expired_offers     integer NOT NULL DEFAULT 0 CHECK (expired_offers >= 0), -- in a row
     lead               text,
     contacts           jsonb NOT NULL DEFAULT '[]',
@@ -150,7 +163,7 @@ CREATE TABLE agent (
     CHECK ((presence = 'shift') = (calendar IS NOT NULL))
 );
 CREATE INDEX agent_gone ON agent (gone_at) WHERE gone_at IS NOT NULL;
-CREATE INDEX agent_present ON agent (present_until) WHERE present_until IS NOT NULL;
+CREATE INDEX agent_present ON agent (present_until) WHERE present_until IS NOT NULL AND gone_at IS NULL;
 CREATE INDEX agent_next_present ON agent (next_present_at) WHERE next_present_at IS NOT NULL;
 
 -- A ticket is its event log; the columns are what the fold last said. Writer: router.

@@ -19,7 +19,8 @@ FROM (SELECT sum(capacity - primary_used) FILTER (WHERE capacity - primary_used 
              sum(2 * capacity - primary_used - interruptible_used)
                  FILTER (WHERE 2 * capacity - primary_used - interruptible_used >= $5) AS at_once
       FROM agent
-      WHERE tenant = $1 AND active AND status = 'online' AND calls = 0 AND NOT over_capacity) free;
+      WHERE tenant = $1 AND active AND deskclock_is_there(status, presence, present_until, (SELECT deskclock_now()))
+        AND calls = 0 AND NOT over_capacity) free;
 
 -- name: mark_dirty
 -- Tell whoever holds the pool that something changed, so that it runs again.
@@ -90,20 +91,34 @@ LIMIT $3;
 -- Everybody who works tickets; those who may get some now (`$2`: even where they are busy) are locked, in the order of
 -- their keys. What is said of them is what holds once they are locked, not what held before the wait.
 WITH held AS (
-    SELECT key, skills, channels, capacity, status, primary_used, interruptible_used, calls, last_assigned_at FROM agent
-    WHERE tenant = $1 AND active AND status = 'online' AND calls = 0
-      AND (primary_used < capacity OR $2) AND channels <> '{}'
+    SELECT key, skills, channels, capacity, primary_used, interruptible_used, calls, last_assigned_at, closed_channels,
+           at_most, status, presence, present_until
+    FROM agent
+    WHERE tenant = $1 AND active AND deskclock_is_there(status, presence, present_until, (SELECT deskclock_now()))
+      AND calls = 0 AND (primary_used < capacity OR $2) AND channels <> '{}'
     ORDER BY key FOR NO KEY UPDATE
+), since AS MATERIALIZED (
+    SELECT deskclock_now() AS now FROM (SELECT count(*) FROM held) locked
 )
 SELECT a.key, coalesce(held.skills, a.skills) AS skills, coalesce(held.channels, a.channels) AS channels,
        coalesce(held.capacity, a.capacity) AS capacity, held.key IS NOT NULL AS is_held,
-       coalesce(held.status, a.status) = 'online' AS is_online,
+       CASE WHEN held.key IS NULL
+            THEN deskclock_is_there(a.status, a.presence, a.present_until, (SELECT now FROM since))
+            ELSE deskclock_is_there(held.status, held.presence, held.present_until, (SELECT now FROM since)) END AS is_online,
        coalesce(held.primary_used, a.primary_used) AS primary_used,
        coalesce(held.interruptible_used, a.interruptible_used) AS interruptible_used,
        coalesce(held.calls, a.calls) AS calls,
-       coalesce(held.last_assigned_at, a.last_assigned_at) AS last_assigned_at
+       coalesce(held.last_assigned_at, a.last_assigned_at) AS last_assigned_at,
+       coalesce(held.closed_channels, a.closed_channels) AS closed_channels, coalesce(held.at_most, a.at_most) AS at_most
 FROM agent a LEFT JOIN held ON held.key = a.key
 WHERE a.tenant = $1 AND a.active AND a.channels <> '{}';
+
+-- name: count_held
+-- How many tickets of these channels (`$2`) each agent has, or is offered; to be asked once the agents are locked. What is
+-- parked doesn't count.
+SELECT agent, channel, count(*) AS tickets FROM assignment
+WHERE tenant = $1 AND ended_at IS NULL AND state <> 'parked' AND channel = ANY($2::text[])
+GROUP BY agent, channel;
 
 -- name: take
 -- Take chosen tickets out of the queue; returns those that are to be given. A ticket that somebody else is changing, or

@@ -4,7 +4,7 @@ The run holds the pool's lock, locks agents in the order of their keys, and neve
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
@@ -28,6 +28,7 @@ _ASSIGNMENT = (
 _STAMP_STEP = timedelta(microseconds=1)
 _decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
 _decode_skills = msgspec.json.Decoder(dict[str, int]).decode
+_decode_ceilings = msgspec.json.Decoder(dict[Channel, int]).decode
 _CHANNELS = {channel.value: channel for channel in Channel}
 _REASONS = {reason.value: reason for reason in Reason}
 _BANDS = {band.value: band for band in Band}
@@ -90,6 +91,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     least_real_time: int = 1
     """Units of the smallest piece of real-time work."""
     least_interruptible: int = 1
+    at_most: tuple[tuple[Channel, int], ...] = ()
+    """Tickets of a channel that an agent has at a time, unless the roster says otherwise of them."""
 
 
 async def open_run(connection: Connection, tenant: str, pool: str, terms: Terms) -> Opening:
@@ -208,17 +211,26 @@ def _needs(stored: bytes) -> Needs:
     return _decode_needs(stored)
 
 
-async def load_desks(connection: Connection, tenant: str, *, with_busy: bool) -> list[Agent]:
-    """Everybody who works tickets; those who may get some now are locked.
+async def load_desks(connection: Connection, tenant: str, terms: Terms) -> list[Agent]:
+    """Everybody who works tickets; those who may get some now are locked, with what they have where a ceiling holds.
 
-    `with_busy` locks also those without free capacity, for work that is bound on arrival.
+    Those without free capacity are locked only where a channel is bound on arrival.
     """
-    rows = await connection.fetch(QUERIES["load_desks"], tenant, with_busy)
-    return [_agent(row) for row in rows]
+    rows = await connection.fetch(QUERIES["load_desks"], tenant, bool(terms.at_once))
+    ceilings = [_ceilings(row["at_most"], terms.at_most) for row in rows]
+    bounded = {channel for at_most in ceilings for channel in at_most}
+    # by another statement than the lock, so that it sees what was given while this run waited for it
+    counts = await connection.fetch(QUERIES["count_held"], tenant, list(bounded)) if bounded else []
+    held: dict[str, dict[Channel, int]] = {}
+    for agent, channel, tickets in counts:
+        held.setdefault(agent, {})[_CHANNELS[channel]] = tickets
+    return [_agent(row, at_most, held.get(row["key"], {})) for row, at_most in zip(rows, ceilings, strict=True)]
 
 
-def _agent(row: Record) -> Agent:
-    key, skills, channels, capacity, is_held, is_online, primary_used, interruptible_used, calls, last = row
+def _agent(row: Record, at_most: Mapping[Channel, int], held: Mapping[Channel, int]) -> Agent:
+    key, skills, channels, capacity, is_held, is_online, primary_used, interruptible_used, calls, last, closed = (
+        row[column] for column in range(11)
+    )
     if not is_held:  # they had no room when the lock was tried: not to be given anything, whatever older numbers say
         primary_used, interruptible_used = max(primary_used, capacity), max(interruptible_used, capacity)
     return Agent(
@@ -230,7 +242,16 @@ def _agent(row: Record) -> Agent:
         interruptible_used=interruptible_used,
         calls=calls,
         last_assigned_at=last,
+        closed_channels=frozenset(closed),
+        at_most=at_most,
+        held=held,
     )
+
+
+@lru_cache(maxsize=4096)
+def _ceilings(own: bytes, usual: tuple[tuple[Channel, int], ...]) -> Mapping[Channel, int]:
+    """By channel; what the roster says of the agent goes before what the policy says of all."""
+    return {**dict(usual), **_decode_ceilings(own)}
 
 
 @lru_cache(maxsize=8192)
