@@ -94,16 +94,6 @@ class Kind:
             if may_overflow and desk.bearable >= units:
                 self.bears |= desk.bit
 
-    def shrink(self, desk: Desk) -> None:
-        """Somebody was given something."""
-        bit = desk.bit
-        if self.fits & bit and (
-            self.units > desk.free[1 if self.interruptible else 0] or (desk.room and desk.is_at_ceiling(self.channel))
-        ):
-            self.fits ^= bit
-        if self.bears & bit and (self.units > desk.bearable or desk.is_at_ceiling(self.channel)):
-            self.bears ^= bit
-
 
 class Line:
     """Tickets that the same people can take at the same cost."""
@@ -180,6 +170,10 @@ class Floor:
             line = self._lines[key] = Line(self.present(skilled, ticket.channel), self._kind(ticket))
         return line
 
+    def allowed(self, ticket: Waiting, line: Line) -> Crowd:
+        """C1, C2 and C4: who may have a ticket of this line and is there, with or without room."""
+        return line.present & ~self.crowd(ticket.excluded) if ticket.excluded else line.present
+
     def _kind(self, ticket: Waiting) -> Kind:
         key = (ticket.channel, ticket.units, ticket.interruptible)
         kind = self._kinds.get(key)
@@ -208,11 +202,15 @@ class Floor:
                 found |= desk.bit
         return found
 
-    def free_units(self, crowd: Crowd, kind: Kind) -> int:
-        """What is free for a kind of work with all of a crowd together."""
+    def spare(self, kind: Kind) -> dict[int, Crowd]:
+        """Who has how many units free for a kind of work, without those who have none."""
         side = 1 if kind.interruptible else 0
-        desks = [self.desks[number] for number in numbers(crowd)]
-        return sum(max(desk.free[side], 0) for desk in desks if not desk.is_at_ceiling(kind.channel))
+        spare: dict[int, Crowd] = {}
+        for desk in self.desks:
+            units = desk.free[side]
+            if units > 0 and not desk.is_at_ceiling(kind.channel):
+                spare[units] = spare.get(units, 0) | desk.bit
+        return spare
 
     def best(self, crowd: Crowd, kind: Kind, prefers: tuple[str, ...]) -> Desk:
         """Who of a crowd (not an empty one) gets work that they have room for, by routing-rules 3.4."""
@@ -270,18 +268,29 @@ class Floor:
             self._holding |= desk.bit
         if ticket.channel is Channel.PHONE:
             desk.calls += 1
-        if ticket.channel in desk.room:
+        if desk.room and ticket.channel in desk.room:
             desk.room[ticket.channel] -= 1
         if self._loaded:
             self._loaded.move(desk.bit, load, desk.load)
         desk.count_free()
-        for kind in self._kinds.values():
-            kind.shrink(desk)
+        self._shrink(desk)
         self._given += 1
         self._turns[desk.number] = self._given
-        queue = self._queues.get(self.staff.peers[desk.number])
+        queue = self._queues.get(self.staff.peers[desk.number]) if self._queues else None
         if queue is not None:
             queue.move_to_end(desk.number)
+
+    def _shrink(self, desk: Desk) -> None:
+        """Take somebody out of the crowds that have room, where they have none any more."""
+        bit, (real_time, beside) = desk.bit, desk.free
+        for kind in self._kinds.values():
+            if kind.fits & bit and (
+                kind.units > (beside if kind.interruptible else real_time)
+                or (desk.room and desk.is_at_ceiling(kind.channel))
+            ):
+                kind.fits ^= bit
+            if kind.bears & bit and (kind.units > desk.bearable or desk.is_at_ceiling(kind.channel)):
+                kind.bears ^= bit
 
     def exchange(self, desk: Desk, before: Waiting, after: Waiting) -> None:
         """Put a ticket where another one of the same cost was, which `Rearranger` has seen to leave the load as it is."""

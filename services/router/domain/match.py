@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from services.router.domain.floor import Desk, Floor, Line
+from services.router.domain.floor import Desk, Floor, Kind, Line
 from services.router.domain.queue import Groups, Reason, Waiting
 from services.router.domain.rearranging import Place, Rearranger
-from services.router.domain.roster import Agent
+from services.router.domain.roster import Agent, Crowd
 from shared.contract.tickets import Channel
 
 REARRANGED_AT_MOST = 20_000
@@ -95,7 +95,7 @@ def match(
 _key = attrgetter("band", "order_rank", "order_at", "queued_at", "ticket_id")
 """`Waiting.key`, made faster: UUIDs compare as their numbers."""
 
-_Kind: TypeAlias = tuple[int, int, bool, Groups]
+_Alike: TypeAlias = tuple[int, int, bool, Groups]
 
 
 class _Run:
@@ -105,7 +105,8 @@ class _Run:
         self._now = now
         self._floor = Floor(agents, at_once)
         self._rearranger = Rearranger(self._floor, rearranged)
-        self._reasons: dict[_Kind, Reason] = {}
+        self._reasons: dict[_Alike, Reason] = {}
+        self._spare: dict[Kind, dict[int, Crowd]] = {}
         self.given: list[tuple[Place, Because]] = []
 
     def chosen(self) -> list[Choice]:
@@ -120,31 +121,31 @@ class _Run:
         owner = self._previous_owner(ticket, line) if ticket.previous_owner else None
         if owner is not None:
             if (line.kind.fits | (line.kind.bears if may_overflow else 0)) & owner.bit:
-                self._take(ticket, owner, Because.PREVIOUS_OWNER)
+                self._take(ticket, line, owner, Because.PREVIOUS_OWNER)
                 return True
             if not may_overflow and ticket.affinity_until is not None and self._now < ticket.affinity_until:
                 return False
-        allowed = line.present & ~floor.crowd(ticket.excluded) if ticket.excluded else line.present
+        allowed = floor.allowed(ticket, line)
         free = allowed & line.kind.fits
         if free:
-            place = self._take(ticket, floor.best(free, line.kind, ticket.prefers), Because.FREE)
+            place = self._take(ticket, line, floor.best(free, line.kind, ticket.prefers), Because.FREE)
             self._rearranger.note(place)
             return True
         if may_overflow:
             bearing = allowed & line.kind.bears
             if bearing:
-                self._take(ticket, floor.least_loaded(bearing), Because.LEAST_LOADED)
+                self._take(ticket, line, floor.least_loaded(bearing), Because.LEAST_LOADED)
             return bool(bearing)
-        return self._make_room(ticket)
+        return self._make_room(ticket, line, allowed)
 
-    def _take(self, ticket: Waiting, desk: Desk, because: Because) -> Place:
+    def _take(self, ticket: Waiting, line: Line, desk: Desk, because: Because) -> Place:
         self._floor.take(desk, ticket)
-        place = Place(ticket, desk)
+        place = Place(ticket, line, desk)
         self.given.append((place, because))
         return place
 
-    def _make_room(self, ticket: Waiting) -> bool:
-        end = self._rearranger.make_room(ticket)
+    def _make_room(self, ticket: Waiting, line: Line, allowed: Crowd) -> bool:
+        end = self._rearranger.make_room(ticket, line, allowed)
         if end is None:
             return False
         self._rearranger.note(end)
@@ -162,7 +163,7 @@ class _Run:
         return owner if owner is not None and line.present & owner.bit else None
 
     def reason(self, ticket: Waiting) -> Reason:
-        """Why nobody gets it as loads are now (routing-rules 3.6)."""
+        """Why nobody gets it as loads are at the end of the run (routing-rules 3.6)."""
         if ticket.excluded or ticket.previous_owner:
             return self._judge(ticket)
         kind = (ticket.signature, ticket.units, ticket.interruptible, ticket.insists)
@@ -187,4 +188,8 @@ class _Run:
             return Reason.OFFLINE
         if present & line.kind.fits:
             return Reason.FULL
-        return Reason.FRAGMENTED if floor.free_units(present, line.kind) >= ticket.units else Reason.FULL
+        spare = self._spare.get(line.kind)
+        if spare is None:
+            spare = self._spare[line.kind] = floor.spare(line.kind)
+        together = sum(units * (present & crowd).bit_count() for units, crowd in spare.items())
+        return Reason.FRAGMENTED if together >= ticket.units else Reason.FULL

@@ -13,7 +13,7 @@ Only what this run gave moves, and not what went to its previous owner or into s
 
 from msgspec import Struct
 
-from services.router.domain.floor import Desk, Floor, numbers
+from services.router.domain.floor import Desk, Floor, Line, numbers
 from services.router.domain.queue import Waiting
 from services.router.domain.roster import Crowd
 from shared.contract.tickets import Channel
@@ -23,7 +23,10 @@ class Place(Struct, eq=False):
     """A piece of somebody's load that this run filled; another ticket of the same cost may come to fill it."""
 
     ticket: Waiting
+    line: Line
     desk: Desk
+    search: int = 0
+    """The last search that came by."""
 
 
 class _Cost:
@@ -39,9 +42,10 @@ class _Step(Struct, eq=False):
     """A ticket that looks for room, and how it came to that."""
 
     ticket: Waiting
-    place: Place | None
+    allowed: Crowd
+    place: Place | None = None
     """What it leaves; None for the ticket that the search began with."""
-    before: "_Step | None"
+    before: "_Step | None" = None
     """Whose ticket takes that place."""
 
 
@@ -53,13 +57,17 @@ class Rearranger:
         self._floor = floor
         self._steps_left = steps
         self._costs: dict[tuple[int, bool], _Cost] = {}
+        self._searches = 0
 
     def note(self, place: Place) -> None:
         """A ticket was given that may be moved."""
         cost = self._cost(place.ticket)
-        number = place.desk.number
-        cost.filled |= place.desk.bit
-        cost.places.setdefault(number, []).append(place)
+        desk = place.desk
+        if cost.filled & desk.bit:
+            cost.places[desk.number].append(place)
+        else:
+            cost.filled |= desk.bit
+            cost.places[desk.number] = [place]
 
     def _cost(self, ticket: Waiting) -> _Cost:
         key = (ticket.units, ticket.interruptible)
@@ -68,33 +76,35 @@ class Rearranger:
             cost = self._costs[key] = _Cost()
         return cost
 
-    def make_room(self, ticket: Waiting) -> Place | None:
-        """Give the ticket a place that another one leaves; returns the new place at the end of the chain.
+    def make_room(self, ticket: Waiting, line: Line, allowed: Crowd) -> Place | None:
+        """Give the ticket, which only those allowed may have, a place that another one leaves; None where there is none.
 
-        None where there is no such chain. Loads are up to date afterwards; the new place is not noted yet.
+        Returns the new place, at the end of the chain of moves. Loads are up to date afterwards; it is not noted yet.
         """
-        if self._steps_left <= 0:
-            return None
         cost = self._cost(ticket)
-        seen: dict[Channel, Crowd] = {}
-        looked_at: set[int] = set()
-        steps = [_Step(ticket, None, None)]
+        if self._steps_left <= 0 or not allowed & cost.filled & ~cost.dead.get(ticket.channel, 0):
+            return None
+        self._searches += 1
+        seen = dict(cost.dead)
+        steps = [_Step(ticket, allowed)]
         for step in steps:  # grows
             channel = step.ticket.channel
-            line = self._floor.line(step.ticket)
-            allowed = line.present & ~self._floor.crowd(step.ticket.excluded)
-            if step.place and (free := allowed & line.kind.fits):
-                self._steps_left -= len(steps)
-                return self._move(step, self._floor.best(free, line.kind, step.ticket.prefers))
-            fresh = allowed & ~(cost.dead.get(channel, 0) | seen.get(channel, 0))
+            fresh = step.allowed & ~seen.get(channel, 0)
             seen[channel] = seen.get(channel, 0) | fresh
             for number in numbers(fresh & cost.filled):
                 for place in cost.places[number]:
-                    if id(place) not in looked_at and self._may_replace(step.ticket, place):
-                        looked_at.add(id(place))
-                        steps.append(_Step(place.ticket, place, step))
-        for channel, crowd in seen.items():
-            cost.dead[channel] = cost.dead.get(channel, 0) | crowd
+                    if place.search == self._searches or not self._may_replace(step.ticket, place):
+                        continue
+                    place.search = self._searches
+                    following = _Step(place.ticket, self._floor.allowed(place.ticket, place.line), place, step)
+                    free = following.allowed & place.line.kind.fits
+                    if free:
+                        self._steps_left -= len(steps)
+                        return self._move(
+                            following, line, self._floor.best(free, place.line.kind, place.ticket.prefers)
+                        )
+                    steps.append(following)
+        cost.dead = seen
         return None
 
     def _may_replace(self, ticket: Waiting, place: Place) -> bool:
@@ -108,11 +118,14 @@ class Rearranger:
         is_all = desk.capacity == ticket.units and not self._floor.at_once
         return is_all or Channel.PHONE not in (held, ticket.channel)
 
-    def _move(self, step: _Step, desk: Desk) -> Place:
-        end = Place(step.ticket, desk)
+    def _move(self, step: _Step, line: Line, desk: Desk) -> Place:
+        """Walk a chain back to the ticket that it began with, of this line."""
+        place = step.place
+        end = Place(step.ticket, place.line if place else line, desk)
         self._floor.take(desk, step.ticket)
-        while step.place is not None and step.before is not None:
-            place, step = step.place, step.before
+        while place is not None and step.before is not None:
+            step = step.before
             self._floor.exchange(place.desk, place.ticket, step.ticket)
-            place.ticket = step.ticket
+            place.ticket, place.line = step.ticket, step.place.line if step.place else line
+            place = step.place
         return end

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from math import fsum
 from typing import TypeAlias
 
@@ -113,15 +114,16 @@ def flexes(profiles: Sequence[Profile]) -> list[float]:
 
     The number of (channel, topic, language) classes they serve, each part counting more the fewer people have it.
     """
-    holders = Counter(part for profile in profiles for part in (*profile.skills, *profile.channels))
-    weights = {part: len(profiles) / count for part, count in holders.items()}
-    languages = {part for part in holders if part.startswith(LANGUAGE_PREFIX)}
-
-    def weigh(parts: Iterable[str]) -> float:
-        # the order in which a roster lists skills makes no difference to this sum
-        return fsum([weights[part] for part in parts]) or 1.0
-
-    return [
-        weigh(profile.channels) * weigh(profile.skills.keys() - languages) * weigh(profile.skills.keys() & languages)
-        for profile in profiles
-    ]
+    holders = Counter(chain.from_iterable([profile.skills for profile in profiles]))
+    takers = Counter(chain.from_iterable([profile.channels for profile in profiles]))
+    weights = {part: len(profiles) / count for part, count in (holders + takers).items()}
+    languages = {part for part in weights if part.startswith(LANGUAGE_PREFIX)}
+    flex = []
+    for profile in profiles:
+        topics, spoken = [], []
+        for skill in profile.skills:
+            (spoken if skill in languages else topics).append(weights[skill])
+        channels = [weights[channel] for channel in profile.channels]
+        # `fsum`, so that the order in which a roster lists skills makes no difference
+        flex.append((fsum(channels) or 1.0) * (fsum(topics) or 1.0) * (fsum(spoken) or 1.0))
+    return flex
