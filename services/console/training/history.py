@@ -76,41 +76,48 @@ class History(Struct, kw_only=True):
         return dict(Counter(row.language for row in self.used if row.language).most_common(_LONGEST_NAME))
 
 
-def read(
-    lines: Iterable[str],
-    columns: Columns,
-    meanings: Mapping[str, Urgency],
-    *,
-    most: int,
-    seed: int,
-    tick: Callable[[], None],
-) -> History:
-    """Read rows under a header; `meanings` are a helpdesk's own names of urgencies, case-folded. `tick` is called for each row.
+class Reading:
+    """Reads one file after the other into one history; the sample is of all of them."""
 
-    Lines come with surrogates for bytes that are not UTF-8. Raises BadHistory where the columns are not there.
-    """
-    csv.field_size_limit(LONGEST_CELL)
-    told = iter(lines)
-    head = next(told, "").removeprefix("\ufeff")
-    separator = max(_SEPARATORS, key=head.count)
-    names = [name.strip().casefold() for name in next(csv.reader([head], delimiter=separator), [])]
-    places = _places(names, columns)
-    history, digest, chance = History(), hashlib.sha256(), random.Random(seed)  # noqa: S311 - a sample, no secret
-    for line, cells in _rows(told, separator, history):
-        tick()
-        try:
-            row = _row(cells, places, meanings, len(names))
-        except _Unusable as fault:
-            _note(history, line, str(fault))
-            continue
+    def __init__(self, *, most: int, seed: int, tick: Callable[[], None] = lambda: None) -> None:
+        """Keep at most `most` rows; `tick` is called for each row read."""
+        self._history = History()
+        self._digest = hashlib.sha256()
+        self._chance = random.Random(seed)  # noqa: S311 - a sample, no secret
+        self._most = most
+        self._tick = tick
+
+    def read(self, lines: Iterable[str], columns: Columns, meanings: Mapping[str, Urgency]) -> None:
+        """Read rows under a header; `meanings` are a helpdesk's names of urgencies, case-folded.
+
+        Bytes that are not UTF-8 come as surrogates. Raises BadHistory where the columns are not there.
+        """
+        csv.field_size_limit(LONGEST_CELL)
+        told = iter(lines)
+        head = next(told, "").removeprefix("\ufeff")
+        separator = max(_SEPARATORS, key=head.count)
+        names = [name.strip().casefold() for name in next(csv.reader([head], delimiter=separator), [])]
+        places = _places(names, columns)
+        for line, cells in _rows(told, separator, self._history):
+            self._tick()
+            try:
+                self._keep(_row(cells, places, meanings, len(names)))
+            except _Unusable as fault:
+                _note(self._history, line, str(fault))
+
+    def _keep(self, row: Row) -> None:
+        history = self._history
         history.rows += 1
-        digest.update(repr((row.text, sorted(row.labels.items()))).encode())
-        if len(history.used) < most:
+        self._digest.update(repr((row.text, sorted(row.labels.items()))).encode())
+        if len(history.used) < self._most:
             history.used.append(row)
-        elif (at := chance.randrange(history.rows)) < most:
+        elif (at := self._chance.randrange(history.rows)) < self._most:
             history.used[at] = row
-    history.fingerprint = digest.hexdigest()
-    return history
+
+    def done(self) -> History:
+        """What was read."""
+        self._history.fingerprint = self._digest.hexdigest()
+        return self._history
 
 
 def _rows(lines: Iterator[str], separator: str, history: History) -> Iterator[tuple[int, list[str]]]:
@@ -136,6 +143,9 @@ def _places(names: list[str], columns: Columns) -> dict[str, int]:
     }  # fmt: skip
     places = {role: names.index(name.casefold()) for role, name in wanted.items() if name.casefold() in names}
     found = ", ".join(name for name in names if name) or "nothing"
+    for role, name in wanted.items():
+        if role not in places and name != role:
+            raise BadHistory(f"no column `{name}` for --{role} (found: {found})")
     if "text" not in places and "subject" not in places:
         raise BadHistory(
             f"no column `{columns.text}` or `{columns.subject}` (found: {found}): name it with --text or --subject"

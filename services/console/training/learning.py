@@ -30,8 +30,8 @@ FEWEST_GROUPS = 50
 """Of a head: from fewer nobody could tell luck from knowledge."""
 WEIGHTS = 2_000_000
 """Numbers in a file, one byte each before it is packed; more classes have fewer places."""
-STEPS = 2 * (FOLDS + 1)
-"""How often `train` says that it is a step further, at most."""
+STEPS = FOLDS + 1
+"""How often a head is learned."""
 _REGULARITY = 10.0
 _LOOKS = 40_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 6, 60
