@@ -12,10 +12,10 @@ export UV_PYTHON_DOWNLOADS := never
 # Compiled once instead of at each start of each process: it halves the time of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test fuzz check bench lock format clean
+.PHONY: help setup demo up test fuzz check bench bench-routing lock format clean
 
 help:  ## What can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: $(READY)  ## Python environment with locked dependencies, PostgreSQL and nats-server
 
@@ -45,6 +45,9 @@ check: $(READY)  ## Format, lint, types, import contracts, tests
 
 bench: $(READY)  ## Speed against bare floors, in one table
 	@$(RUN) tests.bench
+
+bench-routing: $(READY)  ## Routing beside what helpdesks ship, simulated; ARGS="--seed 7 --mix shifted", ARGS=--help
+	@$(RUN) tests.bench.routing $(ARGS)
 
 lock: $(READY)  ## Bring the locked dependencies up to date
 	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --group build -o requirements.lock

@@ -9,6 +9,7 @@ from math import log, pi, sin
 from random import Random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.contract.tickets import Urgency
 from tests.bench.routing.model import (
@@ -90,15 +91,21 @@ def draw(scenario: Scenario, seed: int) -> Day:
     mix = scenario.mix
     return Day(
         kinds=mix.kinds,
-        people=draw_people(mix, scenario.agents, _dice(scenario, seed, "people")),
+        people=people_of(scenario, seed),
         tickets=_tickets(scenario, seed),
         classes=tuple(classes(mix)),
         absences=draw_absences(scenario, seed),
     )
 
 
-def _dice(scenario: Scenario, seed: int, what: str) -> Random:
+def stream(scenario: Scenario, seed: int, what: str) -> Random:
+    """Dice for one purpose, so that what is thrown for one never moves what is thrown for another."""
     return Random(f"{scenario.family} {scenario.agents} {scenario.load} {seed} {what}")
+
+
+def people_of(scenario: Scenario, seed: int) -> tuple[Person, ...]:
+    """The team of a seed, the same under every load."""
+    return draw_people(scenario.mix, scenario.agents, stream(replace(scenario, load=0.0), seed, "people"))
 
 
 def draw_people(mix: Mix, count: int, dice: Random) -> tuple[Person, ...]:
@@ -130,7 +137,7 @@ def draw_people(mix: Mix, count: int, dice: Random) -> tuple[Person, ...]:
 
 def draw_absences(scenario: Scenario, seed: int) -> tuple[Absence, ...]:
     """Who vanishes when."""
-    dice, trouble = _dice(scenario, seed, "absences"), scenario.trouble
+    dice, trouble = stream(scenario, seed, "absences"), scenario.trouble
     found = []
     for person in range(scenario.agents):
         chance, at = dice.random(), dice.uniform(0, LENGTH)
@@ -142,8 +149,8 @@ def draw_absences(scenario: Scenario, seed: int) -> tuple[Absence, ...]:
 def _tickets(scenario: Scenario, seed: int) -> tuple[Ticket, ...]:
     mix = scenario.mix
     per_minute = scenario.load * scenario.agents * CAPACITY / mix.work
-    arrivals = draw_arrivals(per_minute, _dice(scenario, seed, "arrivals"))
-    dice = _dice(scenario, seed, "kinds")
+    arrivals = draw_arrivals(per_minute, stream(scenario, seed, "arrivals"))
+    dice = stream(scenario, seed, "kinds")
     kinds = [_pick([kind.share for kind in mix.kinds], dice) for _ in arrivals]
     topics = [_pick(mix.topics, dice) for _ in arrivals]
     return draw_tickets(scenario, seed, arrivals, kinds, topics)
@@ -154,7 +161,7 @@ def draw_tickets(
 ) -> tuple[Ticket, ...]:
     """The rest of each ticket; the same draws whatever goes wrong beside."""
     mix, trouble = scenario.mix, scenario.trouble
-    dice, mistakes = _dice(scenario, seed, "tickets"), _dice(scenario, seed, "mistakes")
+    dice, mistakes = stream(scenario, seed, "tickets"), stream(scenario, seed, "mistakes")
     shift = -SIGMA * SIGMA / 2
     truth = [(1 + trouble.wrong_estimate) ** mistakes.choice((-1, 1)) for _ in mix.kinds]
     found = []
@@ -188,7 +195,8 @@ def draw_arrivals(per_minute: float, dice: Random) -> list[float]:
     steps = range(int(LENGTH))
     mean = sum(_intensity(minute + 0.5) for minute in steps) / len(steps)
     highest = 1 + _SWING + _BURST
-    at, found = 0.0, []
+    at = 0.0
+    found: list[float] = []
     while True:
         at += dice.expovariate(per_minute / mean * highest)
         if at >= LENGTH:
@@ -209,7 +217,4 @@ def _pick(shares: list[float] | tuple[float, ...], dice: Random) -> int:
 
 def _distinct(weights: tuple[float, ...], count: int, dice: Random) -> list[int]:
     left = list(range(len(weights)))
-    found = []
-    for _ in range(min(count, len(left))):
-        found.append(left.pop(_pick([weights[number] for number in left], dice)))
-    return found
+    return [left.pop(_pick([weights[number] for number in left], dice)) for _ in range(min(count, len(left)))]

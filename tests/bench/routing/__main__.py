@@ -1,0 +1,144 @@
+"""`make bench-routing`: the production matcher beside what helpdesks ship, on simulated days (routing-rules 5).
+
+Says what each policy answered in target, how sure the difference is, and whether the marks are reached; exit code 1 where not.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+from rich.console import Console
+
+from shared.contract.tickets import Channel
+from tests.bench.routing import model, plot, report, running, trace
+from tests.bench.routing.evidence import Evidence, find, point
+from tests.bench.routing.model import LOADS, SCENARIOS, SENSITIVE, TROUBLES, Scenario
+
+DAYS = 30
+_SENSITIVITY_DAYS = 15
+_CURVE_DAYS = 6
+_CURVES = {"mixed, 30 agents": ("S1", 30), "async, 20 agents": ("S4", 20)}
+_PARTS = (*SCENARIOS, "sensitivity", "trace", "curve")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    parts = given.scenario or list(_PARTS)
+    seeds = model.seeds(given.seeds) if given.seed is None else model.held_out(given.seed, given.seeds)
+    adapt = _adaption(given)
+    evidence = Evidence(mix=given.mix, seeds=seeds)
+    console = Console(stderr=True)
+    with console.status("drawing days") as status:
+
+        def run(what: str, scenarios: Sequence[Scenario], days: Sequence[int]) -> list[running.Results]:
+            return running.run(
+                scenarios,
+                days,
+                processes=given.processes,
+                tell=lambda done, of: status.update(f"{what}: {done} of {of} days"),
+            )
+
+        main_part = [adapt(SCENARIOS[name]) for name in SCENARIOS if name in parts]
+        for scenario, results in zip(main_part, run("scenarios", main_part, seeds), strict=True):
+            evidence.main.append(find(scenario, results, is_judged=True))
+        if "sensitivity" in parts:
+            troubled = [
+                replace(adapt(SCENARIOS[name]), name=f"{name}: {what}", title=f"{name}, {what}", trouble=trouble)
+                for what, trouble in TROUBLES.items()
+                for name in SENSITIVE
+            ]
+            for scenario, results in zip(
+                troubled, run("sensitivity", troubled, seeds[:_SENSITIVITY_DAYS]), strict=True
+            ):
+                evidence.sensitivity.append(find(scenario, results))
+        if "trace" in parts:
+            city = trace.scenario()
+            evidence.trace.append(find(city, run("trace", [city], seeds)[0]))
+        if "curve" in parts:
+            for title, (name, agents) in _CURVES.items():
+                loaded = [replace(adapt(SCENARIOS[name]), agents=agents, load=load) for load in LOADS]
+                results_by_load = run(f"curve, {title}", loaded, seeds[:_CURVE_DAYS])
+                evidence.curves[title] = list(map(point, loaded, results_by_load))
+    if evidence.curves:
+        given.svg.parent.mkdir(parents=True, exist_ok=True)
+        given.svg.write_text(plot.render(evidence.curves), encoding="utf-8")
+    if given.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(evidence), indent=2).decode() + "\n")
+    else:
+        sys.stdout.write(report.render(evidence))
+        if evidence.curves:
+            sys.stdout.write(f"\nPlot: {given.svg}\n")
+    return 0 if all(mark.is_passed for mark in evidence.marks) else 1
+
+
+def _adaption(given: argparse.Namespace) -> Callable[[Scenario], Scenario]:
+    """What the asked-for mix makes of a scenario."""
+
+    def adapt(scenario: Scenario) -> Scenario:
+        if given.mix != "standard":
+            scenario = model.shifted(scenario, is_staff_surprised=given.mix == "surprised")
+        if given.channels or given.topics or given.languages:
+            scenario = model.mixed_as(
+                scenario, shares=given.channels or None, topics=given.topics, languages=given.languages
+            )
+        return scenario
+
+    return adapt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.routing", description=__doc__)
+    parser.add_argument(
+        "--scenario", nargs="+", choices=_PARTS, metavar="PART", help=f"only these of {', '.join(_PARTS)}"
+    )
+    parser.add_argument(
+        "--seed", type=int, help="other days than those in the repository: all that follow from this number"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=DAYS, metavar="N", help=f"days of each scenario, {DAYS} by default"
+    )
+    parser.add_argument(
+        "--mix",
+        choices=("standard", "shifted", "surprised"),
+        default="standard",
+        help="shifted: other shares of channels, topics and languages; surprised: the same, with people hired for the old ones",
+    )
+    parser.add_argument(
+        "--channels",
+        type=_shares,
+        default={},
+        metavar="phone=20,email=50",
+        help="any shares; those left out don't arrive",
+    )
+    parser.add_argument("--topics", type=_numbers, default=(), metavar="40,30,20,10", help="any shares of topics")
+    parser.add_argument("--languages", type=_numbers, default=(), metavar="60,30,10", help="any shares of languages")
+    parser.add_argument(
+        "--svg", type=Path, default=Path(".deskclock/routing-benchmark.svg"), metavar="FILE", help="where the plot goes"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
+    parser.add_argument("--processes", type=int, help="as many as there are processors by default")
+    return parser
+
+
+def _shares(text: str) -> dict[Channel, float]:
+    pairs = (part.partition("=") for part in text.split(","))
+    try:
+        return {Channel(name): float(share) for name, _, share in pairs}
+    except ValueError:
+        names = ", ".join(Channel)
+        raise argparse.ArgumentTypeError(f"{text!r} isn't NAME=SHARE,...; names are {names}") from None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a list of shares such as 40,30,20,10") from None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
