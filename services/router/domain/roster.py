@@ -120,7 +120,8 @@ def flexes(profiles: Sequence[Profile]) -> list[float]:
     languages = {part for part in weights if part.startswith(LANGUAGE_PREFIX)}
     flex = []
     for profile in profiles:
-        topics, spoken = [], []
+        topics: list[float] = []
+        spoken: list[float] = []
         for skill in profile.skills:
             (spoken if skill in languages else topics).append(weights[skill])
         channels = [weights[channel] for channel in profile.channels]
