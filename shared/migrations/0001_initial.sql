@@ -294,16 +294,21 @@ CREATE TABLE queued (
     relax_at        timestamptz[] NOT NULL DEFAULT '{}', -- when the last of these groups is given up, one after the other
     overflow_pool   text,                  -- may be taken there too, from then on
     overflow_at     timestamptz,
+    guest_of        text,                  -- the same pool, once that time has come
     was_cleared     boolean NOT NULL DEFAULT false, -- all had declined, and were asked once more
     is_asked        boolean NOT NULL DEFAULT false, -- help was asked for: there may be a request or an escalation of it
     reason          text NOT NULL DEFAULT 'new'
                     CHECK (reason IN ('new', 'no_skill', 'offline', 'full', 'fragmented', 'excluded')),
     reason_at       timestamptz,           -- since when it waits for that; null: nobody has looked yet
     CHECK ((reason = 'new') = (reason_at IS NULL)),
-    CHECK ((overflow_pool IS NULL) = (overflow_at IS NULL))
+    CHECK ((overflow_pool IS NULL) = (overflow_at IS NULL)),
+    CHECK (overflow_pool <> pool),
+    CHECK (guest_of = overflow_pool OR guest_of IS NULL)
 );
 CREATE INDEX queued_relax ON queued (tenant, pool, (relax_at[1])) WHERE relax_at <> '{}';
-CREATE INDEX queued_overflow ON queued (tenant, overflow_pool, overflow_at) WHERE overflow_pool IS NOT NULL;
+CREATE INDEX queued_overflow ON queued (tenant, pool, overflow_at) WHERE overflow_pool IS NOT NULL AND guest_of IS NULL;
+CREATE INDEX queued_guest ON queued (tenant, guest_of, signature, band, order_rank, order_at, queued_at, ticket_id)
+    WHERE guest_of IS NOT NULL;
 CREATE INDEX queued_order ON queued (tenant, pool, signature, band, order_rank, order_at, queued_at, ticket_id);
 CREATE INDEX queued_late ON queued (tenant, pool, latest_start_at) WHERE band = 1;
 CREATE INDEX queued_rescue ON queued (tenant, pool, rescue_at) WHERE band = 2;
@@ -387,14 +392,29 @@ CREATE TABLE model (
     version    integer NOT NULL CHECK (version > 0),
     state      text NOT NULL CHECK (state IN ('added', 'shadow', 'promoted', 'retired')),
     weights    bytea NOT NULL,             -- the file as `deskclock train` wrote it
-    report     jsonb NOT NULL,             -- how it did on texts it had not seen
+    report     jsonb NOT NULL,             -- its header: how it did on texts it had not seen
     added_at   timestamptz NOT NULL,
     added_by   text NOT NULL,
     changed_at timestamptz NOT NULL,
+    promoted_at timestamptz,               -- when it was last put in force; a rollback goes back by it
     PRIMARY KEY (tenant, version)
 );
 CREATE UNIQUE INDEX model_shadow ON model (tenant) WHERE state = 'shadow';
 CREATE UNIQUE INDEX model_promoted ON model (tenant) WHERE state = 'promoted';
+
+-- What models made of tickets, whether it was used or not: to compare with rules and people. Writer: router.
+CREATE TABLE model_score (
+    tenant             text NOT NULL,
+    version            integer NOT NULL,
+    ticket_id          uuid NOT NULL,
+    theme              text,
+    theme_confidence   real NOT NULL,
+    urgency            text,
+    urgency_confidence real NOT NULL,
+    scored_at          timestamptz NOT NULL,
+    PRIMARY KEY (tenant, version, ticket_id)
+);
+CREATE INDEX model_score_age ON model_score (scored_at);
 
 -- What somebody who read a ticket made of it, where rules or model had said otherwise: examples to learn from. Writer: router.
 CREATE TABLE correction (
@@ -407,6 +427,7 @@ CREATE TABLE correction (
     at        timestamptz NOT NULL,
     PRIMARY KEY (tenant, event_id, field)
 );
+CREATE INDEX correction_ticket ON correction (tenant, ticket_id, field, at);
 
 -- What happens when a promise is about to break, or breaks. Writer: escalation; the ledger resolves one in the
 -- transaction that keeps its promise.
