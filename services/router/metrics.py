@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.recording import Recorded
-from services.router.saving import Touched
+from services.router.domain.standing import Touched
 from shared.contract.judges import JudgedBy
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency

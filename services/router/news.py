@@ -1,10 +1,12 @@
 """What the router tells the world of tickets: the `data` of its events."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
 from services.router.domain.queue import Needs, Reason
+from services.router.domain.tenure import OfferOutcome
 from shared.contract.tickets import Channel
 
 
@@ -55,3 +57,37 @@ class TicketUnassigned(Struct, frozen=True, kw_only=True):
     owner: str
     """Who had it."""
     reason: str
+
+
+class TicketOffered(Struct, frozen=True, kw_only=True):
+    """`data` of `ticket.offered`: an agent is asked whether they take a ticket; nobody owns it yet."""
+
+    source: str
+    ticket: str
+    agent: str
+    until: datetime
+    """Then the offer lapses, and somebody else is asked."""
+    channel: Channel
+    skills: Needs = ()
+    prefers: tuple[str, ...] = ()
+    reasons: tuple[str, ...]
+    """What decided for this agent."""
+    pool: str
+
+
+class OfferEnded(Struct, frozen=True, kw_only=True):
+    """`data` of `ticket.offer_ended`: the agent doesn't get the ticket after all."""
+
+    source: str
+    ticket: str
+    agent: str
+    outcome: OfferOutcome
+    """`declined`, `expired` or `withdrawn`."""
+
+
+class AgentAway(Struct, frozen=True, kw_only=True):
+    """`data` of `agent.away`: an agent let offers lapse and gets nothing more until they say that they are there."""
+
+    agent: str
+    lapsed: int
+    """So many offers in a row."""

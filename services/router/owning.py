@@ -9,7 +9,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from services.router import recording, saving
-from services.router.saving import Touched
+from services.router.domain.standing import Touched
 from services.router.store import QUERIES
 from shared.jetstream.relay import Relay
 from shared.ledger import tickets as ticket_rows

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.router import saving
-from services.router.domain.standing import Policies, stand, versions_named
-from services.router.saving import Saved, Touched
+from services.router.domain.standing import Policies, Touched, stand, versions_named
+from services.router.saving import Saved
 from shared import ids
-from shared.contract.events import Assigned, Rejected, StatusChanged, TicketEvent
+from shared.contract.events import Accepted, Assigned, Declined, Rejected, Released, StatusChanged, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
@@ -30,7 +31,7 @@ LATE_AFTER = timedelta(days=30)
 LONGEST_LOG = 10_000
 """Events of one ticket; a mail loop must not slow down everybody's batches. Moving and assigning stay possible for as many more."""
 
-_TAKEN_FOR_LONG = (StatusChanged, Assigned)
+_TAKEN_FOR_LONG = (StatusChanged, Assigned, Accepted, Declined, Released)
 
 _Identity = tuple[str, str, str]
 
@@ -41,6 +42,8 @@ class Receipt(Struct, frozen=True, kw_only=True):
     ticket_id: UUID | None = None
     is_new_ticket: bool = False
     is_duplicate: bool = False
+    is_moot: bool = False
+    """An agent's answer that came too late, twice or from somebody else: it changed nothing."""
     is_late: bool = False
     """It happened over 30 days ago."""
     rejected: Rejected | None = None
@@ -94,7 +97,13 @@ async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[T
                 receipts[index] = Receipt(rejected=Rejected("invalid", _ID_TAKEN.format(event.id)))
     touched = await _fold(connection, shelf, fresh, stored, ticket_ids, now)
     saved = await saving.save(connection, touched, now)
-    return Recorded(receipts=[receipt for receipt in receipts if receipt is not None], touched=touched, saved=saved)
+    done = [receipt for receipt in receipts if receipt is not None]
+    if saved.moot:
+        done = [
+            replace(receipt, is_moot=True) if (event.tenant, event.id) in saved.moot else receipt
+            for event, receipt in zip(arrived, done, strict=True)
+        ]
+    return Recorded(receipts=done, touched=touched, saved=saved)
 
 
 async def _fold(

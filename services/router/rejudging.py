@@ -13,7 +13,7 @@ from msgspec import Struct
 from services.router import recording
 from services.router.domain.effects import TicketOutcome, effects
 from services.router.domain.untouched import Pair, restamped
-from services.router.saving import Touched
+from services.router.domain.standing import Touched
 from services.router.store import policies as policies_store
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Meant

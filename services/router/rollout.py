@@ -16,7 +16,7 @@ from services.router.domain.effects import Counts, counted, total
 from services.router.owning import Tell, nobody
 from services.router.rejudging import Kept, Rejudging, Task
 from services.router.rollout_metrics import RolloutMetrics
-from services.router.saving import Touched
+from services.router.domain.standing import Touched
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Meant, Rollout
 from shared import timesource

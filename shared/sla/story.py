@@ -185,7 +185,7 @@ class Story:
         self.agent = data.agent
         if data.team is not None and data.team != self.facts.team:
             self._hand_off(data.team, at)
-        if not self.status.is_over:  # whoever is named meanwhile does not have it yet when it comes back
+        if not self.status.is_over:  # whoever is named meanwhile has it when it comes back
             self._own(data.agent, at)
 
     def _set_deadline(self, data: DeadlineSet, at: int) -> None:
@@ -309,7 +309,7 @@ class Story:
         is_kept = status in _ENDED_BY_WORK
         self.solved_at = at if is_kept else None
         self._unanswered_since = None
-        self._owner = None
+        self._owner = self.agent = None
         for kind in tuple(self._open):
             self._end(kind, at, is_kept=is_kept and kind in _RESOLUTIONS)
         if is_kept:
@@ -321,6 +321,7 @@ class Story:
         line = self.line
         mode = Reopen.RESUME if line is None else line.target.on_reopen
         self._keeps_informed = mode is not Reopen.NONE
+        self._owner = self._owner or self.agent  # who was named while it was over has it now
         if self._keeps_informed:
             is_resumed = mode is Reopen.RESUME
             self._start(_RESOLUTION, at, self._latest[_RESOLUTION] if is_resumed else None)

@@ -41,7 +41,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     solved_at: datetime | None = None
     """When it was last solved or closed; None once it is reopened."""
     assigned_by_hand: str | None = None
-    """The agent of the last `assigned` event, if any."""
+    """The agent of the last `assigned` event since it was last over, if any."""
     policy_version: int | None = None
     """The version that judges it now."""
 

@@ -148,7 +148,7 @@ async def drift(pool: Pool) -> int:
 async def give(pool: Pool, tickets: Sequence[QueueEntry], agent: str) -> list[UUID]:
     """The helpdesk names an agent."""
     async with pool.acquire() as connection, connection.transaction():
-        return await queue_store.assign_by_hand(
+        handed = await queue_store.assign_by_hand(
             connection,
             [
                 ByHand(
@@ -164,3 +164,4 @@ async def give(pool: Pool, tickets: Sequence[QueueEntry], agent: str) -> list[UU
             ],
             NOW,
         )
+        return handed.changed

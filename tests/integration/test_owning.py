@@ -115,13 +115,42 @@ async def test_rule_42_a_ticket_taken_back_by_a_clock_that_is_ahead_has_the_owne
     assert ClockState.MET is (await desk.ownership())[-1].state
 
 
-async def test_an_agent_named_while_a_ticket_is_over_does_not_own_it_when_it_comes_back(desk: Owning) -> None:
-    """It waits in the queue then, and both clocks say so."""
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_an_agent_named_while_a_ticket_is_over_has_it_when_it_comes_back(
+    desk: Owning, *, is_one_batch: bool
+) -> None:
+    """Told in one batch or in three: they own it, the promise of an owner is kept, nobody waits in the queue."""
     await desk.apply(OWNED)
     await desk.record([opened("1", START)])
-    await desk.record([event("1", 2, START + SECOND, StatusChanged(status=Status.SOLVED))])
-    await desk.record([event("1", 3, START + 2 * SECOND, Assigned(agent="bob"))])
-    await desk.record([event("1", 4, START + 3 * SECOND, StatusChanged(status=Status.OPEN))])
+    await desk.match()
+    later = [
+        event("1", 2, START + SECOND, StatusChanged(status=Status.SOLVED)),
+        event("1", 3, START + 2 * SECOND, Assigned(agent="bob")),
+        event("1", 4, START + 3 * SECOND, StatusChanged(status=Status.OPEN)),
+    ]
+    for batch in [later] if is_one_batch else [[one] for one in later]:
+        await desk.record(batch)
+    assert "bob" == await desk.pool.fetchval("SELECT agent FROM assignment WHERE ended_at IS NULL")
+    assert 0 == await desk.pool.fetchval("SELECT count(*) FROM queued")
+    assert ClockState.MET is (await desk.ownership())[-1].state
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_whoever_had_a_ticket_that_was_over_for_a_moment_is_its_previous_owner(
+    desk: Owning, *, is_one_batch: bool
+) -> None:
+    """Solved and reopened, told in one batch or in two: it waits again, for them first, and so does the promise."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START)])
+    await desk.match()
+    later = [
+        event("1", 2, START + SECOND, StatusChanged(status=Status.SOLVED)),
+        event("1", 3, START + 2 * SECOND, StatusChanged(status=Status.OPEN)),
+    ]
+    for batch in [later] if is_one_batch else [[one] for one in later]:
+        await desk.record(batch)
+    assert "ana" == await desk.pool.fetchval("SELECT previous_owner FROM queued")
+    assert ["solved"] == [row["end_reason"] for row in await desk.pool.fetch("SELECT end_reason FROM assignment")]
     assert ClockState.RUNNING is (await desk.ownership())[-1].state
 
 

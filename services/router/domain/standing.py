@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from services.router.domain.classify import judge
-from shared.contract.events import Assigned, PolicyChanged, TicketEvent
+from shared.contract.events import Assigned, PolicyChanged, StatusChanged, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Status, TargetKind
 from shared.policy.document import DEFAULT_POOL, Policy
@@ -34,6 +34,8 @@ class Ownership(StrEnum):
     """The helpdesk named an agent."""
     TAKEN_BACK = "taken_back"
     """The helpdesk took it from its agent."""
+    CAME_BACK = "came_back"
+    """It was over for a moment: whoever had it is done with it, and somebody has to take it."""
     OVER = "over"
     """Nobody works on it any more."""
 
@@ -65,6 +67,15 @@ class Standing(Struct, frozen=True, kw_only=True):
     ownership: Ownership
 
 
+class Touched(Struct, frozen=True, kw_only=True):
+    """One ticket of the batch: what is stored, what arrived, and how it stands now."""
+
+    before: Ticket | None
+    stored: Sequence[Clock]
+    arrived: Sequence[TicketEvent]
+    standing: Standing
+
+
 def stand(
     identity: tuple[UUID, str, str, str],
     before: Ticket | None,
@@ -94,6 +105,26 @@ def stand(
         evaluation=evaluation,
         ownership=_ownership(before, evaluation, arrived),
     )
+
+
+def is_rerouted(item: Touched) -> bool:
+    """Whether the rules say something else of it than before."""
+    before, after = item.before, item.standing.ticket
+    return before is None or _route(before) != _route(after)
+
+
+def _route(ticket: Ticket) -> tuple[object, ...]:
+    return ticket.channel, ticket.urgency, ticket.theme, ticket.needs, ticket.pool
+
+
+def is_moved(item: Touched) -> bool:
+    """What decides over its place in the queue, or over who may take it, has changed."""
+    before, after = item.before, item.standing.ticket
+    return before is None or _place(before) != _place(after)
+
+
+def _place(ticket: Ticket) -> tuple[object, ...]:
+    return *_route(ticket), ticket.prefers, ticket.insists, ticket.policy_version
 
 
 def is_restated(log: Iterable[TicketEvent], opened_at: datetime | None) -> bool:
@@ -162,13 +193,32 @@ def _stored(skills: tuple[tuple[object, ...], ...]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(skills), indent=0) if skills else _NONE
 
 
-def _ownership(before: Ticket | None, evaluation: Evaluation, arrived: Iterable[TicketEvent]) -> Ownership:
+def _ownership(before: Ticket | None, evaluation: Evaluation, arrived: Sequence[TicketEvent]) -> Ownership:
+    """Whoever was named since the ticket was last over has it, be that said in this batch or while it was over."""
     if evaluation.opened_at is None:
         return Ownership.AS_IT_IS
     if evaluation.status.is_over:
         return Ownership.OVER
-    if any(isinstance(event.data, Assigned) for event in arrived):
-        return Ownership.BY_HAND if evaluation.assigned_by_hand else Ownership.TAKEN_BACK
-    if before is None or before.opened_at is None:
-        return Ownership.BY_HAND if evaluation.assigned_by_hand else Ownership.WAITS
-    return Ownership.WAITS if Status(before.status).is_over else Ownership.AS_IT_IS
+    if evaluation.assigned_by_hand and _is_named_now(before, arrived):
+        return Ownership.BY_HAND
+    if before is None or before.opened_at is None or Status(before.status).is_over:
+        return Ownership.WAITS
+    if _was_over_between(arrived):
+        return Ownership.CAME_BACK
+    return Ownership.TAKEN_BACK if _names(arrived) else Ownership.AS_IT_IS
+
+
+def _is_named_now(before: Ticket | None, arrived: Sequence[TicketEvent]) -> bool:
+    """Whether a name that was said has its effect now."""
+    return before is None or before.opened_at is None or Status(before.status).is_over or _names(arrived)
+
+
+def _names(arrived: Iterable[TicketEvent]) -> bool:
+    return any(isinstance(event.data, Assigned) for event in arrived)
+
+
+def _was_over_between(arrived: Iterable[TicketEvent]) -> bool:
+    """Whether the batch closes the ticket and opens it again."""
+    moves = sorted((event for event in arrived if isinstance(event.data, StatusChanged)), key=_happened)
+    statuses = [event.data.status for event in moves if isinstance(event.data, StatusChanged)]
+    return len(statuses) > 1 and any(status.is_over for status in statuses[:-1]) and not statuses[-1].is_over

@@ -14,11 +14,14 @@ WITH moved AS (
 )
 INSERT INTO queued AS q (ticket_id, tenant, pool, channel, units, interruptible, needs, prefers, signature, urgency_rank,
                          queued_at, due_at, latest_start_at, rescue_at, band, order_rank, order_at, previous_owner,
-                         affinity_until, excluded, insists, relax_at, overflow_pool, overflow_at)
+                         affinity_until, excluded, insists, relax_at, overflow_pool, overflow_at, is_asked)
 SELECT n.ticket_id, n.tenant, n.pool, n.channel, n.units, n.interruptible, n.needs, string_to_array(n.prefers, chr(31)),
        n.signature, n.urgency_rank, n.queued_at, n.due_at, n.latest_start_at, n.rescue_at, n.band, n.order_rank,
        n.order_at, n.previous_owner, n.affinity_until, string_to_array(n.excluded, chr(31)), n.insists,
-       string_to_array(n.relax_at, chr(31))::timestamptz[], n.overflow_pool, n.overflow_at
+       string_to_array(n.relax_at, chr(31))::timestamptz[], n.overflow_pool, n.overflow_at,
+       EXISTS (SELECT FROM escalation_request r WHERE r.ticket_id = n.ticket_id)
+           OR EXISTS (SELECT FROM escalation e
+                      WHERE e.ticket_id = n.ticket_id AND e.target = 'routing' AND e.state <> 'resolved')
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[], $7::jsonb[], $8::text[],
             $9::bigint[], $10::smallint[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[],
             $15::smallint[], $16::smallint[], $17::timestamptz[], $18::text[], $19::timestamptz[], $20::text[],
@@ -39,6 +42,7 @@ SET pool = excluded.pool, channel = excluded.channel, units = excluded.units, in
     excluded = CASE WHEN excluded.excluded = '{}' THEN q.excluded ELSE excluded.excluded END,
     insists = excluded.insists, relax_at = excluded.relax_at, overflow_pool = excluded.overflow_pool,
     overflow_at = excluded.overflow_at,
+    guest_of = CASE WHEN q.guest_of = excluded.overflow_pool AND excluded.overflow_at <= q.overflow_at THEN q.guest_of END,
     reason = CASE WHEN q.signature = excluded.signature AND q.pool = excluded.pool THEN q.reason ELSE 'new' END,
     reason_at = CASE WHEN q.signature = excluded.signature AND q.pool = excluded.pool THEN q.reason_at END;
 
@@ -57,12 +61,12 @@ WITH gone AS (
 SELECT ticket_id FROM gone;
 
 -- name: release
--- End what agents have of these tickets and give them back the room.
+-- End what agents have of these tickets and give them back the room; what is parked takes none.
 WITH ended AS (
     UPDATE assignment SET ended_at = $3, end_reason = $4
     WHERE ticket_id = ANY($2::uuid[]) AND tenant = $1 AND ended_at IS NULL
-    RETURNING ticket_id, agent, pool, channel, units, interruptible, queued_at, excluded,
-              accepted_at IS NOT NULL AS was_accepted
+    RETURNING ticket_id, agent, pool, channel, CASE WHEN state = 'parked' THEN 0 ELSE units END AS units, interruptible,
+              queued_at, excluded, was_cleared, accepted_at IS NOT NULL AS was_accepted
 ), freed AS (
     SELECT agent, coalesce(sum(units) FILTER (WHERE NOT interruptible), 0) AS primary_units,
            coalesce(sum(units) FILTER (WHERE interruptible), 0) AS interruptible_units,
@@ -82,22 +86,37 @@ WITH ended AS (
     FROM freed f JOIN held h ON h.key = f.agent
     WHERE a.tenant = $1 AND a.key = f.agent
 )
-SELECT ticket_id, agent, pool, queued_at, excluded, was_accepted FROM ended;
+SELECT ticket_id, agent, pool, queued_at, excluded, was_cleared, was_accepted FROM ended;
 
 -- name: end_for_others
 -- End assignments of tickets that the helpdesk gives to somebody else; the loads are left to `change_loads`.
 UPDATE assignment a SET ended_at = $3, end_reason = 'reassigned'
 FROM unnest($1::uuid[], $2::text[]) AS n (ticket_id, agent)
 WHERE a.ticket_id = n.ticket_id AND a.ended_at IS NULL AND a.agent <> n.agent
-RETURNING a.tenant, a.agent, a.channel, a.units, a.interruptible;
+RETURNING a.ticket_id, a.tenant, a.agent, a.pool, a.channel, CASE WHEN a.state = 'parked' THEN 0 ELSE a.units END AS units,
+          a.interruptible, a.accepted_at IS NOT NULL AS was_accepted, false AS is_given;
+
+-- name: confirm_by_hand
+-- What the helpdesk gives to the agent who has it, or to whom it is offered: theirs now, and no timer takes it away.
+UPDATE assignment a
+SET state = 'active', by_hand = true, accepted_at = coalesce(a.accepted_at, $3), offered_until = NULL, act_by = NULL,
+    park_at = CASE WHEN before.state = 'active' THEN a.park_at ELSE n.park_at END
+FROM unnest($1::uuid[], $2::text[], $4::timestamptz[]) AS n (ticket_id, agent, park_at)
+JOIN assignment before ON before.ticket_id = n.ticket_id AND before.agent = n.agent AND before.ended_at IS NULL
+WHERE a.id = before.id
+RETURNING a.ticket_id, a.tenant, a.agent, a.pool, a.channel,
+          CASE WHEN before.state = 'parked' THEN a.units ELSE 0 END AS units, a.interruptible,
+          before.accepted_at IS NOT NULL AS was_accepted, before.state = 'parked' AS was_parked;
 
 -- name: insert_by_hand
 -- What the helpdesk gave to an agent; where the agent has it already, nothing happens.
 INSERT INTO assignment (id, tenant, ticket_id, agent, pool, channel, units, interruptible, by_hand, assigned_at,
-                        accepted_at)
-SELECT n.id, n.tenant, n.ticket_id, n.agent, n.pool, n.channel, n.units, n.interruptible, true, $9, $9
-FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::boolean[])
-     AS n (id, tenant, ticket_id, agent, pool, channel, units, interruptible)
+                        accepted_at, park_at, queued_at)
+SELECT n.id, n.tenant, n.ticket_id, n.agent, n.pool, n.channel, n.units, n.interruptible, true, $9, $9, n.park_at,
+       n.queued_at
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::boolean[],
+            $10::timestamptz[], $11::timestamptz[])
+     AS n (id, tenant, ticket_id, agent, pool, channel, units, interruptible, park_at, queued_at)
 ON CONFLICT (ticket_id) WHERE ended_at IS NULL DO NOTHING
 RETURNING ticket_id, tenant, agent, channel, units, interruptible;
 
@@ -120,6 +139,10 @@ SET primary_used = greatest(a.primary_used + c.primary_units, 0),
 FROM change c JOIN held h ON h.tenant = c.tenant AND h.key = c.agent
 WHERE a.tenant = c.tenant AND a.key = c.agent;
 
+-- name: mark_cleared
+-- Tickets that all had declined before, and were asked about once more: they aren't a second time.
+UPDATE queued SET was_cleared = true WHERE ticket_id = ANY($1::uuid[]);
+
 -- name: measure_queue
 -- How many tickets wait in each pool for each reason, and since when the oldest does.
 SELECT pool, reason, count(*) AS depth, extract(epoch FROM deskclock_now() - min(queued_at))::float8 AS oldest_seconds
@@ -139,6 +162,7 @@ WHERE (tenant, key) IN (
 ORDER BY tenant, key FOR NO KEY UPDATE;
 
 -- name: last_owners
--- Who had these tickets last.
-SELECT DISTINCT ON (ticket_id) ticket_id, agent FROM assignment WHERE ticket_id = ANY($1::uuid[])
+-- Who had these tickets last; to whom one was only offered never had it.
+SELECT DISTINCT ON (ticket_id) ticket_id, agent FROM assignment
+WHERE ticket_id = ANY($1::uuid[]) AND accepted_at IS NOT NULL
 ORDER BY ticket_id, assigned_at DESC, id DESC;

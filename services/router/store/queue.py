@@ -4,9 +4,8 @@ Callers own the transaction and hold the tickets' rows. Lock order: ticket, then
 `dequeue` before `release`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from uuid import UUID
 
 import msgspec
@@ -16,7 +15,7 @@ from services.router.domain.queue import QueueEntry
 from services.router.store import QUERIES
 from shared import ids
 from shared.contract.tickets import Channel
-from shared.postgres.pool import Connection
+from shared.postgres.pool import Connection, Record
 
 _COLUMNS = (
     "ticket_id", "tenant", "pool", "channel", "units", "interruptible", "needs", "prefers", "signature", "urgency_rank",
@@ -41,6 +40,8 @@ class Released(Struct, frozen=True):
     """Who must not get it in this cycle."""
     was_accepted: bool = True
     """False: it was only offered."""
+    was_cleared: bool = False
+    """All had declined it, and were asked once more."""
 
 
 class ByHand(Struct, frozen=True, kw_only=True):
@@ -54,6 +55,29 @@ class ByHand(Struct, frozen=True, kw_only=True):
     channel: Channel
     units: int
     interruptible: bool
+    park_at: datetime | None = None
+    """When it is parked, unless somebody writes."""
+    queued_at: datetime | None = None
+    """Since when it wants an owner."""
+
+
+class Handed(Struct, frozen=True, kw_only=True):
+    """What giving tickets by hand changed."""
+
+    changed: list[UUID]
+    """Tickets that are somebody else's now."""
+    ended: list[Released]
+    """What other agents had of them, or were offered."""
+
+
+class Load(Struct, kw_only=True):
+    """By how much an agent's load changes."""
+
+    primary: int = 0
+    interruptible: int = 0
+    calls: int = 0
+    is_given: bool = False
+    """They were given something: whoever waits longest for that comes first."""
 
 
 async def enqueue_new(connection: Connection, entries: Sequence[QueueEntry]) -> None:
@@ -86,6 +110,11 @@ async def enqueue(connection: Connection, entries: Sequence[QueueEntry]) -> None
     await connection.execute(QUERIES["enqueue"], *by_name.values())
 
 
+async def mark_cleared(connection: Connection, ticket_ids: Sequence[UUID]) -> None:
+    """Remember of tickets that just came back into the queue that those who declined them were asked once more."""
+    await connection.execute(QUERIES["mark_cleared"], ticket_ids)
+
+
 async def dequeue(connection: Connection, ticket_ids: Sequence[UUID]) -> list[UUID]:
     """Take tickets out of the queue; returns those that were in it.
 
@@ -101,22 +130,31 @@ async def release(
     rows = await connection.fetch(QUERIES["release"], tenant, ticket_ids, now, reason)
     return [
         Released(
-            row["ticket_id"], row["agent"], row["pool"], row["queued_at"], tuple(row["excluded"]), row["was_accepted"]
+            row["ticket_id"],
+            row["agent"],
+            row["pool"],
+            row["queued_at"],
+            tuple(row["excluded"]),
+            row["was_accepted"],
+            row["was_cleared"],
         )
         for row in rows
     ]
 
 
-async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: datetime) -> list[UUID]:
-    """Obey the helpdesk: these agents have these tickets, whatever their capacity; returns tickets whose owner changed.
+async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: datetime) -> Handed:
+    """Obey the helpdesk: these agents have these tickets, whatever their capacity.
 
-    Takes them out of the queue and from whoever else had them. Who already has one keeps it. An agent whose load grows
-    beyond capacity is marked `over_capacity`. Each ticket at most once in `given`.
+    Takes them out of the queue and from whoever else had them. Who already has one keeps it; who was only offered it, or
+    had it parked, has it at once. An agent whose load grows beyond capacity is marked `over_capacity`. Each ticket at
+    most once in `given`.
     """
     ticket_ids = [one.ticket_id for one in given]
     agents = [one.agent for one in given]
+    park_at = [one.park_at for one in given]
     await dequeue(connection, ticket_ids)
     ended = await connection.fetch(QUERIES["end_for_others"], ticket_ids, agents, now)
+    confirmed = await connection.fetch(QUERIES["confirm_by_hand"], ticket_ids, agents, now, park_at)
     made = await connection.fetch(
         QUERIES["insert_by_hand"],
         [ids.uuid7(now) for _ in given],
@@ -128,25 +166,49 @@ async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: d
         [one.units for one in given],
         [one.interruptible for one in given],
         now,
+        park_at,
+        [one.queued_at for one in given],
     )
-    changes: dict[tuple[str, str], list[int]] = {}
-    for row, sign in chain(((row, -1) for row in ended), ((row, 1) for row in made)):
-        change = changes.setdefault((row["tenant"], row["agent"]), [0, 0, 0, 0])
-        change[1 if row["interruptible"] else 0] += sign * row["units"]
-        change[2] += sign * (row["channel"] == Channel.PHONE)
-        change[3] |= sign > 0
-    if changes:
+    loads: dict[tuple[str, str], Load] = {}
+    for row in ended:
+        _add(loads, row, -1)
+    for row in made:
+        _add(loads, row, 1, is_given=True)
+    for row in confirmed:
+        if row["was_parked"]:
+            _add(loads, row, 1)
+    await change_loads(connection, loads, now)
+    return Handed(
+        changed=[row["ticket_id"] for row in made] + [row["ticket_id"] for row in confirmed if not row["was_accepted"]],
+        ended=[
+            Released(row["ticket_id"], row["agent"], row["pool"], was_accepted=row["was_accepted"]) for row in ended
+        ],
+    )
+
+
+def _add(loads: dict[tuple[str, str], Load], row: Record, sign: int, *, is_given: bool = False) -> None:
+    load = loads.setdefault((row["tenant"], row["agent"]), Load())
+    if row["interruptible"]:
+        load.interruptible += sign * row["units"]
+    else:
+        load.primary += sign * row["units"]
+    load.calls += sign * (row["channel"] == Channel.PHONE)
+    load.is_given |= is_given
+
+
+async def change_loads(connection: Connection, loads: Mapping[tuple[str, str], Load], now: datetime) -> None:
+    """Add to the loads of agents, given as (tenant, key), whatever their capacity; who has too much is marked."""
+    if loads:
         await connection.execute(
             QUERIES["change_loads"],
-            [tenant for tenant, _ in changes],
-            [agent for _, agent in changes],
-            [change[0] for change in changes.values()],
-            [change[1] for change in changes.values()],
-            [change[2] for change in changes.values()],
-            [bool(change[3]) for change in changes.values()],
+            [tenant for tenant, _ in loads],
+            [agent for _, agent in loads],
+            [load.primary for load in loads.values()],
+            [load.interruptible for load in loads.values()],
+            [load.calls for load in loads.values()],
+            [load.is_given for load in loads.values()],
             now,
         )
-    return [row["ticket_id"] for row in made]
 
 
 async def hold(connection: Connection, ticket_ids: Sequence[UUID]) -> set[UUID]:
