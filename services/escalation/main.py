@@ -15,6 +15,7 @@ from services.escalation.channels.console import Console
 from services.escalation.channels.webhook import Webhook
 from services.escalation.delivery import Delivery
 from services.escalation.firing import Firing
+from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
@@ -65,6 +66,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     shelf = PolicyShelf()
     links = Tokens(settings.token_key, settings.link_base(listening.getsockname()[1]))
     firing = Firing(pool, relay, metrics)
+    helping = Helping(pool, shelf, relay, metrics, is_halted=lambda: firing.halted is not None)
     stepping = Stepping(pool, shelf, relay, metrics, links, frozenset(channels))
     delivery = Delivery(pool, relay, metrics, links, channels)
     tidying = Tidying(pool, delivery, metrics)
@@ -84,6 +86,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
             (Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop)),),
             (
                 Part(name="firing", run=_following("firing", firing.run_backlog, firing.pulse, health, None, steps)),
+                Part(name="helping", run=_following("helping", helping.run_once, helping.pulse, health, None, steps)),
                 Part(
                     name="stepping", run=_following("stepping", stepping.run_once, stepping.pulse, health, steps, pages)
                 ),

@@ -12,6 +12,7 @@ from shared.contract.tickets import Channel, TargetKind, Urgency
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 ANSWER_BUCKETS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 PAGE_STAGES = ("due_to_commit", "commit_to_attempt", "attempt_to_accept", "due_to_accept")
+HELP_OUTCOMES = ("opened", "again", "live", "unheard")
 LIVE_STATES = ("open", "acknowledged", "exhausted")
 PAGE_OUTCOMES = ("accepted", "rejected", "retryable", "unknown", "failed")
 
@@ -39,6 +40,13 @@ class EscalationMetrics:
             "sla_escalations_total",
             "Steps taken of escalations, by the ticket's channel: `warning`, `1`, `2`, ..., `exhausted`.",
             ["channel", "step", "reason"],
+            registry=registry,
+        )
+        self.help_requests = Counter(
+            "sla_help_requests_total",
+            "Tickets that need somebody, by what was done: `opened` an escalation, one is `live` already, sent it up `again`, "
+            "or `unheard`: the policy has none.",
+            ["reason", "outcome"],
             registry=registry,
         )
         self.pages = Counter(
@@ -79,6 +87,12 @@ class EscalationMetrics:
         for transport in transports:
             for outcome in PAGE_OUTCOMES:
                 self.pages.labels(transport, outcome)
+        for reason in (Reason.UNROUTABLE, Reason.MANUAL):
+            for outcome in HELP_OUTCOMES:
+                self.help_requests.labels(reason, outcome)
+            for channel in Channel:
+                self.escalations.labels(channel, "1", reason)
+                self.escalations.labels(channel, "exhausted", reason)
         for channel in Channel:
             self.escalations.labels(channel, "warning", Reason.WARNED)
             self.escalations.labels(channel, "1", Reason.BREACHED)

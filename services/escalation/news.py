@@ -5,9 +5,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from shared.contract.help import About
+
 
 class EscalationOpened(Struct, frozen=True, kw_only=True):
-    """A clock warned or broke, and somebody will hear of it."""
+    """A clock warned or broke, or a ticket needs somebody, and somebody will hear of it."""
 
     escalation: UUID
     generation: int
@@ -21,6 +23,21 @@ class EscalationOpened(Struct, frozen=True, kw_only=True):
     ladder: str
     policy_version: int
     anchor_at: datetime
+    about: About | None = None
+    """Of the target `routing`: why somebody is needed."""
+
+
+class EscalationUnheard(Struct, frozen=True, kw_only=True):
+    """A ticket needs somebody, and the policy has no escalation by which anybody could be told."""
+
+    source: str
+    ticket: str
+    channel: str
+    urgency: str
+    target: str
+    reason: str
+    about: About
+    at: datetime
 
 
 class SkippedStep(Struct, frozen=True, kw_only=True):

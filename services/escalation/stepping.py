@@ -236,6 +236,9 @@ def _facts(due: DueStep, ladder: Ladder, climb: "Climb[Reached]", to: Reached, n
         next_recipients=ladders.recipients_of(ladder, climb.next) if climb.next_step_at else (),
         owner=due.owner_name or due.owner,
         recipient=to.recipient,
+        about=due.about,
+        next_shift_at=due.next_shift_at,
+        answer_due_at=due.answer_due_at,
     )
 
 

@@ -47,15 +47,16 @@ class ClockRow(Struct, frozen=True):
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
-    """An escalation that a kept or withdrawn promise ended."""
+    """An escalation that a kept or withdrawn promise ended, or an owner."""
 
     id: UUID
     ticket_id: UUID
-    target: TargetKind
+    target: str
+    """The promise, or `routing`."""
     cycle: int
     generation: int
     resolution: str
-    """`answered`, `cancelled`, or `withdrawn`: a breach that did not happen, or has not yet."""
+    """`answered`, `cancelled`, or `withdrawn`: a breach that did not happen, or has not yet; of `routing` also `assigned`."""
     at: datetime
     acknowledged_by: str | None
     """Who had taken responsibility, if somebody had."""
@@ -179,7 +180,7 @@ async def resolve_escalations(
         Resolved(
             id=row["id"],
             ticket_id=row["ticket_id"],
-            target=TargetKind(row["target"]),
+            target=row["target"],
             cycle=row["cycle"],
             generation=row["generation"],
             resolution=row["resolution"],

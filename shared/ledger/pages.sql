@@ -2,7 +2,10 @@
 -- Pages of resolved escalations: those nobody has begun to send are cancelled, and whoever was sent one hears once, the
 -- same way, that it is moot (escalation-rules R14). One being sent is left to its sender, who asks again when he knows.
 WITH ended AS (
-    SELECT e.id, e.resolution, e.acknowledged_by, coalesce(c.due_at, f.due_at) AS due_at, f.met_at
+    SELECT e.id, e.resolution, e.acknowledged_by, coalesce(c.due_at, f.due_at) AS due_at, f.met_at,
+           CASE WHEN e.target = 'routing' THEN (
+               SELECT coalesce(g.name, a.agent) FROM assignment a LEFT JOIN agent g ON g.tenant = a.tenant AND g.key = a.agent
+               WHERE a.ticket_id = e.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL) END AS owner
     FROM escalation e
     LEFT JOIN clock c ON (c.ticket_id, c.target, c.cycle) = (e.ticket_id, e.target, e.cycle)
     LEFT JOIN clock_finished f ON (f.ticket_id, f.target, f.cycle) = (e.ticket_id, e.target, e.cycle)
@@ -29,7 +32,8 @@ SELECT md5('resolve ' || n.id::text)::uuid, n.tenant, n.escalation_id, 'resolve'
        n.method, n.address, n.secret, n.evidence - 'fallback',
        n.body - '{next_step_at,next_recipients,is_last,fallback_of}'::text[] || jsonb_build_object(
            'at', $2::timestamptz, 'due_at', ended.due_at, 'was_due_at', n.body -> 'due_at', 'met_at', ended.met_at,
-           'resolution', ended.resolution, 'acknowledged_by', ended.acknowledged_by, 'resolves', to_jsonb(n.resolves)),
+           'resolution', ended.resolution, 'acknowledged_by', ended.acknowledged_by, 'resolves', to_jsonb(n.resolves))
+           || CASE WHEN ended.owner IS NULL THEN '{}' ELSE jsonb_build_object('owner', ended.owner) END,
        'pending', $2, $2, $2
 FROM newest n
 JOIN ended ON ended.id = n.escalation_id

@@ -15,6 +15,7 @@ from litestar.response.base import ASGIResponse
 
 from services.escalation.answering import Answer, Standing
 from services.escalation.api import dependencies
+from services.escalation.domain import notice
 from services.escalation.store.answers import Answerable
 from shared.contract.problems import Kind, Refused
 from shared.web import answers
@@ -91,11 +92,16 @@ def _unknown(request: Call) -> ASGIResponse:
 def _described(found: Answerable) -> str:
     facts: list[tuple[str, Any]] = [
         ("Ticket", f"{found.external_id} ({found.source}, {found.channel}, {found.urgency})"),
-        ("Promise", found.target.replace("_", " ")),
-        ("Due", _instant(found.due_at)),
+        *_problem(found),
         ("Sent to", found.person_name),
     ]
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_text(value)}</dd>" for name, value in facts) + "</dl>"
+
+
+def _problem(found: Answerable) -> list[tuple[str, Any]]:
+    if found.about is not None:
+        return [("Why", notice.need(found.about))]
+    return [("Promise", found.target.replace("_", " ")), ("Due", _instant(found.due_at))]
 
 
 def _closed_title(state: str) -> str:

@@ -1,6 +1,6 @@
 """What a page says, in the order of what matters to whoever wakes up.
 
-What broke, what happens next and when, who owns it, why you, and one link; once it is moot, that it is, and why. Nothing
+What broke, or whom a ticket lacks, what happens next and when, who owns it, why you, and one link; once it is moot, that it is, and why. Nothing
 from the ticket's own text. The facts are stored with the page, so a repeated attempt says the same.
 """
 
@@ -11,7 +11,9 @@ from msgspec import Struct
 
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.recipient import Evidence
+from shared.contract.help import About, Why
 
+_LONGEST = 300
 _SECONDS = 60
 _HOUR = 60
 _DAY = 24 * _HOUR
@@ -34,6 +36,12 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_step_at: datetime | None = None
     next_recipients: tuple[str, ...] = ()
     owner: str | None = None
+    about: About | None = None
+    """Of the target `routing`: why somebody is needed. Then nothing was promised, and `due_at` is None."""
+    next_shift_at: datetime | None = None
+    """Of a ticket whose people are not there: when the first of them is, where that is known."""
+    answer_due_at: datetime | None = None
+    """Of a ticket that waits for an owner: when the next promise to its customer is due."""
     recipient: str
     is_last: bool = False
     """Nobody else is paged after this."""
@@ -53,6 +61,8 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def headline(facts: Facts) -> str:
     """One line: what broke, or is about to, or is over."""
+    if facts.about is not None:
+        return _needed(facts, facts.about)
     target, ticket = facts.target.replace("_", " "), _ticket(facts)
     if facts.resolution is not None:
         return f"{facts.resolution.upper()}: {target} of {ticket}: {_outcome(facts)}"
@@ -72,6 +82,52 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
         return "\n".join(line for line in lines if line)
     lines = [headline(facts), _next(facts, kind), owner, _why(facts, evidence)]
     return "\n".join([*lines, f"Acknowledge: {link}"])
+
+
+def need(about: About, next_shift_at: datetime | None = None) -> str:
+    """Why somebody is needed, in one sentence without its end."""
+    match about.why:
+        case Why.NO_SKILL:
+            return f"nobody on the roster takes {_work(about)}"
+        case Why.OFFLINE:
+            then = f"; their next shift begins {_instant(next_shift_at)}" if next_shift_at else ""
+            return f"nobody who takes {_work(about)} is there{then}"
+        case Why.EXCLUDED:
+            return f"everybody who takes {_work(about)} has declined it"
+        case Why.MANUAL:
+            said = f": {_short(about.said)}" if about.said else ""
+            return f"{_short(about.by or 'somebody')} asks for help{said}"
+
+
+_HEADS = {
+    Why.NO_SKILL: "NOBODY CAN TAKE IT",
+    Why.OFFLINE: "NOBODY IS THERE",
+    Why.EXCLUDED: "ALL HAVE DECLINED",
+    Why.MANUAL: "HELP IS WANTED",
+}
+_ENDS = {
+    "assigned": "somebody has it now",
+    "answered": "an agent has answered",
+    "cancelled": "the ticket is over",
+}
+
+
+def _needed(facts: Facts, about: About) -> str:
+    if facts.resolution is not None:
+        return f"{facts.resolution.upper()}: {_ticket(facts)}: {_ENDS.get(facts.resolution, 'nobody need see to it')}"
+    answer = f"; an answer is due {_instant(facts.answer_due_at)}" if facts.answer_due_at else ""
+    return f"{_HEADS[about.why]}: {_ticket(facts)}: {need(about, facts.next_shift_at)}{answer}"
+
+
+def _work(about: About) -> str:
+    skills = ", ".join(f"{skill} {level}" if level > 1 else skill for skill, level in about.needs)
+    return f"{about.channel} with {skills}" if skills else str(about.channel)
+
+
+def _short(text: str) -> str:
+    """Somebody's words in one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _ticket(facts: Facts) -> str:
@@ -103,7 +159,12 @@ def _next(facts: Facts, kind: Kind) -> str:
     if facts.next_step_at is None:
         return "Next: nobody else is paged; this was the last of the ladder."
     whom = ", ".join(facts.next_recipients) or "the last of the ladder"
-    return f"Next: {whom} at {_instant(facts.next_step_at)}, unless somebody acknowledges"
+    unless = "somebody acknowledges or takes it" if _ends_with_an_owner(facts) else "somebody acknowledges"
+    return f"Next: {whom} at {_instant(facts.next_step_at)}, unless {unless}"
+
+
+def _ends_with_an_owner(facts: Facts) -> bool:
+    return facts.about is not None and facts.about.why is not Why.MANUAL
 
 
 def _why(facts: Facts, evidence: Evidence) -> str:

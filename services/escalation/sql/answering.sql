@@ -3,7 +3,8 @@
 SELECT p.id AS page_id, p.tenant, p.escalation_id, p.recipient, p.person, p.kind, p.acknowledged_at AS answered_at,
        coalesce(g.name, p.person, p.recipient) AS person_name,
        e.state, e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.reason, e.target, e.cycle,
-       e.generation, t.source, t.external_id, t.channel, t.urgency, coalesce(c.due_at, c.breached_at, f.due_at) AS due_at,
+       e.generation, e.about, t.source, t.external_id, t.channel, t.urgency,
+       coalesce(c.due_at, c.breached_at, f.due_at) AS due_at,
        deskclock_now() AS now
 FROM page p
 JOIN escalation e ON e.id = p.escalation_id

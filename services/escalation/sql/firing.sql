@@ -27,7 +27,7 @@ RETURNING id, ticket_id, target, cycle, generation;
 -- Who has each ticket, and which promise to its customer is due next.
 SELECT k.ticket_id, a.agent AS owner, n.target, n.due_at
 FROM unnest($1::uuid[]) AS k (ticket_id)
-LEFT JOIN assignment a ON a.ticket_id = k.ticket_id AND a.ended_at IS NULL
+LEFT JOIN assignment a ON a.ticket_id = k.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 LEFT JOIN LATERAL (
     SELECT c.target, c.due_at
     FROM clock c

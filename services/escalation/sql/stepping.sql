@@ -11,11 +11,14 @@ SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_ve
        coalesce(c.due_at, c.breached_at) AS due_at, c.calendar,
        EXISTS (SELECT FROM page p WHERE p.escalation_id = e.id AND p.kind = 'page' AND p.accepted_at IS NOT NULL
                AND (p.evidence ->> 'generation')::integer = e.generation) AS has_reached,
-       a.agent AS owner, g.name AS owner_name, g.lead
+       a.agent AS owner, g.name AS owner_name, g.lead, e.about,
+       CASE WHEN q.reason = 'offline' THEN next_shift_at(q.tenant, q.pool, q.channel, q.needs, q.excluded) END AS next_shift_at,
+       (SELECT min(o.due_at) FROM clock o WHERE o.ticket_id = q.ticket_id AND o.state = 'running') AS answer_due_at
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id
+LEFT JOIN queued q ON q.ticket_id = e.ticket_id AND e.target = 'routing'
 LEFT JOIN clock c ON (c.ticket_id, c.target, c.cycle) = (e.ticket_id, e.target, e.cycle)
-LEFT JOIN assignment a ON a.ticket_id = e.ticket_id AND a.ended_at IS NULL
+LEFT JOIN assignment a ON a.ticket_id = e.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 LEFT JOIN agent g ON g.tenant = e.tenant AND g.key = a.agent
 WHERE e.next_step_at <= $1 AND e.state = 'open'
 ORDER BY e.next_step_at, e.id

@@ -3,9 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from services.escalation.store import QUERIES
+from shared.contract.help import About
 from shared.postgres.pool import Connection
 
 
@@ -34,6 +36,8 @@ class Answerable(Struct, frozen=True, kw_only=True):
     channel: str
     urgency: str
     due_at: datetime | None
+    about: About | None
+    """Of the target `routing`: why somebody is needed."""
     now: datetime
 
 
@@ -57,10 +61,15 @@ class Held(Struct, frozen=True, kw_only=True):
     now: datetime
 
 
+_about = msgspec.json.Decoder(About)
+
+
 async def find_by_token(connection: Connection, token_hash: bytes) -> Answerable | None:
     """The page that was sent with this token."""
     row = await connection.fetchrow(QUERIES["find_by_token"], token_hash)
-    return Answerable(**dict(row)) if row else None
+    if row is None:
+        return None
+    return Answerable(**{**dict(row), "about": None if row["about"] is None else _about.decode(row["about"])})
 
 
 async def lock(connection: Connection, tenant: str, escalation_id: UUID) -> Held | None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from services.escalation.domain.ladder import Position, Reason
 from services.escalation.domain.recipient import Person
 from services.escalation.store import QUERIES, ClockPulse, Pulse
+from shared.contract.help import About
 from shared.contract.tickets import TargetKind
 from shared.policy.document import Contact
 from shared.postgres.pool import Connection, Record
@@ -79,6 +80,12 @@ class DueStep(Struct, frozen=True, kw_only=True):
     owner: str | None
     owner_name: str | None
     lead: str | None
+    about: About | None = None
+    """Of the target `routing`: why somebody is needed."""
+    next_shift_at: datetime | None = None
+    """Of a ticket whose people are not there: when the first of them is, where that is known."""
+    answer_due_at: datetime | None = None
+    """Of a ticket that waits for an owner: when the next promise to its customer is due."""
 
 
 class Stepped(Struct, frozen=True, kw_only=True):
@@ -191,9 +198,15 @@ async def save_steps(connection: Connection, steps: Sequence[Stepped]) -> None:
 
 
 _contacts = msgspec.json.Decoder(tuple[Contact, ...])
+_about = msgspec.json.Decoder(About)
 
 
 def _due_step(row: Record) -> DueStep:
     columns: dict[str, Any] = dict(row)
     position = Position(columns.pop("loop"), columns.pop("step"))
-    return DueStep(**{**columns, "reason": Reason(columns["reason"])}, position=position)
+    about = columns.pop("about")
+    return DueStep(
+        **{**columns, "reason": Reason(columns["reason"])},
+        position=position,
+        about=None if about is None else _about.decode(about),
+    )

@@ -3,10 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from services.escalation.store import QUERIES
-from shared.postgres.pool import Connection
+from shared.contract.help import About
+from shared.postgres.pool import Connection, Record
 
 
 class EscalationView(Struct, frozen=True, kw_only=True):
@@ -19,15 +21,17 @@ class EscalationView(Struct, frozen=True, kw_only=True):
     channel: str
     urgency: str
     target: str
+    """The promise, or `routing`: nobody takes the ticket, or somebody asks for help with it."""
     cycle: int
     generation: int
     policy_version: int
     ladder: str
     reason: str
+    """`warned`, `breached`, `unroutable` or `manual`."""
     state: str
     opened_at: datetime
     anchor_at: datetime
-    """When the promise broke, or warned: steps count from it."""
+    """When the promise broke, or warned, or somebody was needed: steps count from it."""
     step: int
     """The next one to take, from 0."""
     loop: int
@@ -36,6 +40,8 @@ class EscalationView(Struct, frozen=True, kw_only=True):
     acknowledged_at: datetime | None
     resolved_at: datetime | None
     resolution: str | None
+    about: About | None = None
+    """Of the target `routing`: why somebody is needed; null for a promise."""
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):
@@ -86,13 +92,20 @@ async def list_escalations(
     rows = await connection.fetch(
         QUERIES["list_escalations"], tenant, state, ticket, after and after.at, after and after.id, limit
     )
-    return [EscalationView(**dict(row)) for row in rows]
+    return [_escalation(row) for row in rows]
 
 
 async def get_escalation(connection: Connection, tenant: str, escalation_id: UUID) -> EscalationView | None:
     """One escalation of the tenant."""
     row = await connection.fetchrow(QUERIES["get_escalation"], tenant, escalation_id)
-    return EscalationView(**dict(row)) if row else None
+    return _escalation(row) if row else None
+
+
+_about = msgspec.json.Decoder(About)
+
+
+def _escalation(row: Record) -> EscalationView:
+    return EscalationView(**{**dict(row), "about": None if row["about"] is None else _about.decode(row["about"])})
 
 
 async def list_pages(
