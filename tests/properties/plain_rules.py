@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.router.domain.match import Matched
-from services.router.domain.queue import Band, Waiting, signature
+from services.router.domain.queue import Band, QueueEntry, Waiting, signature
 from services.router.domain.roster import Agent, Profile
 from shared.contract.tickets import Channel
 
@@ -189,3 +189,12 @@ def carry(matched: Matched, roster: Sequence[Agent], now: datetime = NOW) -> lis
         )
         for agent in roster
     ]
+
+
+def moved_on(entry: QueueEntry, now: datetime) -> QueueEntry:
+    """The two timers of 3.3, as the database keeps them."""
+    if entry.band is not Band.RESCUE and now > entry.rescue_at:
+        return replace(entry, band=Band.RESCUE, order_rank=0, order_at=entry.due_at)
+    if entry.band is Band.SAVABLE and now > entry.latest_start_at:
+        return replace(entry, band=Band.LATE, order_rank=entry.urgency_rank, order_at=entry.due_at)
+    return entry
