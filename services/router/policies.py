@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from services.router import leaving
+from services.router.domain import served
 from services.router.domain.policy_changes import changes
 from services.router.domain.reach import NEW, Reach
 from services.router.store import policies as policies_store
@@ -225,7 +226,23 @@ async def _checked_policy(
             )
     if errors:
         raise PolicyErrors(errors)
-    return read
+    people = [served.Server(key, pools) for key, pools in await policies_store.pools_of_people(connection, tenant)]
+    doubts = [read.located.error(*doubt) for doubt in served.doubts(read.policy, people)]
+    return read._replace(warnings=(*read.warnings, *doubts))
+
+
+async def roster_warnings(connection: Connection, tenant: str, text: str) -> list[LocatedError]:
+    """What is legal in a roster but hardly meant beside the policy in force; raises `PolicyErrors` where it can't be read."""
+    stored = await policies_store.policy_in_force(connection, tenant)
+    read = await asyncio.to_thread(parse.parse_roster, text)
+    if stored is None:
+        policy = builtin.policy()
+    else:
+        policy = await asyncio.to_thread(parse.stored_policy, stored.document, version=stored.version)
+    return [
+        LocatedError(line=0, column=0, pointer="/people", problem=doubt.problem, remedy=doubt.remedy)
+        for doubt in served.doubts(policy, served.working(read.people.values()))
+    ]
 
 
 async def _check_roster(connection: Connection, tenant: str, read: Roster) -> None:

@@ -6,7 +6,7 @@ import click
 
 from services.console.failures import Failure
 from services.console.output import asynchronous, json_option, read_settings, tenant_option, write_json
-from services.console.policies import author, read_text, shown_faults, tell_in_force
+from services.console.policies import author, read_text, shown_faults, tell_in_force, tell_warnings
 from services.console.session import database
 from services.router import policies
 from shared.policy import layout
@@ -32,6 +32,7 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
             version = await policies.apply_roster(
                 connection, tenant, text, author(), await database_time.now(connection)
             )
+            tell_warnings(file, await policies.roster_warnings(connection, tenant, text))
     is_unchanged = before is not None and before.version == version
     tell_in_force("roster", tenant, version, is_unchanged=is_unchanged, as_json=as_json)
 

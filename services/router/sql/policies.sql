@@ -46,6 +46,10 @@ INSERT INTO roster_version (tenant, version, source, applied_at, applied_by) VAL
 -- Who is on the roster, and whether there is a way to reach them.
 SELECT key, jsonb_array_length(contacts) > 0 AS is_reachable FROM agent WHERE tenant = $1 AND active;
 
+-- name: pools_of_people
+-- Who on the roster works tickets, and of which pools.
+SELECT key, pools FROM agent WHERE tenant = $1 AND active AND channels <> '{}' ORDER BY key;
+
 -- name: lock_agents_of_tenant
 -- All agents of a tenant, locked in the order of their keys until the transaction ends.
 SELECT key, active FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;

@@ -119,6 +119,12 @@ async def people_on_roster(connection: Connection, tenant: str) -> dict[str, boo
     return {row["key"]: row["is_reachable"] for row in rows}
 
 
+async def pools_of_people(connection: Connection, tenant: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Keys of those on the roster who work tickets, and of which pools; of all where there is none."""
+    rows = await connection.fetch(QUERIES["pools_of_people"], tenant)
+    return [(row["key"], tuple(row["pools"])) for row in rows]
+
+
 async def save_people(connection: Connection, tenant: str, people: Mapping[str, Person]) -> list[str]:
     """Make the agents of a tenant those people; who is missing is deactivated. Returns the keys of those who left.
 
