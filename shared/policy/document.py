@@ -58,6 +58,7 @@ class ThemeRule(Struct, frozen=True, kw_only=True):
 class SkillRule(Struct, frozen=True, kw_only=True):
     """Skills that tickets under this condition need (with the least level) and prefer; `{language}` and the like are filled in."""
 
+    name: str = ""
     need: tuple[tuple[str, int], ...] = ()
     prefer: tuple[str, ...] = ()
     when: Condition | None = None

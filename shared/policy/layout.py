@@ -158,6 +158,13 @@ class ThemeLine(Line, frozen=True, kw_only=True):
 class SkillLine(Line, frozen=True, kw_only=True):
     """What tickets like this ask of their owner."""
 
+    name: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            description="Kept with the ticket and shown by `explain` where the rule hits; without a name it isn't.",
+        ),
+    ] = ""
     need: Annotated[
         str | list[str | dict[str, Annotated[int, Meta(ge=1, le=5)]]],
         Meta(

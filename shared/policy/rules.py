@@ -121,6 +121,7 @@ def themes(reading: Reading, lines: list[ThemeLine]) -> tuple[ThemeRule, ...]:
 def skills(reading: Reading, lines: list[SkillLine]) -> tuple[SkillRule, ...]:
     """Compile the `skills` rules; skills have no case."""
     rules = []
+    names: dict[str, str] = {}
     for pointer, line in shape.entries(lines, "/skills"):
         need: list[tuple[str, int]] = []
         for place, entry in shape.entries(line.need, f"{pointer}/need"):
@@ -136,7 +137,9 @@ def skills(reading: Reading, lines: list[SkillLine]) -> tuple[SkillRule, ...]:
                 f"{pointer}/insist", "nothing is preferred here to insist upon", "add `prefer: [...]`, or leave it out"
             )
         found = when(reading, line.when, f"{pointer}/when")
-        rules.append(SkillRule(need=tuple(need), prefer=prefer, when=found, insist=line.insist))
+        if line.name:
+            unique_name(reading, names, line.name, pointer)
+        rules.append(SkillRule(name=line.name, need=tuple(need), prefer=prefer, when=found, insist=line.insist))
     return tuple(rules)
 
 

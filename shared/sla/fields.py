@@ -1,6 +1,7 @@
 """What a rule can see of a ticket, and what the rules say of it."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -42,8 +43,22 @@ class Facts(Struct, frozen=True, kw_only=True, gc=False):
     attributes: dict[str, Any] = {}
     theme: str = ""
     """Said by somebody who read it; empty: nobody has."""
+    is_urgency_said: bool = False
+    """Somebody has changed the urgency since it was opened: no model raises it then."""
     scored: Scored | None = None
     """What a model made of the text."""
+
+
+class By(StrEnum):
+    """Who says what urgency or theme a ticket has."""
+
+    RULE = "rule"
+    MODEL = "model"
+    PERSON = "person"
+    """Somebody who changed it."""
+    HELPDESK = "helpdesk"
+    """The helpdesk, when it was opened."""
+    NOBODY = "nobody"
 
 
 class Classification(Struct, frozen=True, kw_only=True, gc=False):
@@ -53,6 +68,8 @@ class Classification(Struct, frozen=True, kw_only=True, gc=False):
     urgency: Urgency
     theme: str
     language: str
+    urgency_by: By = By.NOBODY
+    theme_by: By = By.NOBODY
     needs: tuple[tuple[str, int], ...] = ()
     """Mandatory skills with the least level, 1 to 5."""
     prefers: tuple[str, ...] = ()

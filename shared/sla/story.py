@@ -161,9 +161,8 @@ class Story:
                 self._reply(data, at)
             case StatusChanged(status=status):
                 self._stand(status, at)
-            case Updated() as data:
-                self.facts = _updated_facts(self.facts, data)
-                self._judge(at)
+            case Updated() | Scored() as data:
+                self._learn(data, at)
             case Assigned() as data:
                 self._assign(data, at)
             case DeadlineSet() as data:
@@ -176,10 +175,18 @@ class Story:
                 self._change_policy(self._judges[version], at)
             case Feedback():
                 self._end(_FOLLOW_UP, at, is_kept=True)
-            case Opened():
-                pass  # a ticket opens once
-            case Accepted() | Declined() | Released() | Scored():
-                pass  # whose it is then, the assignments tell
+            case Opened() | Accepted() | Declined() | Released():
+                pass  # a ticket opens once; whose it is, the assignments tell
+
+    def _learn(self, data: Updated | Scored, at: int) -> None:
+        """Judge the ticket anew. The first score is that of the opening that counts."""
+        if isinstance(data, Updated):
+            self.facts = _updated_facts(self.facts, data)
+        elif self.facts.scored is None:
+            self.facts = msgspec.structs.replace(self.facts, scored=data)
+        else:
+            return
+        self._judge(at)
 
     def _assign(self, data: Assigned, at: int) -> None:
         self.agent = data.agent
@@ -440,6 +447,8 @@ def _updated_facts(facts: Facts, data: Updated) -> Facts:
         facts,
         channel=facts.channel if data.channel is None else data.channel,
         urgency=facts.urgency if data.urgency is None else data.urgency,
+        is_urgency_said=facts.is_urgency_said or data.urgency not in {None, facts.urgency},
+        theme=facts.theme if data.theme is None else data.theme,
         attributes=facts.attributes if data.attributes is None else {**facts.attributes, **data.attributes},
         requester_key=facts.requester_key if requester is None or requester.key is None else requester.key,
         requester_tier=facts.requester_tier if requester is None or requester.tier is None else requester.tier,

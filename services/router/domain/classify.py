@@ -1,6 +1,7 @@
 """What the policy's rules make of a ticket: channel, urgency, theme and skills (routing-rules 2).
 
 Order: channel and theme first, then urgency (its rules may ask for the theme), then skills (theirs may ask for both).
+A trained model is asked for a theme that no rule knows, and may raise an urgency, never lower it; a person beats both.
 All words and expressions of a policy are searched in one pass over the text.
 """
 
@@ -12,10 +13,10 @@ from typing import TypeAlias
 import msgspec
 
 from shared.contract.tickets import Channel, Urgency
-from shared.policy.document import DEFAULT_POOL, Policy, SkillRule
+from shared.policy.document import DEFAULT_POOL, ModelTerms, Policy, SkillRule
 from shared.sla import condition
 from shared.sla.condition import Condition, TextSearch
-from shared.sla.fields import Classification, Fields
+from shared.sla.fields import By, Classification, Fields
 from shared.sla.timeline import Facts, Judge
 
 UNKNOWN_THEME = "unknown"
@@ -41,7 +42,8 @@ class _Rules:
             (rule.name, rule.urgency.rank, rule.when, self._numbered(rule.when)) for rule in policy.urgency
         )
         self.skills = tuple(
-            (rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule), rule.insist) for rule in policy.skills
+            (rule.when, self._numbered(rule.when), _needs(rule), _prefers(rule), rule.insist, rule.name)
+            for rule in policy.skills
         )
         self.pools = tuple((rule.name, rule.when, self._numbered(rule.when)) for rule in policy.pools)
         self._search = TextSearch(self._patterns)
@@ -75,34 +77,86 @@ def classify(policy: Policy, facts: Facts) -> Classification:
         text=text,
     )
     hits: list[str] = []
-    for name, when, number in rules.themes:
-        if (number is None or number in found) and when.fields_hold(fields):
-            fields = msgspec.structs.replace(fields, theme=name)
-            hits.append(name)
-            break
-    best = None if facts.urgency is None else facts.urgency.rank
-    for name, rank, when, number in rules.urgency:
-        if (number is None or number in found) and when.fields_hold(fields):
-            hits.append(name)
-            if best is None or rank < best:
-                best = rank
-    urgency = Urgency.NORMAL if best is None else _BY_RANK[best]
+    ruled = _with_rule_theme(rules, fields, found, hits)
+    fields, theme_by, is_unsure = _with_theme(policy.model, ruled, facts)
+    urgency, urgency_by = _urgency_of(rules, (fields, ruled), found, facts, hits)
+    urgency, urgency_by = _raised(policy.model, facts, urgency, urgency_by)
     needs: tuple[tuple[str, int], ...] = ()
     prefers: tuple[str, ...] = ()
     insists: tuple[tuple[str, ...], ...] = ()
+    if rules.skills or rules.pools:
+        fields = msgspec.structs.replace(fields, urgency=urgency)
     if rules.skills:
-        needs, prefers, insists = _skills_for(rules, msgspec.structs.replace(fields, urgency=urgency), found)
+        needs, prefers, insists = _skills_for(rules, fields, found, hits)
+    if is_unsure and policy.model.triage is not None and policy.model.triage not in dict(needs):
+        needs = tuple(sorted((*needs, (policy.model.triage, 1))))
+        prefers = tuple(name for name in prefers if name != policy.model.triage)
     return Classification(
         channel=fields.channel,
         urgency=urgency,
+        urgency_by=urgency_by,
         theme=fields.theme,
+        theme_by=theme_by,
         language=fields.language,
         needs=needs,
         prefers=prefers,
         insists=insists,
-        pool=_pool_for(rules, msgspec.structs.replace(fields, urgency=urgency), found) if rules.pools else DEFAULT_POOL,
+        pool=_pool_for(rules, fields, found) if rules.pools else DEFAULT_POOL,
         rules=tuple(hits),
     )
+
+
+def _with_rule_theme(rules: _Rules, fields: Fields, found: frozenset[int], hits: list[str]) -> Fields:
+    for name, when, number in rules.themes:
+        if (number is None or number in found) and when.fields_hold(fields):
+            hits.append(name)
+            return msgspec.structs.replace(fields, theme=name)
+    return fields
+
+
+def _with_theme(terms: ModelTerms, ruled: Fields, facts: Facts) -> tuple[Fields, By, bool]:
+    """The theme that holds, who says so, and whether a model was asked and is unsure: a person beats rules, rules a model."""
+    if facts.theme:
+        return msgspec.structs.replace(ruled, theme=facts.theme), By.PERSON, False
+    if ruled.theme != UNKNOWN_THEME:
+        return ruled, By.RULE, False
+    scored = facts.scored
+    if scored is None or scored.theme is None:
+        return ruled, By.NOBODY, False
+    if scored.theme_confidence < terms.confidence:
+        return ruled, By.NOBODY, True
+    return msgspec.structs.replace(ruled, theme=scored.theme), By.MODEL, False
+
+
+def _urgency_of(
+    rules: _Rules, views: tuple[Fields, Fields], found: frozenset[int], facts: Facts, hits: list[str]
+) -> tuple[Urgency, By]:
+    """The highest of what was said and what rules say, of the ticket with its theme and with the theme by rules alone.
+
+    So a model's theme may bring a rule to bear and keeps none from it.
+    """
+    fields, ruled = views
+    is_one = fields.theme == ruled.theme or bool(facts.theme)
+    best = None if facts.urgency is None else facts.urgency.rank
+    by = By.NOBODY if facts.urgency is None else By.PERSON if facts.is_urgency_said else By.HELPDESK
+    for name, rank, when, number in rules.urgency:
+        if (number is None or number in found) and (
+            when.fields_hold(fields) or (not is_one and when.fields_hold(ruled))
+        ):
+            hits.append(name)
+            if best is None or rank < best:
+                best, by = rank, By.RULE
+    return Urgency.NORMAL if best is None else _BY_RANK[best], by
+
+
+def _raised(terms: ModelTerms, facts: Facts, urgency: Urgency, by: By) -> tuple[Urgency, By]:
+    """A model may raise what is there, where it is sure and nobody has said since how urgent it is."""
+    scored = facts.scored
+    if scored is None or scored.urgency is None or facts.is_urgency_said:
+        return urgency, by
+    if scored.urgency_confidence < terms.confidence or scored.urgency.rank >= urgency.rank:
+        return urgency, by
+    return scored.urgency, By.MODEL
 
 
 @lru_cache(maxsize=_POLICIES_KEPT)
@@ -112,15 +166,17 @@ def judge(policy: Policy) -> Judge:
 
 
 def _skills_for(
-    rules: _Rules, fields: Fields, found: frozenset[int]
+    rules: _Rules, fields: Fields, found: frozenset[int], hits: list[str]
 ) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Needed, preferred, and of the latter those that are insisted upon, a group for each such rule."""
     needs: dict[str, int] = {}
     prefers: dict[str, None] = {}
     insists: list[tuple[str, ...]] = []
-    for when, number, needed, preferred, insist in rules.skills:
+    for when, number, needed, preferred, insist, rule in rules.skills:
         if when is not None and not ((number is None or number in found) and when.fields_hold(fields)):
             continue
+        if rule:
+            hits.append(rule)
         for skill, level in needed:
             name = skill if isinstance(skill, str) else skill(fields)
             if name and level > needs.get(name, 0):
