@@ -13,15 +13,15 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
-from services.router import owning
+from services.router import helping, owning, widening
 from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
 from services.router.assignment_news import save_news
-from services.router.domain.match import Because, Matched, match
-from services.router.domain.queue import Waiting
+from services.router.domain.match import Because, match
+from services.router.domain.queue import Reason, Waiting
 from services.router.domain.tour import BEFORE_ALL, Tour
 from services.router.owning import Tell
 from services.router.store import pools as pools_store
-from services.router.store.pools import Extent, Given, Heads, Opening, Terms, Unroutable, Verdict
+from services.router.store.pools import Extent, Given, Heads, Judged, Opening, Terms, Verdict
 from shared import timesource
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
@@ -78,6 +78,8 @@ class _Round(Struct, frozen=True, kw_only=True):
     """The last signature that was read, where there may be more after it."""
     verdicts: frozenset[Verdict] = frozenset()
     """Why tickets of the kinds that were read wait."""
+    hosts: frozenset[str] = frozenset()
+    """Pools that may have tickets of this one from now on."""
 
 
 class _View(Struct, frozen=True, kw_only=True):
@@ -117,15 +119,22 @@ class Assignment:
         self._failing: set[tuple[str, str]] = set()
 
     async def run(self, tenant: str, pool: str, *, refresh: bool = False) -> RunResult:
-        """Give what can be given in one pool, until nothing more can be.
+        """Give what can be given in one pool, until nothing more can be; then in those whose agents may take it by now, too.
 
         `refresh` judges anew why the others wait, also those deep in the queue. Raises asyncpg's errors where the
         database is away; then the sweep does it later.
         """
+        hosts: set[str] = set()
+        done = await self._run(tenant, pool, hosts, refresh=refresh)
+        guests = sum([(await self._run(tenant, host, set(), refresh=False)).assigned for host in sorted(hosts)])
+        return RunResult(assigned=done.assigned + guests, is_busy=done.is_busy)
+
+    async def _run(self, tenant: str, pool: str, hosts: set[str], *, refresh: bool) -> RunResult:
+        """The run of one pool; adds to `hosts` the pools that may have its tickets from now on."""
         given: list[UUID] = []
         depth = LEAST_DEPTH
         has_told = False
-        judges_anew = refresh
+        judges_anew = has_lost = refresh
         tour = Tour(self._starts.pop((tenant, pool), BEFORE_ALL))
         async with self._pool.acquire() as connection:
             terms = await self._terms(connection, tenant)
@@ -134,7 +143,7 @@ class Assignment:
                 done = await self._round(connection, tenant, pool, view, terms)
                 if done is None:
                     if has_told:
-                        await self._settle(connection, given)
+                        await self._settle(connection, tenant, pool, terms, given, has_lost=has_lost)
                         return RunResult(assigned=len(given), is_busy=True)
                     await pools_store.mark_dirty(connection, tenant, pool)
                     has_told = True
@@ -143,6 +152,8 @@ class Assignment:
                     await self._spread(connection, tenant, pool, list(done.verdicts))
                 has_told = judges_anew = False
                 given += done.given
+                hosts |= done.hosts
+                has_lost |= done.unroutable > 0
                 if done.following is not None:
                     self._starts.setdefault((tenant, pool), done.following)
                 if done.is_blocked and depth < _DEEPEST:
@@ -152,22 +163,33 @@ class Assignment:
                 elif tour.go_on(done.following):
                     depth, judges_anew = LEAST_DEPTH, refresh
                 elif done.dirty == await pools_store.load_dirty(connection, tenant, pool):
-                    await self._settle(connection, given)
+                    await self._settle(connection, tenant, pool, terms, given, has_lost=has_lost)
                     return RunResult(assigned=len(given))
                 else:
                     tour = Tour(BEFORE_ALL)
 
-    async def _settle(self, connection: Connection, given: Sequence[UUID]) -> None:
+    async def _settle(
+        self, connection: Connection, tenant: str, pool: str, terms: Terms, given: list[UUID], *, has_lost: bool
+    ) -> None:
+        """What a run leaves to do: the fallback gets what nobody can take, and promises of an owner are kept."""
+        while has_lost and terms.fallback is not None:
+            async with connection.transaction():
+                now = await database_time.now(connection)
+                done = await helping.hand_over(connection, tenant, pool, terms.fallback, now)
+            self._relay.post(done.batch)
+            self._metrics.count(pool, helping.FALLBACK, len(done.tickets))
+            given += done.tickets
+            has_lost = len(done.tickets) == helping.AT_ONCE
         if given:
             await owning.settle_these(connection, self._shelf, self._relay, given, self._tell_kept)
 
-    async def run_tenant(self, tenant: str) -> int:
-        """Run all pools of a tenant in which somebody waits, as after a presence change; returns assignments made.
+    async def run_agents(self, tenant: str, agents: Sequence[str]) -> int:
+        """Run the pools of these agents in which somebody waits, as after they came or have room; returns assignments made.
 
         Raises as `run` does where the database is away; a pool that fails for a reason of its own is passed over.
         """
         async with self._pool.acquire() as connection:
-            pools = await pools_store.list_pools_of_tenant(connection, tenant)
+            pools = await pools_store.list_pools_of_agents(connection, tenant, agents)
         return sum([await self._run_guarded(tenant, pool, refresh=True) for pool in pools])
 
     async def sweep(self) -> int:
@@ -251,33 +273,40 @@ class Assignment:
         """Say of tickets deep in the queue what was found of the first of their kind; in small transactions of their own."""
         for _ in range(_SPREAD_ROUNDS):
             async with connection.transaction():
-                changed, unroutable = await pools_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
-                now = await database_time.now(connection) if unroutable else None
-                batch = await save_news(connection, tenant, pool, [], unroutable, now) if now else None
+                changed = await pools_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
+                now = await database_time.now(connection)
+                await helping.see_to(connection, tenant, changed, now)
+                unroutable = _unroutable(changed)
+                batch = await save_news(connection, tenant, pool, [], unroutable, [], now)
             self._relay.post(batch)
             if unroutable:
-                self._metrics.assignments.labels(pool, UNROUTABLE).inc(len(unroutable))
-            if changed < _SPREAD:
+                self._metrics.count(pool, UNROUTABLE, len(unroutable))
+            if len(changed) < _SPREAD:
                 return
 
     def _tell(self, pool: str, done: _Round, seconds: float) -> None:
         self._relay.post(done.batch)
         self._metrics.know_pool(pool)
         for because, n in done.outcomes.items():
-            self._metrics.assignments.labels(pool, because).inc(n)
+            self._metrics.count(pool, because, n)
         if done.unroutable:
-            self._metrics.assignments.labels(pool, UNROUTABLE).inc(done.unroutable)
+            self._metrics.count(pool, UNROUTABLE, done.unroutable)
         self._metrics.run_seconds.observe(seconds)
 
     async def _terms(self, connection: Connection, tenant: str) -> Terms:
-        channels = (await self._shelf.current(connection, tenant)).channels
+        policy = await self._shelf.current(connection, tenant)
+        channels = policy.channels
         return Terms(
             at_once=frozenset(channel for channel, rule in channels.items() if rule.bind is Bind.ON_ARRIVAL),
             least_real_time=min((rule.units for rule in channels.values() if not rule.interruptible), default=1),
             least_interruptible=min((rule.units for rule in channels.values() if rule.interruptible), default=1),
+            fallback=policy.routing.fallback,
             at_most=tuple(
                 sorted((channel, rule.at_most) for channel, rule in channels.items() if rule.at_most is not None)
             ),
+            offers={channel: rule.offer for channel, rule in channels.items() if rule.offer is not None},
+            parks={channel: rule.park for channel, rule in channels.items() if rule.park is not None},
+            first_action=policy.routing.first_action,
         )
 
 
@@ -291,15 +320,19 @@ async def _transact(
     opening = await pools_store.open_run(connection, tenant, pool, terms)
     if not opening.is_mine:
         return None
-    if not opening.has_waiting:
+    if not opening.has_waiting and not opening.has_guests:
         return _Round(dirty=opening.dirty)
     if opening.has_timers and await pools_store.advance_bands(connection, tenant, pool, opening.now, _TIMERS):
         # in a transaction of its own: it locks queue rows, and whoever waits for one may hold an agent we need
         return _Round(dirty=opening.dirty, goes_on=True)
+    if opening.has_widening:
+        due = await widening.advance(connection, tenant, pool, opening.now, _TIMERS)
+        if due.changed:
+            return _Round(dirty=opening.dirty, goes_on=True, hosts=due.pools)
     heads, onlookers = await _read_queue(connection, tenant, pool, opening, view, is_at_once=bool(terms.at_once))
     if not heads.tickets and not onlookers:
         return _Round(dirty=opening.dirty, following=heads.following)
-    agents = await pools_store.load_desks(connection, tenant, terms)
+    agents = await pools_store.load_desks(connection, tenant, pool, terms)
     matched = match(
         heads.tickets,
         agents,
@@ -311,19 +344,27 @@ async def _transact(
     )
     given: list[Given] = []
     if matched.chosen:
-        given = await pools_store.assign(connection, tenant, pool, matched.chosen, agents, opening.now)
-    unroutable = await _save_reasons(connection, matched, opening.now)
+        given = await pools_store.assign(connection, tenant, pool, matched.chosen, agents, terms, opening.now)
+    left = [(ticket, reason) for ticket, reason in matched.left if ticket.ticket_id not in heads.guests]
+    verdicts = await widening.widen(connection, tenant, left, opening.now)
+    judged = await _save_reasons(connection, verdicts.judged, opening.now)
+    asks_again = await helping.see_to(connection, tenant, judged, opening.now)
+    unroutable = _unroutable(judged)
+    helped = await helping.given(connection, [one for one in given if one.offered_until is None], opening.now)
     return _Round(
         dirty=opening.dirty,
         given=[one.choice.ticket.ticket_id for one in given],
         unroutable=len(unroutable),
         outcomes=Counter(one.choice.because for one in given),
-        batch=await save_news(connection, tenant, pool, given, unroutable, opening.now),
+        batch=await save_news(connection, tenant, pool, given, unroutable, helped, opening.now),
         # what was passed over in `assign` is somebody else's: going on for it alone could spin
-        goes_on=bool(given) and (matched.has_more or len(given) < len(matched.chosen)),
+        goes_on=asks_again
+        or verdicts.widened.changed > 0
+        or (bool(given) and (matched.has_more or len(given) < len(matched.chosen))),
         is_blocked=matched.is_blocked,
         following=heads.following,
-        verdicts=_verdicts(matched) if view.refresh else frozenset(),
+        verdicts=_kinds(left) if view.refresh else frozenset(),
+        hosts=verdicts.widened.pools,
     )
 
 
@@ -346,7 +387,10 @@ async def _read_queue(
             after=view.after,
             signatures=view.signatures,
         )
-        heads = await pools_store.load_heads(connection, tenant, pool, extent)
+        if opening.has_waiting:
+            heads = await pools_store.load_heads(connection, tenant, pool, extent)
+        if opening.has_guests:
+            heads = heads.and_guests(await pools_store.load_heads(connection, tenant, pool, extent, of_guests=True))
     if opening.has_new and (heads.ends or min(real_time, interruptible) < BATCH):
         known = {ticket.ticket_id for ticket in heads.tickets}
         new = await pools_store.load_new(connection, tenant, pool, BATCH)
@@ -354,14 +398,21 @@ async def _read_queue(
     return heads, onlookers
 
 
-async def _save_reasons(connection: Connection, matched: Matched, now: datetime) -> list[Unroutable]:
-    changed = [(ticket, reason) for ticket, reason in matched.left if ticket.reason is not reason]
+def _unroutable(judged: Sequence[Judged]) -> list[Judged]:
+    return [one for one in judged if one.reason is Reason.NO_SKILL]
+
+
+async def _save_reasons(
+    connection: Connection, judged: Sequence[tuple[Waiting, Reason]], now: datetime
+) -> list[Judged]:
+    changed = [(ticket, reason) for ticket, reason in judged if ticket.reason is not reason]
     return await pools_store.save_reasons(connection, changed, now) if changed else []
 
 
-def _verdicts(matched: Matched) -> frozenset[Verdict]:
+def _kinds(left: Sequence[tuple[Waiting, Reason]]) -> frozenset[Verdict]:
+    """Why tickets wait, by kind of work; those that ask for somebody of their own tell nothing of others."""
     return frozenset(
         Verdict(ticket.signature, ticket.units, ticket.interruptible, reason)
-        for ticket, reason in matched.left
+        for ticket, reason in left
         if not ticket.excluded and not ticket.previous_owner
     )

@@ -1,14 +1,20 @@
 """What assignment tells Prometheus."""
 
+from collections import Counter as Counts
 from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.domain.match import Because
 from services.router.domain.queue import Reason
+from services.router.helping import FALLBACK
 from services.router.store.pools import QueueGauge
 
 UNROUTABLE = "unroutable"
+MOST_POOLS = 200
+"""Pools that have series of their own; names come from the policies of all tenants."""
+OTHER_POOLS = "(other pools)"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
@@ -55,24 +61,32 @@ class AssignmentMetrics:
         self._pools: set[str] = set()
         self.know_pool("default")
 
-    def know_pool(self, pool: str) -> None:
-        """Begin a pool's series at 0."""
+    def know_pool(self, pool: str) -> str:
+        """Begin a pool's series at 0; returns the name it goes by, which is `OTHER_POOLS` once there are many."""
         if pool in self._pools:
-            return
+            return pool
+        if len(self._pools) >= MOST_POOLS:
+            pool = OTHER_POOLS
         self._pools.add(pool)
-        for outcome in (*Because, UNROUTABLE):
+        for outcome in (*Because, FALLBACK, UNROUTABLE):
             self.assignments.labels(pool, outcome)
         for reason in Reason:
             self.depth.labels(pool, reason)
             self.oldest.labels(pool, reason)
+        return pool
+
+    def count(self, pool: str, outcome: str, tickets: int) -> None:
+        """So many tickets of a pool found an owner by this, or nobody."""
+        self.assignments.labels(self.know_pool(pool), outcome).inc(tickets)
 
     def show_queue(self, gauges: Iterable[QueueGauge]) -> None:
         """Set the gauges; what isn't given is 0."""
-        measured = {(gauge.pool, gauge.reason): gauge for gauge in gauges}
-        for pool, _ in measured:
-            self.know_pool(pool)
-        for pool in self._pools:
-            for reason in Reason:
-                gauge = measured.get((pool, reason))
-                self.depth.labels(pool, reason).set(gauge.depth if gauge else 0)
-                self.oldest.labels(pool, reason).set(gauge.oldest_seconds if gauge else 0)
+        depth: Counts[tuple[str, Reason]] = Counts()
+        oldest: dict[tuple[str, Reason], float] = {}
+        for gauge in gauges:
+            place = (self.know_pool(gauge.pool), gauge.reason)
+            depth[place] += gauge.depth
+            oldest[place] = max(oldest.get(place, 0), gauge.oldest_seconds)
+        for place in product(self._pools, Reason):
+            self.depth.labels(*place).set(depth[place])
+            self.oldest.labels(*place).set(oldest.get(place, 0))

@@ -121,7 +121,7 @@ def _ending(item: Touched) -> Ending | None:
     if item.before is None:
         return None
     ticket_id = item.standing.ticket.id
-    if item.standing.ownership is Ownership.OVER:
+    if item.standing.ownership in (Ownership.OVER, Ownership.CAME_BACK):
         return Ending(ticket_id=ticket_id, resolution=CANCELLED)
     if item.standing.ownership is Ownership.BY_HAND:
         return Ending(ticket_id=ticket_id, resolution=ASSIGNED)

@@ -15,6 +15,8 @@ from msgspec import Struct
 from services.router.domain.match import Choice
 from services.router.domain.queue import Band, Needs, Reason, Waiting
 from services.router.domain.roster import Agent, Profile
+from services.router.domain.tenure import Start, begin
+from services.router.domain.tenure import Terms as TenureTerms
 from services.router.domain.tour import BEFORE_ALL
 from services.router.store import QUERIES
 from shared import ids
@@ -23,7 +25,7 @@ from shared.postgres.pool import Connection, Record
 
 _ASSIGNMENT = (
     "id", "tenant", "ticket_id", "agent", "pool", "channel", "units", "interruptible", "assigned_at", "accepted_at",
-    "queued_at", "excluded",
+    "queued_at", "excluded", "was_cleared", "state", "offered_until", "act_by", "park_at",
 )  # fmt: skip
 _STAMP_STEP = timedelta(microseconds=1)
 _decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
@@ -42,9 +44,13 @@ class Opening(Struct, frozen=True, kw_only=True):
     now: datetime
     dirty: int
     has_waiting: bool | None
+    has_guests: bool | None
+    """Tickets of other pools wait that may be taken here by now."""
     has_new: bool | None
     next_late_at: datetime | None
     next_rescue_at: datetime | None
+    next_relax_at: datetime | None
+    next_overflow_at: datetime | None
     real_time: int
     interruptible: int
     at_once: int
@@ -55,6 +61,11 @@ class Opening(Struct, frozen=True, kw_only=True):
         late, rescue = self.next_late_at, self.next_rescue_at
         return (late is not None and late < self.now) or (rescue is not None and rescue < self.now)
 
+    @property
+    def has_widening(self) -> bool:
+        """A ticket is to be taken by more people from now on."""
+        return any(at is not None and at <= self.now for at in (self.next_relax_at, self.next_overflow_at))
+
 
 class Given(Struct, frozen=True):
     """A ticket that an agent was really given."""
@@ -62,16 +73,33 @@ class Given(Struct, frozen=True):
     choice: Choice
     source: str
     external_id: str
+    is_asked: bool = False
+    """Help may have been asked for."""
+    was_cleared: bool = False
+    """All had declined, and were asked once more."""
+    is_guest: bool = False
+    """It waited in another pool, too long for that one alone."""
+    is_promised: bool = True
+    """The policy promises something to its customer."""
+    offered_until: datetime | None = None
+    """It is only offered, until then; None: the agent owns it."""
 
 
-class Unroutable(Struct, frozen=True, kw_only=True):
-    """A ticket for which nobody on the roster has the skills, or takes the channel."""
+class Judged(Struct, frozen=True, kw_only=True):
+    """A ticket that nobody can take, once it was found out why."""
 
     ticket_id: UUID
     source: str
     external_id: str
     channel: Channel
     needs: Needs
+    reason: Reason
+    """Why it waits from now on."""
+    latest_start_at: datetime
+    was_cleared: bool
+    """All had declined before, and were asked once more."""
+    is_asked: bool
+    """Help was asked for before."""
 
 
 class Verdict(Struct, frozen=True):
@@ -91,8 +119,16 @@ class Terms(Struct, frozen=True, kw_only=True):
     least_real_time: int = 1
     """Units of the smallest piece of real-time work."""
     least_interruptible: int = 1
+    fallback: str | None = None
+    """Who gets what nobody on the roster has the skills for."""
     at_most: tuple[tuple[Channel, int], ...] = ()
     """Tickets of a channel that an agent has at a time, unless the roster says otherwise of them."""
+    offers: Mapping[Channel, timedelta] = {}
+    """Channels whose tickets an agent has to accept, and how long they are asked."""
+    parks: Mapping[Channel, timedelta] = {}
+    """Channels whose tickets are parked, and after how long a silence."""
+    first_action: float | None = None
+    """The share of the slack within which an agent does something with interruptible work."""
 
 
 async def open_run(connection: Connection, tenant: str, pool: str, terms: Terms) -> Opening:
@@ -149,12 +185,26 @@ class Heads(Struct, frozen=True, kw_only=True):
     """Of these the last ones of signatures that have more."""
     following: int | None
     """The last signature that was read, where there may be more after it."""
+    guests: frozenset[UUID] = frozenset()
+    """Of the tickets those of other pools."""
+
+    def and_guests(self, guests: "Heads") -> "Heads":
+        """Together with tickets of other pools that may be taken here, too."""
+        stops = [following for following in (self.following, guests.following) if following is not None]
+        return Heads(
+            tickets=self.tickets + guests.tickets,
+            ends=self.ends + guests.ends,
+            following=min(stops, default=None),
+            guests=frozenset(ticket.ticket_id for ticket in guests.tickets),
+        )
 
 
-async def load_heads(connection: Connection, tenant: str, pool: str, extent: Extent) -> Heads:
-    """The first tickets of each signature."""
+async def load_heads(
+    connection: Connection, tenant: str, pool: str, extent: Extent, *, of_guests: bool = False
+) -> Heads:
+    """The first tickets of each signature; `of_guests`: of what waits in other pools and may be taken here by now."""
     found = await connection.fetch(
-        QUERIES["load_heads"],
+        QUERIES["load_guest_heads" if of_guests else "load_heads"],
         tenant,
         pool,
         extent.real_time,
@@ -211,12 +261,12 @@ def _needs(stored: bytes) -> Needs:
     return _decode_needs(stored)
 
 
-async def load_desks(connection: Connection, tenant: str, terms: Terms) -> list[Agent]:
-    """Everybody who works tickets; those who may get some now are locked, with what they have where a ceiling holds.
+async def load_desks(connection: Connection, tenant: str, pool: str, terms: Terms) -> list[Agent]:
+    """Everybody who works tickets of a pool; those who may get some now are locked, with what they have where a ceiling holds.
 
     Those without free capacity are locked only where a channel is bound on arrival.
     """
-    rows = await connection.fetch(QUERIES["load_desks"], tenant, bool(terms.at_once))
+    rows = await connection.fetch(QUERIES["load_desks"], tenant, pool, bool(terms.at_once))
     ceilings = [_ceilings(row["at_most"], terms.at_most) for row in rows]
     bounded = {channel for at_most in ceilings for channel in at_most}
     # by another statement than the lock, so that it sees what was given while this run waited for it
@@ -225,6 +275,11 @@ async def load_desks(connection: Connection, tenant: str, terms: Terms) -> list[
     for agent, channel, tickets in counts:
         held.setdefault(agent, {})[_CHANNELS[channel]] = tickets
     return [_agent(row, at_most, held.get(row["key"], {})) for row, at_most in zip(rows, ceilings, strict=True)]
+
+
+def to_agents(rows: Sequence[Record]) -> list[Agent]:
+    """Rows as `load_desks` has them, without ceilings: to judge by."""
+    return [_agent(row, {}, {}) for row in rows]
 
 
 def _agent(row: Record, at_most: Mapping[Channel, int], held: Mapping[Channel, int]) -> Agent:
@@ -260,9 +315,15 @@ def _profile(skills: bytes, channels: tuple[str, ...]) -> Profile:
 
 
 async def assign(
-    connection: Connection, tenant: str, pool: str, chosen: Sequence[Choice], agents: Sequence[Agent], now: datetime
+    connection: Connection,
+    tenant: str,
+    pool: str,
+    chosen: Sequence[Choice],
+    agents: Sequence[Agent],
+    terms: Terms,
+    now: datetime,
 ) -> list[Given]:
-    """Give tickets to agents; returns those that were still there to be given, in the order of `chosen`.
+    """Give or offer tickets to agents; returns those that were still there to be given, in the order of `chosen`.
 
     Agents' `last_assigned_at` keeps the order within the run, so that the next run goes on with whose turn it is.
     """
@@ -278,28 +339,60 @@ async def assign(
         [ticket.interruptible for ticket in tickets],
         now,
     )
-    names = {ticket_id: (source, external_id) for ticket_id, source, external_id in rows}
-    given = [Given(choice, *names[choice.ticket.ticket_id]) for choice in chosen if choice.ticket.ticket_id in names]
+    taken = {row["id"]: row for row in rows}
+    given = [
+        _given(choice, taken[choice.ticket.ticket_id], terms, now)
+        for choice in chosen
+        if choice.ticket.ticket_id in taken
+    ]
     if given:
-        await _insert(connection, tenant, pool, [one.choice for one in given], now)
+        await _insert(connection, tenant, pool, given, terms, now)
         first = max([now, *(agent.last_assigned_at for agent in agents if agent.last_assigned_at is not None)])
         await _add_loads(connection, tenant, [one.choice for one in given], first)
     return given
 
 
-async def _insert(connection: Connection, tenant: str, pool: str, given: Sequence[Choice], now: datetime) -> None:
-    await connection.copy_records_to_table(
-        "assignment",
-        records=[
+def _given(choice: Choice, row: Record, terms: Terms, now: datetime) -> Given:
+    offer = terms.offers.get(choice.ticket.channel)
+    return Given(
+        choice,
+        row["source"],
+        row["external_id"],
+        row["is_asked"],
+        row["was_cleared"],
+        row["is_guest"],
+        row["is_promised"],
+        None if offer is None else now + offer,
+    )
+
+
+async def _insert(
+    connection: Connection, tenant: str, pool: str, given: Sequence[Given], terms: Terms, now: datetime
+) -> None:
+    records = []
+    for one in given:
+        ticket, start = one.choice.ticket, _start(one, terms, now)
+        records.append(
             (
-                ids.uuid7(now), tenant, choice.ticket.ticket_id, choice.agent, pool, choice.ticket.channel,
-                choice.ticket.units, choice.ticket.interruptible, now, now, choice.ticket.queued_at,
-                choice.ticket.excluded,
+                ids.uuid7(now), tenant, ticket.ticket_id, one.choice.agent, pool, ticket.channel, ticket.units,
+                ticket.interruptible, now, start.accepted_at, ticket.queued_at, ticket.excluded, one.was_cleared,
+                start.state, start.offered_until, start.act_by, start.park_at,
             )
-            for choice in given
-        ],
-        columns=_ASSIGNMENT,
-    )  # fmt: skip
+        )  # fmt: skip
+    await connection.copy_records_to_table("assignment", records=records, columns=_ASSIGNMENT)
+
+
+def _start(one: Given, terms: Terms, now: datetime) -> Start:
+    """A ticket that is late already, or to which nothing is promised, leaves no slack to act in."""
+    ticket = one.choice.ticket
+    start_by = ticket.order_at if one.is_promised and ticket.band is Band.SAVABLE else None
+    return begin(
+        ticket.channel,
+        terms.offers.get(ticket.channel),
+        TenureTerms(first_action=terms.first_action, park=terms.parks.get(ticket.channel), start_by=start_by),
+        now,
+        is_interruptible=ticket.interruptible,
+    )
 
 
 async def _add_loads(connection: Connection, tenant: str, given: Sequence[Choice], first: datetime) -> None:
@@ -321,20 +414,18 @@ async def _add_loads(connection: Connection, tenant: str, given: Sequence[Choice
     )
 
 
-async def save_reasons(
-    connection: Connection, judged: Sequence[tuple[Waiting, Reason]], now: datetime
-) -> list[Unroutable]:
-    """Store why tickets wait from now on; returns those that just turned out to be unroutable."""
+async def save_reasons(connection: Connection, judged: Sequence[tuple[Waiting, Reason]], now: datetime) -> list[Judged]:
+    """Store why tickets wait from now on; returns those for which help is asked because of it, or was before."""
     rows = await connection.fetch(
         QUERIES["save_reasons"], [ticket.ticket_id for ticket, _ in judged], [reason for _, reason in judged], now
     )
-    return [_unroutable(row) for row in rows]
+    return [_judged(row) for row in rows]
 
 
 async def spread_reasons(
     connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict], limit: int
-) -> tuple[int, list[Unroutable]]:
-    """Store the same for all of their kind, up to `limit` tickets; how many changed, and those newly unroutable."""
+) -> list[Judged]:
+    """Store the same for all of their kind, up to `limit` tickets; returns all that changed."""
     rows = await connection.fetch(
         QUERIES["spread_reasons"],
         tenant,
@@ -345,27 +436,31 @@ async def spread_reasons(
         [verdict.reason for verdict in verdicts],
         limit,
     )
-    return len(rows), [_unroutable(row) for row in rows if row["reason"] == Reason.NO_SKILL]
+    return [_judged(row) for row in rows]
 
 
-def _unroutable(row: Record) -> Unroutable:
-    return Unroutable(
+def _judged(row: Record) -> Judged:
+    return Judged(
         ticket_id=row["ticket_id"],
         source=row["source"],
         external_id=row["external_id"],
-        channel=Channel(row["channel"]),
+        channel=_CHANNELS[row["channel"]],
         needs=_needs(row["needs"]),
+        reason=_REASONS[row["reason"]],
+        latest_start_at=row["latest_start_at"],
+        was_cleared=row["was_cleared"],
+        is_asked=row["is_asked"],
     )
 
 
 async def list_waiting_pools(connection: Connection) -> list[tuple[str, str]]:
-    """(tenant, pool) wherever somebody waits."""
+    """(tenant, pool) wherever somebody waits, or may be taken who waits elsewhere."""
     return [(row["tenant"], row["pool"]) for row in await connection.fetch(QUERIES["list_waiting_pools"])]
 
 
-async def list_pools_of_tenant(connection: Connection, tenant: str) -> list[str]:
-    """Pools of one tenant in which somebody waits."""
-    return [row["pool"] for row in await connection.fetch(QUERIES["list_pools_of_tenant"], tenant)]
+async def list_pools_of_agents(connection: Connection, tenant: str, agents: Sequence[str]) -> list[str]:
+    """Pools in which somebody waits for these agents, in order."""
+    return sorted(row["pool"] for row in await connection.fetch(QUERIES["list_pools_of_agents"], tenant, agents))
 
 
 class QueueGauge(Struct, frozen=True):

@@ -1,0 +1,28 @@
+-- name: clear_exclusions
+-- All had declined these tickets: they are asked once more.
+UPDATE queued SET excluded = '{}', was_cleared = true, reason = 'new', reason_at = NULL
+WHERE ticket_id = ANY($1::uuid[]);
+
+-- name: retime_help
+-- Tickets whose people are not there: somebody is told at half of the slack, as it is now.
+UPDATE escalation_request r
+SET due_at = greatest(q.reason_at, $2, q.reason_at + (q.latest_start_at - q.reason_at) / 2)
+FROM queued q
+WHERE q.ticket_id = ANY($1::uuid[]) AND q.reason = 'offline' AND r.ticket_id = q.ticket_id AND r.reason = 'unroutable'
+  AND r.due_at > $2;
+
+-- name: claim_unskilled
+-- Tickets that nobody on the roster can take, but for those that `$3` gave back; locked, without those that somebody is
+-- changing.
+SELECT q.ticket_id, q.channel, q.units, q.interruptible, q.needs, q.prefers, q.queued_at, q.excluded, q.was_cleared,
+       t.source, t.external_id
+FROM queued q JOIN ticket t ON t.id = q.ticket_id
+WHERE q.tenant = $1 AND q.pool = $2 AND q.reason = 'no_skill' AND $3 <> ALL (q.excluded)
+  AND NOT EXISTS (SELECT FROM assignment a WHERE a.ticket_id = q.ticket_id AND a.ended_at IS NULL)
+ORDER BY q.queued_at
+LIMIT $4
+FOR UPDATE OF q SKIP LOCKED;
+
+-- name: lock_person
+-- Somebody on the roster, held.
+SELECT key FROM agent WHERE tenant = $1 AND key = $2 AND active FOR NO KEY UPDATE;
