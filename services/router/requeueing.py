@@ -3,14 +3,16 @@
 Lock order: tickets by id (held by the caller), their queue rows, agents.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
 
+from services.router import holding
 from services.router.domain.queueing import entry_of
-from services.router.news import TicketUnassigned
+from services.router.holding import Happened
 from services.router.store import queue as queue_store
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
@@ -25,6 +27,8 @@ class Requeued(Struct, frozen=True, kw_only=True):
     tickets: int = 0
     pools: frozenset[tuple[str, str]] = frozenset()
     """(tenant, pool) where a matching run may find something to do."""
+    offers: Counter[tuple[str, str]] = Counter()
+    """(pool, outcome) of offers that were withdrawn."""
     batch: Batch | None = None
     """Its events, in the outbox: to be published after the commit."""
 
@@ -51,14 +55,14 @@ async def requeue(
     clocks = await clock_rows.load(connection, ticket_ids)
     await queue_store.hold(connection, ticket_ids)
     outbox = Outbox(now)
-    entries = []
+    happened = Happened()
+    entries, cleared = [], []
     for tenant in sorted({ticket.tenant for ticket in tickets.values()}):
         mine = [ticket.id for ticket in tickets.values() if ticket.tenant == tenant]
         for one in await queue_store.release(connection, tenant, mine, reason, now):
             ticket = tickets[one.ticket_id]
-            if one.was_accepted:
-                news = TicketUnassigned(source=ticket.source, ticket=ticket.external_id, owner=one.agent, reason=reason)
-                outbox.add(tenant, "ticket.unassigned", ticket.external_id, news)
+            holding.tell_ended(outbox, ticket, one, reason, happened)
+            cleared += [one.ticket_id] if one.was_cleared else []
             entries.append(
                 entry_of(
                     ticket,
@@ -71,8 +75,11 @@ async def requeue(
                 )
             )
     await queue_store.enqueue(connection, entries)
+    if cleared:
+        await queue_store.mark_cleared(connection, cleared)
     return Requeued(
         tickets=len(entries),
         pools=frozenset((entry.tenant, entry.pool) for entry in entries),
+        offers=happened.offers,
         batch=await outbox.save(connection),
     )

@@ -39,6 +39,28 @@ class QueuePlace(Struct, frozen=True, kw_only=True):
     """When it first came into the queue."""
 
 
+class AssignmentView(Struct, frozen=True, kw_only=True):
+    """How an agent has a ticket, and which timers run."""
+
+    agent: str
+    state: str
+    """`offered` (they are asked, nobody owns it), `active`, or `parked` (theirs, silent, takes no room)."""
+    is_by_hand: bool
+    """The helpdesk gave it to them."""
+    assigned_at: datetime
+    """When it was given or offered."""
+    accepted_at: datetime | None
+    """Null while it is only offered."""
+    offered_until: datetime | None
+    """Then the offer lapses."""
+    touched_at: datetime | None
+    """When they first did something with it."""
+    act_by: datetime | None
+    """Then it goes back into the queue, unless they do something with it."""
+    park_at: datetime | None
+    """Then it is parked, unless somebody writes."""
+
+
 class Need(Struct, frozen=True, kw_only=True):
     """A skill that the owner must have, at this level (1 to 5) or better."""
 
@@ -99,6 +121,9 @@ class TicketView(Struct, frozen=True, kw_only=True):
     owner: str | None
     """Key of the agent, or null while nobody has it."""
     assigned_at: datetime | None
+    """Since when they have it."""
+    assignment: AssignmentView | None
+    """How the owner has it, or whom it is offered to; null while it waits, and once it is over."""
     queue: QueuePlace | None
     needs: list[Need]
     rules: list[str]
@@ -214,8 +239,9 @@ def _ticket(row: Record, clocks: list[ClockView]) -> TicketView:
         subject=row["subject"],
         requester=RequesterView(key=row["requester_key"], tier=row["requester_tier"]),
         team=row["team"],
-        owner=row["owner"],
-        assigned_at=row["assigned_at"],
+        owner=row["agent"] if row["accepted_at"] else None,
+        assigned_at=row["accepted_at"],
+        assignment=_assignment(row) if row["agent"] else None,
         queue=_place(row) if row["queued_at"] else None,
         needs=[Need(skill=skill, level=level) for skill, level in _needs.decode(row["needs"])],
         rules=row["rules"],
@@ -225,6 +251,20 @@ def _ticket(row: Record, clocks: list[ClockView]) -> TicketView:
         solved_at=row["solved_at"],
         pool=row["pool"],
         policy_version=row["policy_version"],
+    )
+
+
+def _assignment(row: Record) -> AssignmentView:
+    return AssignmentView(
+        agent=row["agent"],
+        state=row["state"],
+        is_by_hand=row["by_hand"],
+        assigned_at=row["assigned_at"],
+        accepted_at=row["accepted_at"],
+        offered_until=row["offered_until"],
+        touched_at=row["touched_at"],
+        act_by=row["act_by"],
+        park_at=row["park_at"],
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from services.router import policies
 from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.domain.queue import Groups, QueueEntry, place_in_queue
@@ -16,10 +17,12 @@ from services.router.store import queue as queue_store
 from services.router.store.agents import AgentStatus
 from services.router.views import load_views
 from shared import ids
+from shared.contract.events import Requester, Updated
 from shared.contract.tickets import Channel, Urgency
 from shared.policy.document import Routing
 from shared.postgres.pool import Pool
 from tests.integration.desk import NOW, RULES, Ears, finish, hire, make, owners, put, reasons
+from tests.integration.rolling import START, TENANT, RollingDesk, event, opened
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -372,3 +375,61 @@ async def test_strict_priority_orders_what_can_be_saved_by_urgency(
         await assignment.sweep()
         assert [ticket.ticket_id] == list(await owners(pool))
         await finish(pool, ticket.ticket_id)
+
+
+POLICY = """
+targets: [{name: all, calendar: always, first_response: 2h}]
+pools:
+  - {name: fires, when: {urgency: urgent}}
+  - {name: east, when: {attributes.town: Oldtown}, overflow: {to: fires, after: 25%}}
+skills: [{prefer: [vip], insist: true, when: {requester.tier: gold}}]
+routing: {relax: [50%]}
+"""
+
+
+async def test_a_ticket_that_comes_under_another_rule_waits_in_its_pool(pool: Pool, clock_control) -> None:  # type: ignore[no-untyped-def]
+    """With all that the policy says of that pool; what it waited for before is forgotten."""
+    desk = RollingDesk(pool)
+    await desk.at(timedelta())
+    await desk.apply(POLICY)
+    await employ(pool, "ana", ["east"], channels=[Channel.PHONE], tenant=TENANT)
+    facts = {"attributes": {"town": "Oldtown"}, "requester": Requester(key="c", tier="gold")}
+    await desk.record([opened("1", START, **facts)])
+    assert ("east", "fires", START + HOUR / 2, 1) == await place(pool)
+    await make(pool, shelf=desk.shelf).run(TENANT, "east")
+    assert ["no_skill"] == list((await reasons(pool)).values())
+
+    now = await desk.at(MINUTE)
+    await desk.record([event("1", 1, now, Updated(urgency=Urgency.URGENT))])
+
+    assert ("fires", None, None, 1) == await place(pool)
+    assert ["new"] == list((await reasons(pool)).values())
+    assert ["ticket.routed"] * 2 == [
+        name for row in await pool.fetch("SELECT subjects FROM outbox ORDER BY written_at") for name in map(kind, row["subjects"]) if name == "ticket.routed"
+    ]  # fmt: skip
+
+
+def kind(subject: str) -> str:
+    """`ticket.routed` of `sla.acme.ticket.routed`."""
+    return subject.split(".", 2)[2]
+
+
+async def place(pool: Pool) -> tuple[object, ...]:
+    """Pool, where it overflows and when, and how many groups the only ticket insists on."""
+    row = await pool.fetchrow("SELECT pool, overflow_pool, overflow_at, jsonb_array_length(insists) FROM queued")
+    return tuple(row or ())
+
+
+async def test_who_applies_a_policy_hears_of_pools_without_people(pool: Pool) -> None:
+    """And who applies a roster of people without pools; neither is refused."""
+    async with pool.acquire() as connection:
+        await policies.apply_roster(connection, TENANT, "people: {ana: {channels: email, pools: [west]}}", "lead", NOW)
+        found = await policies.put_in_force(connection, TENANT, POLICY, "lead", NOW)
+        assert [(4, "/pools/0/name"), (5, "/pools/1/name"), (3, "/pools"), (3, "/pools")] == [
+            (warning.line, warning.pointer) for warning in found.warnings
+        ]
+        assert [] == await policies.roster_warnings(connection, TENANT, "people: {ana: {channels: email}}")
+        [doubt] = await policies.roster_warnings(
+            connection, TENANT, "people: {ana: {channels: email}, ben: {channels: email, pools: [fire]}}"
+        )
+        assert "did you mean `fires`?" == doubt.remedy

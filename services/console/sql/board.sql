@@ -7,7 +7,7 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
 SELECT t.channel, t.urgency, count(*) AS open, count(q.ticket_id) AS waiting, count(a.ticket_id) AS owned
 FROM ticket t
 LEFT JOIN queued q ON q.ticket_id = t.id
-LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
+LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 WHERE t.tenant = $1 AND t.status IN ('open', 'pending_customer', 'on_hold') AND t.channel IS NOT NULL
 GROUP BY t.channel, t.urgency
 
@@ -37,7 +37,7 @@ FROM clock_finished WHERE tenant = $1 GROUP BY target
 SELECT t.external_id, t.channel, t.urgency, c.target, c.due_at, c.warned_at IS NOT NULL AS is_warned, coalesce(g.name, a.agent) AS owner
 FROM clock c
 JOIN ticket t ON t.id = c.ticket_id
-LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 LEFT JOIN agent g ON g.tenant = a.tenant AND g.key = a.agent
 WHERE c.tenant = $1 AND c.next_fire_at IS NOT NULL
 ORDER BY c.due_at, t.external_id LIMIT $2
@@ -47,7 +47,7 @@ ORDER BY c.due_at, t.external_id LIMIT $2
 SELECT t.external_id, t.channel, t.urgency, c.target, c.breached_at AS due_at, c.warned_at IS NOT NULL AS is_warned, coalesce(g.name, a.agent) AS owner
 FROM clock c
 JOIN ticket t ON t.id = c.ticket_id
-LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+LEFT JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 LEFT JOIN agent g ON g.tenant = a.tenant AND g.key = a.agent
 WHERE c.tenant = $1 AND c.state = 'breached' AND c.breached_at IS NOT NULL
 ORDER BY c.breached_at DESC, t.external_id LIMIT $2

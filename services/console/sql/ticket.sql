@@ -4,7 +4,7 @@ SELECT t.id, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.chan
        t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
        t.policy_version, a.agent AS owner, a.assigned_at, q.reason AS waiting_reason, q.queued_at
 FROM ticket t
-LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
+LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 LEFT JOIN queued q ON q.ticket_id = t.id
 WHERE t.tenant = $1 AND (t.external_id = $2 OR t.id::text = $2) AND ($3::text IS NULL OR t.source = $3)
 ORDER BY t.source LIMIT 20

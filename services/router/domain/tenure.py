@@ -115,6 +115,16 @@ class Tenure(Struct, frozen=True, kw_only=True):
         return not self.interruptible and self.channel is not Channel.PHONE
 
 
+class Start(Struct, frozen=True, gc=False):
+    """How an agent has a ticket to begin with."""
+
+    state: State
+    accepted_at: datetime | None
+    offered_until: datetime | None
+    act_by: datetime | None
+    park_at: datetime | None
+
+
 class Turn(Struct, frozen=True, kw_only=True):
     """What becomes of an assignment."""
 
@@ -151,28 +161,41 @@ def _happened(event: TicketEvent) -> tuple[datetime, str]:
 
 
 def _hear_one(turn: Turn, event: TicketEvent, terms: Terms, now: datetime) -> Turn:
-    tenure = turn.tenure
     match event.data:
-        case Accepted(agent=agent) if agent == tenure.agent and _is_open(tenure, now):
-            accepted = accept(tenure, terms, now)
-            return replace(turn, tenure=accepted, is_accepted=True, fitting=(*turn.fitting, event.id))
-        case Accepted(agent=agent) if agent == tenure.agent and tenure.state is not State.OFFERED:
-            return replace(turn, fitting=(*turn.fitting, event.id))  # theirs already: what they ask for is so
-        case Declined(agent=agent) if agent == tenure.agent and _is_open(tenure, now):
-            return replace(turn, ended=Ended.DECLINED, fitting=(*turn.fitting, event.id))
-        case Released(agent=agent) if agent == tenure.agent and tenure.state is not State.OFFERED:
-            return replace(turn, ended=Ended.RELEASED, fitting=(*turn.fitting, event.id))
+        case Accepted() | Declined() | Released() as answer if answer.agent == turn.tenure.agent:
+            return _answered(turn, answer, event.id, terms, now)
         case Replied(by=Author.AGENT):
-            wrote = _written(_touched(tenure, event, now), event, terms, now)
-            wakes = tenure.state is State.PARKED and wrote.park_at is not None and turn.wants is Wants.NOTHING
-            return replace(turn, tenure=wrote, wants=Wants.ROOM if wakes else turn.wants)
+            wrote = _written(_touched(turn.tenure, event, now), event, terms, now)
+            return replace(turn, tenure=wrote, wants=_woken(wrote, turn.wants, Wants.ROOM))
         case Replied(by=Author.CUSTOMER):
-            wrote = _written(tenure, event, terms, now)
-            wakes = tenure.state is State.PARKED and wrote.park_at is not None
-            return replace(turn, tenure=wrote, wants=Wants.ROOM_OR_QUEUE if wakes else turn.wants)
+            wrote = _written(turn.tenure, event, terms, now)
+            return replace(turn, tenure=wrote, wants=_woken(wrote, turn.wants, Wants.ROOM_OR_QUEUE))
         case StatusChanged() | Updated():
-            return replace(turn, tenure=_touched(tenure, event, now))
+            return replace(turn, tenure=_touched(turn.tenure, event, now))
     return turn
+
+
+def _answered(turn: Turn, answer: Accepted | Declined | Released, event_id: str, terms: Terms, now: datetime) -> Turn:
+    """What the agent says who has it, or is offered it; who accepts what is theirs already has what they ask for."""
+    tenure, is_theirs = turn.tenure, turn.tenure.state is not State.OFFERED
+    fits = is_theirs if isinstance(answer, Released) else _is_open(tenure, now)
+    if not fits and not (is_theirs and isinstance(answer, Accepted)):
+        return turn
+    turn = replace(turn, fitting=(*turn.fitting, event_id))
+    match answer:
+        case Accepted():
+            return turn if is_theirs else replace(turn, tenure=accept(tenure, terms, now), is_accepted=True)
+        case Declined():
+            return replace(turn, ended=Ended.DECLINED)
+        case Released():
+            return replace(turn, ended=Ended.RELEASED)
+
+
+def _woken(tenure: Tenure, before: Wants, wanted: Wants) -> Wants:
+    """Somebody wrote in parked work: a customer's message weighs more than an agent's."""
+    if tenure.state is not State.PARKED or tenure.park_at is None:
+        return before
+    return before if before is Wants.ROOM_OR_QUEUE else wanted
 
 
 def _is_open(tenure: Tenure, now: datetime) -> bool:
@@ -180,15 +203,29 @@ def _is_open(tenure: Tenure, now: datetime) -> bool:
     return tenure.state is State.OFFERED and tenure.offered_until is not None and now < tenure.offered_until
 
 
+def begin(channel: Channel, offer: timedelta | None, terms: Terms, now: datetime, *, is_interruptible: bool) -> Start:
+    """A ticket is given to an agent: to be accepted within `offer`, or theirs at once."""
+    if offer is not None:
+        return Start(State.OFFERED, None, now + offer, None, None)
+    return Start(
+        State.ACTIVE,
+        now,
+        None,
+        first_action_by(now, terms) if is_interruptible else None,
+        None if terms.park is None or is_interruptible or channel is Channel.PHONE else now + terms.park,
+    )
+
+
 def accept(tenure: Tenure, terms: Terms, now: datetime) -> Tenure:
     """The agent has it from now on."""
+    start = begin(tenure.channel, None, terms, now, is_interruptible=tenure.interruptible)
     return replace(
         tenure,
-        state=State.ACTIVE,
+        state=start.state,
         accepted_at=now,
         offered_until=None,
-        act_by=first_action_by(now, terms) if tenure.interruptible and not tenure.by_hand else None,
-        park_at=now + terms.park if terms.park is not None and tenure.can_park else None,
+        act_by=None if tenure.by_hand else start.act_by,
+        park_at=start.park_at,
     )
 
 

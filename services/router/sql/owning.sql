@@ -2,7 +2,7 @@
 -- Tickets that somebody has and whose ownership is still waited for.
 SELECT DISTINCT c.ticket_id
 FROM clock c
-JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 WHERE c.target IN ('ownership', 'internal_ownership') AND c.ticket_id > $1
 ORDER BY c.ticket_id
 LIMIT $2;
@@ -11,7 +11,7 @@ LIMIT $2;
 -- Those of the given tickets that somebody has and whose ownership is still waited for.
 SELECT DISTINCT c.ticket_id
 FROM clock c
-JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL
+JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 WHERE c.target IN ('ownership', 'internal_ownership') AND c.ticket_id = ANY($1::uuid[])
 ORDER BY c.ticket_id;
 

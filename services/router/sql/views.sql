@@ -1,5 +1,5 @@
 -- name: view_tickets
--- The given tickets with their owner and their place in the queue; only the front of each line ($2) is counted, once.
+-- The given tickets with whoever has them or is offered them and their place in the queue; only the front of each line ($2) is counted, once.
 WITH lines AS (
     SELECT DISTINCT tenant, pool, signature FROM queued WHERE ticket_id = ANY($1::uuid[])
 ), front AS (
@@ -15,7 +15,8 @@ WITH lines AS (
 )
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
        t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.rules, t.pool,
-       t.policy_version, a.agent AS owner, a.assigned_at, q.reason AS queue_reason, q.band, q.queued_at, front.place
+       t.policy_version, a.agent, a.state, a.by_hand, a.assigned_at, a.accepted_at, a.offered_until, a.touched_at, a.act_by,
+       a.park_at, q.reason AS queue_reason, q.band, q.queued_at, front.place
 FROM ticket t
 LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
 LEFT JOIN queued q ON q.ticket_id = t.id
@@ -42,7 +43,7 @@ WHERE t.tenant = $1
   AND ($3::text IS NULL OR t.external_id = $3)
   AND ($4::text IS NULL OR t.status = $4)
   AND ($5::text IS NULL OR EXISTS (
-      SELECT FROM assignment a WHERE a.ticket_id = t.id AND a.ended_at IS NULL AND a.agent = $5))
+      SELECT FROM assignment a WHERE a.ticket_id = t.id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL AND a.agent = $5))
   AND ($6::uuid IS NULL OR t.id < $6)
 ORDER BY t.id DESC
 LIMIT $7;
