@@ -35,7 +35,7 @@ class Agents:
         if saved is None:
             return None
         try:
-            given = await self._assignment.run_tenant(tenant)
+            given = await self._assignment.run_agents(tenant, [key])
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return saved  # said is said: the sweep matches within a second
         return await self.find(tenant, key) if given else saved
