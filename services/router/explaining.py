@@ -3,6 +3,8 @@
 import asyncio
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from services.router.domain.classify import judge
 from services.router.domain.standing import versions_named
 from services.router.store import explaining as explaining_store
@@ -27,6 +29,7 @@ async def explain_ticket(
         log = (await ticket_rows.load_logs(connection, [ticket]))[ticket.id]
         stored = (await clock_rows.load(connection, [ticket.id]))[ticket.id]
         arrivals = await explaining_store.load_late_arrivals(connection, ticket.id)
+        waiting = await explaining_store.load_waiting(connection, ticket.id)
         present = ticket.policy_version if ticket.opened_at else None
         first, named = versions_named(log, present)
         if first is None:
@@ -35,4 +38,5 @@ async def explain_ticket(
             opening = await shelf.version(connection, tenant, first)
         later = {version: judge(await shelf.version(connection, tenant, version)) for version in named}
     # A long log takes a good part of a second: others are served meanwhile.
-    return await asyncio.to_thread(explain, log, judge(opening), now, later, stored=stored, arrivals=arrivals)
+    told = await asyncio.to_thread(explain, log, judge(opening), now, later, stored=stored, arrivals=arrivals)
+    return None if told is None else replace(told, waiting=waiting)

@@ -28,6 +28,7 @@ from shared.policy.parse import ReadPolicy
 from shared.postgres.pool import Connection
 
 _ANY_VERSION = 2**31 - 1
+_FALLBACK = "/routing/fallback"
 _RECENT = 20
 """Rollouts among which one that is under way is looked for."""
 
@@ -224,6 +225,10 @@ async def _checked_policy(
             errors.append(
                 read.located.error(pointer, f"`{person[:60]}` can't be reached", "give them `contacts` in the roster")
             )
+    fallback = read.policy.routing.fallback
+    if fallback is not None and fallback not in reachable:
+        remedy = roster.whom_did_you_mean(fallback, reachable)
+        errors.append(read.located.error(_FALLBACK, f"nobody on the roster has the key `{fallback[:60]}`", remedy))
     if errors:
         raise PolicyErrors(errors)
     people = [served.Server(key, pools) for key, pools in await policies_store.pools_of_people(connection, tenant)]
@@ -256,9 +261,21 @@ async def _check_roster(connection: Connection, tenant: str, read: Roster) -> No
 
 
 async def _missing_on_roster(stored: StoredPolicy, read: Roster) -> list[LocatedError]:
-    """Whom this version of the policy pages in vain, if that roster holds."""
+    """Whom this version of the policy pages, or gives tickets, in vain, if that roster holds."""
     policy = await asyncio.to_thread(parse.stored_policy, stored.document, version=stored.version)
     errors = []
+    fallback = policy.routing.fallback
+    if fallback is not None and fallback not in read.people:
+        errors.append(
+            LocatedError(
+                line=0,
+                column=0,
+                pointer="/people",
+                problem=f"`{fallback}` is not in this file, and policy version {stored.version} gives them what nobody else "
+                f"can take ({_FALLBACK})",
+                remedy="keep them here, or name another `routing.fallback` in the policy first",
+            )
+        )
     for key, pointer in roster.people_named(policy).items():
         person = read.people.get(key)
         if person is None or not person.contacts:

@@ -37,6 +37,10 @@ class QueuePlace(Struct, frozen=True, kw_only=True):
     """`rescue`, `savable` or `late`: they are served in this order."""
     queued_at: datetime
     """When it first came into the queue."""
+    next_shift_at: datetime | None
+    """Where those who can take it are not there (`offline`): when the first of them is; null where that is not known."""
+    help_at: datetime | None
+    """When somebody is told that nobody takes it, unless somebody does; null where it just waits, or they were told."""
 
 
 class AssignmentView(Struct, frozen=True, kw_only=True):
@@ -275,6 +279,8 @@ def _place(row: Record) -> QueuePlace:
         reason=row["queue_reason"],
         band=_BANDS[row["band"]],
         queued_at=row["queued_at"],
+        next_shift_at=row["next_shift_at"],
+        help_at=row["help_at"],
     )
 
 

@@ -44,6 +44,11 @@ def summary(told: Explanation) -> RenderableType:
     grid.add_row(Text("what happened", style="bold"), told.outlook.happened)
     grid.add_row(Text("what is next", style="bold"), told.outlook.next)
     grid.add_row(Text("responsible", style="bold"), told.outlook.responsible)
+    if told.waiting is not None and told.waiting.next_shift_at is not None:
+        grid.add_row(Text("next shift", style="bold"), outlook.moment(told.waiting.next_shift_at, told.zone))
+    if told.waiting is not None and told.waiting.help_at is not None:
+        said = f"{outlook.moment(told.waiting.help_at, told.zone)}, unless somebody takes it before"
+        grid.add_row(Text("somebody is told", style="bold"), said)
     return grid
 
 

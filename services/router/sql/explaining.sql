@@ -6,6 +6,13 @@ SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_
 FROM ticket t
 WHERE t.tenant = $1 AND t.id = $2;
 
+-- name: explain_waiting
+-- Why a ticket waits for an owner, when somebody comes who can take it, and when somebody is told.
+SELECT q.reason, q.reason_at AS since,
+       CASE WHEN q.reason = 'offline' THEN next_shift_at(q.tenant, q.pool, q.channel, q.needs, q.excluded) END AS next_shift_at,
+       (SELECT min(r.due_at) FROM escalation_request r WHERE r.ticket_id = q.ticket_id) AS help_at
+FROM queued q WHERE q.ticket_id = $1;
+
 -- name: explain_arrivals
 -- When those events of a ticket reached us that came over a second after they happened.
 SELECT event_id, received_at

@@ -16,7 +16,9 @@ WITH lines AS (
 SELECT t.id, t.tenant, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme,
        t.language, t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.rules, t.pool,
        t.policy_version, a.agent, a.state, a.by_hand, a.assigned_at, a.accepted_at, a.offered_until, a.touched_at, a.act_by,
-       a.park_at, q.reason AS queue_reason, q.band, q.queued_at, front.place
+       a.park_at, q.reason AS queue_reason, q.band, q.queued_at, front.place,
+       CASE WHEN q.reason = 'offline' THEN next_shift_at(q.tenant, q.pool, q.channel, q.needs, q.excluded) END AS next_shift_at,
+       CASE WHEN q.is_asked THEN (SELECT min(r.due_at) FROM escalation_request r WHERE r.ticket_id = t.id) END AS help_at
 FROM ticket t
 LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
 LEFT JOIN queued q ON q.ticket_id = t.id

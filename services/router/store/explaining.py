@@ -6,12 +6,19 @@ from uuid import UUID
 from services.router.store import QUERIES
 from shared.contract.ledger import Ticket
 from shared.postgres.pool import Connection
+from shared.sla.explaining.explained import Waiting
 
 
 async def load_ticket(connection: Connection, tenant: str, ticket_id: UUID) -> Ticket | None:
     """The ticket, not locked; None where the tenant has no such."""
     row = await connection.fetchrow(QUERIES["explain_ticket"], tenant, ticket_id)
     return None if row is None else Ticket(**dict(row))
+
+
+async def load_waiting(connection: Connection, ticket_id: UUID) -> Waiting | None:
+    """Why the ticket waits for an owner; None where it does not."""
+    row = await connection.fetchrow(QUERIES["explain_waiting"], ticket_id)
+    return None if row is None else Waiting(**dict(row))
 
 
 async def load_late_arrivals(connection: Connection, ticket_id: UUID) -> dict[str, datetime]:

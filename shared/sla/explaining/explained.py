@@ -223,6 +223,19 @@ class Outlook(Struct, frozen=True, kw_only=True):
     responsible: str
 
 
+class Waiting(Struct, frozen=True, kw_only=True):
+    """Why a ticket has no owner yet."""
+
+    reason: str
+    """`new` (not looked at yet), `no_skill`, `offline`, `full`, `fragmented` or `excluded`."""
+    since: datetime | None
+    """None while it is `new`."""
+    next_shift_at: datetime | None
+    """Where those who can take it are not there: when the first of them is; None where that is not known."""
+    help_at: datetime | None
+    """When somebody is told, unless somebody takes it before; None where it just waits, or they were told."""
+
+
 class Explanation(Struct, frozen=True, kw_only=True):
     """One ticket, explained at one instant."""
 
@@ -248,3 +261,5 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Earlier ones."""
     late_events_left_out: int
     """Events that arrived late and were not checked for breaches they took back."""
+    waiting: Waiting | None = None
+    """Why it has no owner yet; None where it has one, or needs none."""
