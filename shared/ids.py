@@ -15,3 +15,8 @@ def uuid7(at: datetime) -> UUID:
     milliseconds = (at - _EPOCH) // _MILLISECOND
     random = int.from_bytes(os.urandom(10), "big")
     return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62 & _RANDOM_A) << 64 | 2 << 62 | random & _RANDOM_B)
+
+
+def first_at(at: datetime) -> UUID:
+    """Less than or equal to the id of everything that happens at `at` or later."""
+    return UUID(int=max((at - _EPOCH) // _MILLISECOND, 0) << 80)

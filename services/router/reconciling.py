@@ -1,7 +1,10 @@
 """What should never be, looked for every minute: loads that drifted, tickets of people who left, tickets that got lost."""
 
+from datetime import timedelta
+
 from services.router import leaving, owning
 from services.router.assignment_metrics import AssignmentMetrics
+from services.router.domain.staffing import MOST_WEEKS
 from services.router.owning import Tell
 from services.router.store import upkeep as upkeep_store
 from shared.jetstream.relay import Relay
@@ -13,6 +16,9 @@ from shared.runtime.logs import Log
 MOST_STRANDED = 1_000
 """Tickets nobody has that are looked for at most; the gauge goes no higher."""
 _NAMED = 5
+FORGET_BATCH = 5_000
+"""Waits that one transaction deletes at most, and so many transactions in a row."""
+_FORGET_BATCHES = 20
 
 _log = Log(__name__)
 
@@ -39,7 +45,9 @@ class Reconciling:
     async def run_once(self) -> int:
         """Look once; returns how much was found, 0 while all is well."""
         found = await self.reconcile_counters() + await self.requeue_left() + await self.find_stranded()
-        return found + await self.settle_ownership()
+        found += await self.settle_ownership()
+        await self.forget_waits()
+        return found
 
     async def reconcile_counters(self) -> int:
         """Set loads right where they aren't the sum of active assignments; returns by how many units they weren't.
@@ -64,6 +72,18 @@ class Reconciling:
         async with self._pool.acquire() as connection:
             given = await owning.settle_given(connection, self._shelf, self._relay, self._tell)
             return given + await owning.settle_released(connection, self._shelf, self._relay, self._tell)
+
+    async def forget_waits(self) -> int:
+        """Delete waits that ended before the longest report of staff begins, a bounded number at a time; returns how many."""
+        forgotten = 0
+        for _ in range(_FORGET_BATCHES):
+            async with self._pool.acquire() as connection, connection.transaction():
+                before = await database_time.now(connection) - timedelta(weeks=MOST_WEEKS)
+                count = await upkeep_store.forget_waits(connection, before, FORGET_BATCH)
+            forgotten += count
+            if count < FORGET_BATCH:
+                break
+        return forgotten
 
     async def find_stranded(self) -> int:
         """Look for open tickets that neither wait nor are anybody's, and say so; returns how many were found."""

@@ -68,10 +68,18 @@ def read(
 
 def zone(reading: Reading, pointer: str, name: str) -> ZoneInfo:
     """An IANA zone; notes a fault and answers UTC where there is none of that name."""
+    try:
+        return zone_named(name)
+    except Unreadable as error:
+        reading.unreadable(pointer, error)
+        return ZoneInfo("UTC")
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """An IANA zone; raises Unreadable."""
     if name in _zones():
         return ZoneInfo(name)
-    reading.fault(pointer, f"there is no time zone `{name[:60]}`", _zone_remedy(name))
-    return ZoneInfo("UTC")
+    raise Unreadable(f"there is no time zone `{name[:60]}`", _zone_remedy(name))
 
 
 def with_dates(value: Any) -> Any:

@@ -109,7 +109,7 @@ async def put(pool: Pool, *entries: QueueEntry) -> None:
         await queue_store.enqueue_new(connection, entries)
 
 
-async def finish(pool: Pool, *ticket_ids: UUID) -> None:
+async def finish(pool: Pool, *ticket_ids: UUID, now: datetime = NOW) -> None:
     """Tickets are solved, as intake does it."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -117,7 +117,7 @@ async def finish(pool: Pool, *ticket_ids: UUID) -> None:
         )
         await connection.execute("UPDATE ticket SET status = 'solved' WHERE id = ANY($1::uuid[])", ticket_ids)
         await queue_store.dequeue(connection, ticket_ids)
-        await queue_store.release(connection, "default", ticket_ids, "solved", NOW)
+        await queue_store.release(connection, "default", ticket_ids, "solved", now)
 
 
 async def owners(pool: Pool) -> dict[UUID, str]:

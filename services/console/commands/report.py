@@ -1,4 +1,4 @@
-"""`deskclock report`: what is due next, and what was kept."""
+"""`deskclock report`: what is due next, what was kept, and who is missing."""
 
 from datetime import datetime
 
@@ -9,16 +9,20 @@ from services.console.output import asynchronous, console, json_option, read_set
 from services.console.session import database
 from services.console.views import attainment as attainment_view
 from services.console.views import deadlines as deadlines_view
+from services.console.views import staffing as staffing_view
 from services.router import reports
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast
+from services.router.domain import staffing as staffing_rules
 from services.router.domain.attainment import Dimension, UnclearQuestion
+from services.router.reports import StaffingQuestion
+from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf
 
 
 @click.group()
 def report() -> None:
-    """What is due next, and what was kept."""
+    """What is due next, what was kept, and who is missing."""
 
 
 @report.command()
@@ -85,3 +89,53 @@ async def attainment(since: datetime | None, until: datetime | None, by_text: st
         write_json(found)
     else:
         console().print(attainment_view.draw(found))
+
+
+@report.command()
+@click.option(
+    "--weeks",
+    type=click.IntRange(1, staffing_rules.MOST_WEEKS),
+    default=staffing_rules.WEEKS,
+    show_default=True,
+    metavar="N",
+    help="So many up to now.",
+)
+@click.option(
+    "--timezone", metavar="ZONE", help="For the hours, as in Europe/Berlin. Default: that of the policy's calendars."
+)
+@click.option("--channel", type=click.Choice([each.value for each in Channel]), help="Only tickets of this channel.")
+@click.option("--skill", metavar="NAME", help="Only tickets that need this skill, alone or with others.")
+@click.option("--pool", metavar="NAME", help="Only tickets of this pool.")
+@tenant_option
+@json_option
+@asynchronous
+async def staffing(
+    weeks: int,
+    timezone: str | None,
+    channel: str | None,
+    skill: str | None,
+    pool: str | None,
+    tenant: str,
+    as_json: bool,
+) -> None:
+    """Say who is missing, and in which hours.
+
+    Which skills and channels lacked hands: tickets of the last weeks that waited because people were offline or full, or
+    because nobody could take them, in a table and as a map of the week.
+    """
+    question = StaffingQuestion(
+        weeks=weeks,
+        timezone=timezone,
+        channel=None if channel is None else Channel(channel),
+        skill=skill,
+        pool=pool,
+    )
+    try:
+        async with database(read_settings()) as connection:
+            found = await reports.staffing(connection, PolicyShelf(), tenant, question)
+    except UnclearQuestion as wrong:
+        raise click.UsageError(f"--{wrong.parameter} {wrong}") from None
+    if as_json:
+        write_json(found)
+    else:
+        console().print(staffing_view.draw(found))

@@ -59,6 +59,11 @@ def bar(share: float, width: int) -> str:
     return ("█" * full + " ▏▎▍▌▋▊▉"[rest] * (rest > 0)).ljust(width, "·")
 
 
+def shade(share: float) -> str:
+    """One of four densities; a dot where there is nothing at all."""
+    return "·" if share <= 0 else "░▒▓█"[min(int(share * 4), 3)]
+
+
 _NEARLY_FULL = 0.85
 _GOOD_SHARE, _FAIR_SHARE = 0.9, 0.75
 

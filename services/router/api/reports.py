@@ -1,4 +1,4 @@
-"""`/v1/reports`: what is due in the next open hours, and what was kept and broken."""
+"""`/v1/reports`: what is due in the next open hours, what was kept and broken, and who is missing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -12,11 +12,14 @@ from msgspec import Meta, Struct, field
 
 from services.router import reports
 from services.router.api import dependencies
+from services.router.api.staffing_example import SUNDAY_EVENING
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast
+from services.router.domain import staffing as staffing_rules
 from services.router.domain.attainment import Dimension, Kept, Took, UnclearQuestion
 from services.router.domain.forecast import Deadlines, Due, Forecast, NextDue
-from services.router.reports import Attainment
+from services.router.domain.staffing import Staffing
+from services.router.reports import Attainment, StaffingQuestion
 from shared.contract.access import Scope
 from shared.contract.events import Instant
 from shared.contract.problems import FieldError, Refused
@@ -54,6 +57,23 @@ class AttainmentQuery(Struct, frozen=True, kw_only=True):
     """Verdicts that fell then are left out; now, if absent."""
     by: Annotated[str, Meta(max_length=100, examples=["target,channel"])] = Dimension.TARGET.value
     """Some of target, channel, urgency, team and matched, with commas between."""
+
+
+class StaffingQuery(Struct, frozen=True, kw_only=True):
+    """Which tickets, and by which clock."""
+
+    weeks: Annotated[int, Meta(ge=1, le=staffing_rules.MOST_WEEKS, examples=[staffing_rules.WEEKS])] = (
+        staffing_rules.WEEKS
+    )
+    """So many up to now."""
+    timezone: Annotated[str, Meta(min_length=1, max_length=64, examples=["Europe/Berlin"])] | None = None
+    """An IANA name, for the hours; if absent, that of the policy's calendars where they have one, else UTC."""
+    channel: Annotated[Channel, Meta(examples=["live_chat"])] | None = None
+    """Only tickets of this one."""
+    skill: Annotated[str, Meta(min_length=1, max_length=200, examples=["billing"])] | None = None
+    """Only tickets that need it, alone or with others."""
+    pool: Annotated[str, Meta(min_length=1, max_length=100, examples=["default"])] | None = None
+    """Only tickets of this one."""
 
 
 _NOW = datetime(2026, 6, 5, 14, tzinfo=UTC)
@@ -153,7 +173,32 @@ async def report_attainment(request: Call) -> ASGIResponse:
     return answers.json(found)
 
 
-ROUTES: tuple[HTTPRouteHandler, ...] = (report_deadlines, report_attainment)
+@get(
+    "/v1/reports/staffing",
+    opt=operation(Scope.TICKETS_READ, query=StaffingQuery, gives={200: Staffing}, answers=(SUNDAY_EVENING,)),
+)
+async def report_staffing(request: Call) -> ASGIResponse:
+    """Which skill, channel and hour of the week lacked hands: tickets of the last weeks that waited, and for what.
+
+    `offline`: people who can take it are not there; `full`: those who are have no room; `no_skill`: nobody on the roster can;
+    `excluded`: all who can declined. A ticket counts at the hour in which it began to wait for that reason. `hands` are
+    people who would have been busy with the work that waited: for each ticket what it waited, but no longer than somebody
+    has such a ticket once it is theirs, times its units, over a person's capacity, by how often the hour occurred.
+    """
+    wanted = bodies.query(request, StaffingQuery)
+    question = StaffingQuestion(
+        weeks=wanted.weeks, timezone=wanted.timezone, channel=wanted.channel, skill=wanted.skill, pool=wanted.pool
+    )
+    deps = dependencies.of(request)
+    try:
+        async with deps.pool.acquire() as connection:
+            found = await reports.staffing(connection, deps.shelf, request.user.tenant, question)
+    except UnclearQuestion as wrong:
+        raise _wrong(wrong.parameter, str(wrong)) from None
+    return answers.json(found)
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (report_deadlines, report_attainment, report_staffing)
 
 
 def _instant(parameter: str, text: str | None) -> datetime | None:

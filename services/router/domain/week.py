@@ -1,88 +1,69 @@
-"""The hours of a week by the clock on a wall: 168 of them, numbered from Monday 0:00, in a time zone.
+"""The hours of a week as a clock on the wall shows them: 168, numbered from Monday 0:00, in a time zone.
 
-SQL counts by them with two short lists (`Offsets`), so that the zone's rules are asked in one place. An hour that
-a change of the clocks repeats is one hour of the week that lasts twice as long; one that is skipped never occurred.
+SQL counts by them with two short lists (`Offsets`), so that the rules of the zone are asked in one place. An hour that
+a change of the clocks repeats is one hour of the week that lasted twice as long; one that is skipped never occurred.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from shared.sla.openings import offset_at, transition
+
+Number = TypeVar("Number", int, float)
+
 HOURS = 168
 _DAY = 24
-_HOUR = timedelta(hours=1)
+_HOUR = 3600
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FROM_MONDAY = 3 * _DAY * 3600
+_FROM_MONDAY = 3 * _DAY * _HOUR
 """The first of January 1970 was a Thursday."""
 
 
 class Offsets(NamedTuple):
     """From when on the local time of a zone is how far ahead: what turns an instant into its hour of the week."""
 
-    starts: tuple[datetime, ...]
-    """Ascending; the first is the beginning of the window."""
+    starts: tuple[int, ...]
+    """Seconds since 1970, ascending; the first is the beginning of the window."""
     seconds: tuple[int, ...]
-    """Ahead of UTC, and so many more that the count of hours begins on a Monday."""
+    """Ahead of UTC, with what makes the count of hours begin on a Monday."""
 
     def hour(self, at: datetime) -> int:
-        """The hour of the week, from 0 to 167; what comes before the window goes by its beginning. As SQL does it."""
-        place = max(sum(start <= at for start in self.starts), 1)
-        return ((at - _EPOCH) // _SECOND + self.seconds[place - 1]) // 3600 % HOURS
+        """The hour of the week, from 0 to 167, as SQL finds it; what lies before the window goes by its first offset."""
+        second = (at - _EPOCH) // _SECOND
+        place = max(sum(start <= second for start in self.starts), 1)
+        return (second + self.seconds[place - 1]) // _HOUR % HOURS
 
 
 def offsets(zone: ZoneInfo, since: datetime, until: datetime) -> Offsets:
     """Of `[since, until)`."""
-    since, until = since.astimezone(UTC), until.astimezone(UTC)
-    starts, seconds = [since], [_ahead(zone, since)]
-    at = since
-    while at < until:
-        after = min(at + _HOUR, until)
-        if _ahead(zone, after) != seconds[-1]:
-            starts.append(_change(zone, at, after))
-            seconds.append(_ahead(zone, after))
-        at = after
-    return Offsets(tuple(starts), tuple(seconds))
-
-
-def _ahead(zone: ZoneInfo, at: datetime) -> int:
-    ahead = at.astimezone(zone).utcoffset() or timedelta()
-    return ahead // _SECOND + _FROM_MONDAY
-
-
-def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """The first whole second by the new offset."""
-    low = before.replace(microsecond=0)
-    high = after
-    while high - low > _SECOND:
-        middle = low + (high - low) // 2 // _SECOND * _SECOND
-        if _ahead(zone, middle) == _ahead(zone, after):
-            high = middle
-        else:
-            low = middle
-    return high.replace(microsecond=0)
-
-
-def occurrences(found: Offsets, until: datetime) -> tuple[float, ...]:
-    """How often each hour of the week occurred up to `until`: as time on the wall passed, parts of hours count in part."""
-    seconds = [0.0] * HOURS
-    ends = (*found.starts[1:], until)
-    for start, end, ahead in zip(found.starts, ends, found.seconds, strict=True):
-        for hour, length in _pieces(start, end, ahead):
-            seconds[hour] += length
-    return tuple(length / 3600 for length in seconds)
-
-
-def _pieces(start: datetime, end: datetime, ahead: int) -> Iterator[tuple[int, float]]:
-    at, last = (start - _EPOCH).total_seconds() + ahead, (end - _EPOCH).total_seconds() + ahead
+    at, last = (since - _EPOCH) // _SECOND, (until - _EPOCH) // _SECOND
+    starts, ahead = [at], [offset_at(zone, at)]
     while at < last:
-        following = min((at // 3600 + 1) * 3600, last)
-        yield int(at // 3600) % HOURS, following - at
-        at = following
+        after = min(at + _HOUR, last)
+        if offset_at(zone, after) != ahead[-1]:
+            starts.append(transition(zone, at, after))
+            ahead.append(offset_at(zone, after))
+        at = after
+    return Offsets(tuple(starts), tuple(each + _FROM_MONDAY for each in ahead))
 
 
-def by_day(hours: Sequence[float]) -> tuple[tuple[float, ...], ...]:
+def occurrences(found: Offsets, since: datetime, until: datetime) -> tuple[float, ...]:
+    """How often each hour of the week occurred in `[since, until)`, by the time that passed: parts of hours count in part."""
+    lengths = [0.0] * HOURS
+    edges = (since, *(_EPOCH + start * _SECOND for start in found.starts[1:]), until)
+    for start, end, ahead in zip(edges, edges[1:], found.seconds, strict=False):
+        at, last = (start - _EPOCH) / _SECOND + ahead, (end - _EPOCH) / _SECOND + ahead
+        while at < last:
+            hour = int(at // _HOUR)
+            following = min(float((hour + 1) * _HOUR), last)
+            lengths[hour % HOURS] += following - at
+            at = following
+    return tuple(length / _HOUR for length in lengths)
+
+
+def by_day(hours: Sequence[Number]) -> tuple[tuple[Number, ...], ...]:
     """Seven rows of 24, Monday first."""
-    return tuple(tuple(hours[day * _DAY : (day + 1) * _DAY]) for day in range(len(DAYS)))
+    return tuple(tuple(hours[start : start + _DAY]) for start in range(0, HOURS, _DAY))

@@ -1,15 +1,29 @@
 """The SQL of reports: what is due, what was kept, and which policies are in force."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+from msgspec import Struct
+
 from services.router.domain.attainment import Dimension, Kept, Took
 from services.router.domain.forecast import LATE, PAUSED, Deadlines, Horizon, NextDue, due_within
+from services.router.domain.staffing import Arrived, Lack, Minutes, Sort, Waited
+from services.router.domain.week import Offsets
 from services.router.store import QUERIES
+from shared import ids
 from shared.contract.tickets import Channel, TargetKind, Urgency
 from shared.postgres.pool import Connection, Record
+
+_decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
+_decode_skills = msgspec.json.Decoder(tuple[str, ...]).decode
+_EARLY = timedelta(hours=1)
+"""A ticket may say that it was opened a little after we heard of it; never so much."""
+_MINUTE = 60
+_HOLDS = 20_000
+"""Assignments from which it is told how long somebody has a ticket."""
 
 
 class InForce(NamedTuple):
@@ -71,6 +85,87 @@ async def attainment(
     """Verdicts that fell in `[since, until)`; up to `limit` sorts of promises, those broken most often."""
     rows = await connection.fetch(QUERIES["report_attainment"], tenant, since, until, list(by), limit)
     return [_kept(row) for row in rows]
+
+
+class Cohort(Struct, frozen=True, kw_only=True):
+    """Tickets that a report of staff is about."""
+
+    tenant: str
+    since: datetime
+    """Opened from then on."""
+    until: datetime
+    """And before; what waits yet has waited up to then."""
+    offsets: Offsets
+    channel: Channel | None = None
+    skill: str | None = None
+    pool: str | None = None
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """As the queries number them."""
+        first_id = ids.first_at(self.since - _EARLY)
+        return (
+            self.tenant, self.since, self.until, first_id, self.channel, self.skill, self.pool,
+            list(self.offsets.starts), list(self.offsets.seconds),
+        )  # fmt: skip
+
+
+class Waits(NamedTuple):
+    """What became of those that waited."""
+
+    waited: list[Waited]
+    minutes: dict[Sort, Minutes]
+    others: list[Arrived]
+    """Tickets that waited as what they aren't now: they came as that, too."""
+
+
+async def arrivals(connection: Connection, cohort: Cohort) -> list[Arrived]:
+    """Tickets by channel and skills, as they are now, and the hour of the week of their opening."""
+    rows = await connection.fetch(QUERIES["report_arrivals"], *cohort.parameters)
+    return [
+        Arrived(
+            Channel(row["channel"]),
+            tuple(skill for skill, _ in _decode_needs(row["needs"])),
+            row["hour"],
+            row["tickets"],
+        )
+        for row in rows
+    ]
+
+
+async def waits(connection: Connection, cohort: Cohort, held: Mapping[Channel, float]) -> Waits:
+    """Those of them that waited for more than to be looked at; `held`: seconds that somebody has a ticket of a channel."""
+    rows = await connection.fetch(QUERIES["report_waits"], *cohort.parameters, list(held), list(held.values()))
+    found = Waits([], {}, [])
+    for row in rows:
+        channel = None if row["channel"] is None else Channel(row["channel"])
+        names = None if row["skills"] is None else _decode_skills(row["skills"])
+        reason = None if row["reason"] is None else Lack(row["reason"])
+        match row["kind"]:
+            case "hour":
+                found.waited.append(
+                    Waited(
+                        channel, names or (), reason, row["hour"], row["tickets"], row["waiting"], row["unit_seconds"]
+                    )
+                )
+            case "span":
+                median, p90 = row["spans"]
+                found.minutes[Sort(channel, names, reason)] = Minutes(median=median / _MINUTE, p90=p90 / _MINUTE)
+            case _:
+                found.others.append(Arrived(channel or Channel.OTHER, names or (), row["hour"], row["tickets"]))
+    return found
+
+
+async def holds(connection: Connection, tenant: str, since: datetime) -> dict[Channel, float]:
+    """Seconds that somebody has a ticket, by channel: the median of the last that were given since then and ended."""
+    rows = await connection.fetch(QUERIES["report_holds"], tenant, ids.first_at(since), _HOLDS)
+    return {Channel(row["channel"]): row["seconds"] for row in rows}
+
+
+async def mean_capacity(connection: Connection, tenant: str) -> float | None:
+    """Units of those who work tickets; None where nobody does."""
+    capacity: float | None = await connection.fetchval(QUERIES["mean_capacity"], tenant)
+    return capacity
 
 
 async def policies_in_force(connection: Connection, limit: int) -> list[InForce]:

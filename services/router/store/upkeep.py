@@ -1,5 +1,7 @@
 """The SQL of looking for what should never be."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from services.router.store import QUERIES
@@ -32,3 +34,8 @@ async def list_stranded(connection: Connection, limit: int) -> list[Stranded]:
     """Up to `limit` open tickets that neither wait nor are anybody's."""
     rows = await connection.fetch(QUERIES["list_stranded"], limit)
     return [Stranded(row["tenant"], row["source"], row["external_id"]) for row in rows]
+
+
+async def forget_waits(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete up to `limit` waits that ended before an instant, the oldest of each tenant first; returns how many."""
+    return len(await connection.fetch(QUERIES["forget_waits"], before, limit))
