@@ -133,7 +133,9 @@ class Helping:
             return None
         policy = await self._policy(connection, wanted.tenant, live.policy_version)
         ladder = policy.escalations.get(live.ladder) if policy else None
-        position = Position(0, 0) if live.state == "exhausted" or ladder is None else live.position
+        position = live.position
+        if live.state == "exhausted" or ladder is None or position.loop >= max(ladder.repeat, 1):
+            position = Position(0, 0)
         into = ladders.planned_at(ladder, wanted.due_at, position) - wanted.due_at if ladder else timedelta()
         return Reopening(live=live, wanted=wanted, position=position, anchor_at=wanted.due_at - into)
 

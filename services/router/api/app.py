@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from services.router.api import (
     calendars,
     dependencies,
+    escalating,
     explain,
     keys,
     policies,
@@ -36,6 +37,7 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     tickets.list_tickets,
     ticket_events.add_event,
     explain.explain_ticket,
+    escalating.escalate,
     *policies.ROUTES,
     *shadow.ROUTES,
     calendars.preview_calendar,
