@@ -6,15 +6,19 @@ been committed and its pools matched. An event that the database can't store is 
 
 import asyncio
 from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
 
-from services.router import recording
+from services.router import owning, recording
 from services.router.assignment import Assignment
+from services.router.domain import opinions
+from services.router.domain.opinions import Scores
 from services.router.errors import IntakeFull, IntakeUnavailable
 from services.router.metrics import RouterMetrics
 from services.router.recording import Receipt, Recorded
+from services.router.scoring import Scoring
 from services.router.shadowing import Shadows
 from shared import timesource
 from shared.contract.events import Rejected, TicketEvent
@@ -55,14 +59,16 @@ class Intake:
         relay: Relay,
         metrics: RouterMetrics,
         shadows: Shadows | None = None,
+        scoring: Scoring | None = None,
     ) -> None:
-        """Without `shadows` no candidate policy hears of what is recorded here."""
+        """Without `shadows` no candidate policy hears of what is recorded here, without `scoring` no model is asked."""
         self._pool = pool
         self._shelf = shelf
         self._assignment = assignment
         self._relay = relay
         self._metrics = metrics
         self._shadows = shadows
+        self._scoring = scoring
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE)
 
     async def submit(self, events: Sequence[TicketEvent]) -> list[Receipt]:
@@ -122,8 +128,9 @@ class Intake:
         """Record one batch and match its pools; raises `IntakeUnavailable` where the database stays away."""
         if not events:
             return []
+        scores = opinions.NONE if self._scoring is None else await self._scoring.score(events)
         started = timesource.monotonic()
-        receipts, pools = await self._record(events)
+        receipts, pools = await self._record(events, scores)
         self._metrics.handling.labels(stage="record").observe(timesource.monotonic() - started)
         for tenant, pool in sorted(pools):
             try:
@@ -133,38 +140,54 @@ class Intake:
                 self._metrics.matching_put_off.inc()
         return receipts
 
-    async def _record(self, events: Sequence[TicketEvent]) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
+    async def _record(
+        self, events: Sequence[TicketEvent], scores: Scores
+    ) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
         try:
-            recorded = await self._transact(events)
+            recorded = await self._transact(events, scores)
         except IntakeUnavailable:
             raise
         except asyncpg.LockNotAvailableError as error:
             if len(events) == 1:
                 raise IntakeUnavailable from error
-            return await self._record_halves(events)
+            return await self._record_halves(events, scores)
         except Exception as error:  # noqa: BLE001 - whatever it is, its neighbours must not suffer
             if len(events) == 1:
                 refusal = _unstorable(events[0], error)
                 self._metrics.rejected.labels(refusal.reason).inc()
                 return [Receipt(rejected=refusal)], frozenset()
-            return await self._record_halves(events)
+            return await self._record_halves(events, scores)
         self._relay.post(recorded.saved.announcements)
         self._metrics.count(recorded)
+        if recorded.saved.happened.changed_hands:
+            await self._settle_owners(recorded.saved.happened.changed_hands)
         return recorded.receipts, recorded.saved.pools
 
-    async def _record_halves(self, events: Sequence[TicketEvent]) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
+    async def _settle_owners(self, ticket_ids: Sequence[UUID]) -> None:
+        """Let clocks of ownership hear of who accepted or gave back a ticket; if not now, within the minute."""
+        try:
+            async with self._pool.acquire() as connection:
+                await owning.settle_changed(
+                    connection, self._shelf, self._relay, ticket_ids, self._metrics.count_promises
+                )
+        except Exception as error:  # noqa: BLE001 - committed is committed
+            _log.warning("owners_put_off", "Clocks of ownership are left to the next minute", error=error)
+
+    async def _record_halves(
+        self, events: Sequence[TicketEvent], scores: Scores
+    ) -> tuple[list[Receipt], frozenset[tuple[str, str]]]:
         half = len(events) // 2
-        first, first_pools = await self._record(events[:half])
-        second, second_pools = await self._record(events[half:])
+        first, first_pools = await self._record(events[:half], scores)
+        second, second_pools = await self._record(events[half:], scores)
         return first + second, first_pools | second_pools
 
-    async def _transact(self, events: Sequence[TicketEvent]) -> Recorded:
+    async def _transact(self, events: Sequence[TicketEvent], scores: Scores) -> Recorded:
         """One transaction, again after a race or a lost connection: the events' ids make that harmless."""
         delay = _FIRST_RETRY_SECONDS
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    recorded = await recording.record(connection, self._shelf, events)
+                    recorded = await recording.record(connection, self._shelf, events, scores)
                     if self._shadows is not None:
                         await self._shadows.mark(connection, recorded.touched)
                     return recorded

@@ -20,9 +20,12 @@ from services.router.promise_gauge import PromiseGauge
 from services.router.reconciling import Reconciling
 from services.router.rollout import RollingOut
 from services.router.rollout_metrics import RolloutMetrics
+from services.router.scoring import SECONDS as SCORING_SECONDS
+from services.router.scoring import Scoring
 from services.router.settings import Settings
 from services.router.shadowing import SECONDS as SHADOW_SECONDS
 from services.router.shadowing import Shadows
+from services.router.tending import Tending
 from services.router.views import Views
 from shared.contract import subjects
 from shared.jetstream import streams
@@ -66,9 +69,12 @@ async def assemble(stack: AsyncExitStack) -> Service:
     matching = AssignmentMetrics(registry)
     assignment = Assignment(pool, shelf, matching, relay, tell=metrics.count_promises)
     shadows = Shadows(pool, metrics)
-    intake = Intake(pool, shelf, assignment, relay, metrics, shadows)
+    scoring = Scoring(pool, metrics)
+    await scoring.run_once()  # before the first ticket
+    intake = Intake(pool, shelf, assignment, relay, metrics, shadows, scoring)
     puller = Puller(client, subjects.TICKETS, streams.ROUTER, health=health, restore=partial(streams.ensure, client))
     consumer = Consumer(puller, publisher, intake, metrics)
+    tending = Tending(pool, shelf, assignment, metrics.tenures, relay, tell=metrics.count_promises)
     gauges = Gauges(pool, client, registry)
     promises = PromiseGauge(pool, shelf, registry)
     rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay, tell=metrics.count_promises)
@@ -98,9 +104,12 @@ async def assemble(stack: AsyncExitStack) -> Service:
                     health,
                     drain=False,
                 ),
+                looping("tending", SWEEP_SECONDS, tending.run_once, health),
+                looping("assignment gauges", GAUGE_SECONDS, tending.measure, health, drain=False),
                 looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
                 looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),
+                looping("models", SCORING_SECONDS, scoring.run_once, health),
                 looping("shadow policies", SHADOW_SECONDS, shadows.run_once, health),
                 looping("ticket gauges", GAUGE_SECONDS, gauges.measure, health, drain=False),
                 looping("promise gauge", GAUGE_SECONDS, promises.measure, health, drain=False),

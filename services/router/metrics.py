@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.router.recording import Recorded
 from services.router.domain.standing import Touched
+from services.router.recording import Recorded
+from services.router.tenure_metrics import TenureMetrics
 from shared.contract.judges import JudgedBy
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency
@@ -72,6 +73,21 @@ class RouterMetrics:
         self.shadow_behind = Gauge(
             "sla_shadow_behind", "About how many events candidate policies have not heard of.", registry=registry
         )
+        self.models = Gauge(
+            "sla_models", "Trained models that score tickets, by what for.", ["state"], registry=registry
+        )
+        self.scored = Counter(
+            "sla_tickets_scored_total",
+            "Tickets that a trained model scored; `sure` by the policy's confidence.",
+            ["state", "said"],
+            registry=registry,
+        )
+        self.scoring_failed = Counter(
+            "sla_scoring_failures_total",
+            "Tickets recorded without their models, by a fault of ours.",
+            registry=registry,
+        )
+        self.tenures = TenureMetrics(registry)
         self._sources: set[str] = set()
         for reason in ("unparseable", "invalid", "unknown_type", "future", "unstorable"):
             self.rejected.labels(reason=reason)
@@ -97,6 +113,9 @@ class RouterMetrics:
                 self.duplicates.inc()
         self._count_opened([item.standing.ticket for item in recorded.touched if _is_opened_now(item)])
         self.count_promises(recorded.touched)
+        self.tenures.count(recorded.saved.happened)
+        for (state, is_sure), tickets in recorded.scored.items():
+            self.scored.labels(state, "sure" if is_sure else "unsure").inc(tickets)
 
     def count_promises(self, touched: Sequence[Touched]) -> None:
         """Count what committed tickets say of promises kept and broken; one that is only put right was counted before."""

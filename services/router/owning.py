@@ -15,7 +15,7 @@ from shared.jetstream.relay import Relay
 from shared.ledger import tickets as ticket_rows
 from shared.ledger.policies import PolicyShelf
 from shared.postgres import time as database_time
-from shared.postgres.pool import Connection, Record
+from shared.postgres.pool import Connection
 
 AT_ONCE = 200
 """Tickets of one transaction at most."""
@@ -38,7 +38,7 @@ async def settle_these(
     settled = 0
     for first in range(0, len(given), AT_ONCE):
         rows = await connection.fetch(QUERIES["list_owned_of"], given[first : first + AT_ONCE])
-        settled += await _refold(connection, shelf, relay, rows, tell)
+        settled += await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows], tell)
     return settled
 
 
@@ -52,23 +52,35 @@ async def settle_released(connection: Connection, shelf: PolicyShelf, relay: Rel
     return await _settle(connection, shelf, relay, "list_released_unsettled", tell)
 
 
+async def settle_changed(
+    connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID], tell: Tell = nobody
+) -> int:
+    """End or start the ownership clocks of tickets that just got or lost their owner; returns how many were folded."""
+    settled = 0
+    for first in range(0, len(ticket_ids), AT_ONCE):
+        settled += await _refold(connection, shelf, relay, ticket_ids[first : first + AT_ONCE], tell)
+    return settled
+
+
 async def _settle(connection: Connection, shelf: PolicyShelf, relay: Relay, query: str, tell: Tell) -> int:
     settled = 0
     after = UUID(int=0)
     while True:
         rows = await connection.fetch(QUERIES[query], after, AT_ONCE)
-        settled += await _refold(connection, shelf, relay, rows, tell)
+        settled += await _refold(connection, shelf, relay, [row["ticket_id"] for row in rows], tell)
         if len(rows) < AT_ONCE:
             return settled
         after = rows[-1]["ticket_id"]
 
 
-async def _refold(connection: Connection, shelf: PolicyShelf, relay: Relay, rows: Sequence[Record], tell: Tell) -> int:
-    """Fold the tickets of these rows; returns how many, without those that another process holds."""
-    if not rows:
+async def _refold(
+    connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID], tell: Tell
+) -> int:
+    """Fold these tickets; returns how many, without those that another process holds."""
+    if not ticket_ids:
         return 0
     async with connection.transaction():
-        tickets = await ticket_rows.lock_free(connection, [row["ticket_id"] for row in rows])
+        tickets = await ticket_rows.lock_free(connection, ticket_ids)
         if not tickets:
             return 0
         now = await database_time.now(connection)

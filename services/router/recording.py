@@ -11,7 +11,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.router import saving
+from services.router import remembering, saving
+from services.router.domain import opinions
+from services.router.domain.opinions import Scores
 from services.router.domain.standing import Policies, Touched, stand, versions_named
 from services.router.saving import Saved
 from shared import ids
@@ -56,10 +58,14 @@ class Recorded(Struct, frozen=True, kw_only=True):
     receipts: list[Receipt]
     touched: list[Touched]
     saved: Saved
+    scored: Mapping[tuple[str, bool], int] = {}
+    """Tickets that models scored, by what these are used for and by whether they were sure."""
 
 
-async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[TicketEvent]) -> Recorded:
-    """Store the events and all that follows from them; the caller owns the transaction.
+async def record(
+    connection: Connection, shelf: PolicyShelf, arrived: Sequence[TicketEvent], scores: Scores = opinions.NONE
+) -> Recorded:
+    """Store the events and all that follows from them, `scores` of new tickets too; the caller owns the transaction.
 
     Raises asyncpg.UniqueViolationError where another process stored one of them meanwhile: roll back and call again.
     """
@@ -95,15 +101,20 @@ async def record(connection: Connection, shelf: PolicyShelf, arrived: Sequence[T
                 receipts[index] = Receipt(ticket_id=ticket_id, is_duplicate=True)
             else:
                 receipts[index] = Receipt(rejected=Rejected("invalid", _ID_TAKEN.format(event.id)))
+    if scores.in_force:
+        for events in fresh.values():
+            events.extend(remembering.scored_events(events, scores, now))
     touched = await _fold(connection, shelf, fresh, stored, ticket_ids, now)
     saved = await saving.save(connection, touched, now)
+    scored = await remembering.keep_scores(connection, touched, scores, now) if scores.all else {}
+    await remembering.keep_corrections(connection, touched)
     done = [receipt for receipt in receipts if receipt is not None]
     if saved.moot:
         done = [
             replace(receipt, is_moot=True) if (event.tenant, event.id) in saved.moot else receipt
             for event, receipt in zip(arrived, done, strict=True)
         ]
-    return Recorded(receipts=done, touched=touched, saved=saved)
+    return Recorded(receipts=done, touched=touched, saved=saved, scored=scored)
 
 
 async def _fold(

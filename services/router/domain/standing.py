@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from services.router.domain.classify import judge
-from shared.contract.events import Assigned, PolicyChanged, StatusChanged, TicketEvent
+from shared.contract.events import Assigned, PolicyChanged, Scored, StatusChanged, TicketEvent
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Status, TargetKind
 from shared.policy.document import DEFAULT_POOL, Policy
@@ -99,7 +99,7 @@ def stand(
     return Standing(
         ticket=_ticket(identity, evaluation, policy),
         policy=policy,
-        cause=max(arrived, key=_happened, default=None),
+        cause=max((event for event in arrived if not isinstance(event.data, Scored)), key=_happened, default=None),
         clocks=clocks,
         changes=changes,
         evaluation=evaluation,
@@ -144,15 +144,22 @@ def versions_named(log: Iterable[TicketEvent], present: int | None) -> tuple[int
 
 def owed(clocks: Iterable[Clock]) -> tuple[datetime, timedelta] | None:
     """What orders the queue, as due time and length: the response still owed, else whatever is due first."""
+    clock = owed_clock(clocks)
+    return None if clock is None or clock.due_at is None else (clock.due_at, clock.due_at - clock.started_at)
+
+
+def owed_clock(clocks: Iterable[Clock]) -> Clock | None:
+    """The clock of what is owed next; None where nothing is, or all of it is paused."""
     running = [
-        (clock.target not in _RESPONSES, clock.due_at, clock.due_at - clock.started_at)
+        ((clock.target not in _RESPONSES, clock.due_at, clock.due_at - clock.started_at), clock)
         for clock in clocks
         if clock.due_at is not None and not clock.is_finished
     ]
-    if not running:
-        return None
-    _, due_at, promised = min(running)
-    return due_at, promised
+    return min(running, key=_rank)[1] if running else None
+
+
+def _rank(running: tuple[tuple[bool, datetime, timedelta], Clock]) -> tuple[bool, datetime, timedelta]:
+    return running[0]
 
 
 def _happened(event: TicketEvent) -> tuple[datetime, str]:

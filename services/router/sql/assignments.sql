@@ -15,13 +15,13 @@ FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::ti
 WHERE a.id = k.id AND a.ended_at IS NULL;
 
 -- name: claim_due_tenures
--- Tickets whose assignment has a timer that came before `$1`, the longest overdue first, locked; without those that
--- somebody else holds, and those of `$3`.
+-- Tickets whose assignment has a timer that has come, the longest overdue first, locked; without those that somebody else
+-- holds, and those of `$2`.
 SELECT t.id
 FROM assignment a JOIN ticket t ON t.id = a.ticket_id
-WHERE a.next_at <= $1 AND t.id <> ALL($3::uuid[])
+WHERE a.next_at <= (SELECT deskclock_now()) AND t.id <> ALL($2::uuid[])
 ORDER BY a.next_at
-LIMIT $2
+LIMIT $1
 FOR NO KEY UPDATE OF t SKIP LOCKED;
 
 -- name: load_rooms

@@ -16,7 +16,7 @@ WHERE c.target IN ('ownership', 'internal_ownership') AND c.ticket_id = ANY($1::
 ORDER BY c.ticket_id;
 
 -- name: list_released_unsettled
--- Tickets that wait again because their owner left the roster, and whose ownership nobody waits for.
+-- Tickets that wait again because their owner went or gave them back, and whose ownership nobody waits for.
 SELECT DISTINCT q.ticket_id
 FROM queued q
 JOIN clock_finished f ON f.ticket_id = q.ticket_id AND f.target IN ('ownership', 'internal_ownership')
@@ -24,6 +24,7 @@ JOIN clock_finished f ON f.ticket_id = q.ticket_id AND f.target IN ('ownership',
 WHERE q.ticket_id > $1
   AND NOT EXISTS (SELECT FROM clock c WHERE c.ticket_id = q.ticket_id AND c.target = f.target)
   AND EXISTS (SELECT FROM assignment a
-              WHERE a.ticket_id = q.ticket_id AND a.end_reason = 'left_roster' AND a.ended_at >= f.ended_at)
+              WHERE a.ticket_id = q.ticket_id AND a.accepted_at IS NOT NULL AND a.ended_at >= f.ended_at
+                AND a.end_reason NOT IN ('solved', 'closed', 'spam', 'merged'))
 ORDER BY q.ticket_id
 LIMIT $2;

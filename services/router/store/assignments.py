@@ -58,9 +58,9 @@ async def save(connection: Connection, tenures: Sequence[Tenure]) -> None:
     )
 
 
-async def claim_due(connection: Connection, now: datetime, limit: int, but: Iterable[UUID] = ()) -> list[UUID]:
+async def claim_due(connection: Connection, limit: int, but: Iterable[UUID] = ()) -> list[UUID]:
     """Lock up to `limit` tickets whose assignment has a timer that has come; those locked elsewhere, and `but`, are left."""
-    return [row["id"] for row in await connection.fetch(QUERIES["claim_due_tenures"], now, limit, list(but))]
+    return [row["id"] for row in await connection.fetch(QUERIES["claim_due_tenures"], limit, list(but))]
 
 
 async def load_rooms(
