@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import boston, calendars, evaluating, firing, intake, memory, rollout, stack
+from tests.bench import boston, calendars, evaluating, firing, intake, matching, memory, rollout, stack
 from tests.bench.stack import Stack
 
 
@@ -160,6 +160,39 @@ def _fold() -> list[Row]:
     ]
 
 
+def _matching() -> list[Row]:
+    cost = matching.cost()
+    ratio, warm, growth = cost.few / cost.scipy, cost.few_warm / cost.scipy, cost.many / cost.few
+    few, many, agents = f"{matching.FEW:,}", f"{matching.MANY:,}", f"{matching.AGENTS:,}"
+    solved = f"{cost.scipy * 1e3:.1f} ms linear_sum_assignment"
+    return [
+        Row(
+            f"matching run, {few} tickets of {cost.signatures} kinds against {agents} agents ({cost.given_few} given)",
+            f"{cost.few * 1e3:.1f} ms",
+            solved,
+            ratio,
+            "<= 3",
+            ratio <= 3,
+        ),
+        Row(
+            "the same with the roster known from the run before",
+            f"{cost.few_warm * 1e3:.1f} ms",
+            solved,
+            warm,
+            "measured",
+            is_good=True,
+        ),
+        Row(
+            f"{many} tickets against {agents} agents ({cost.given_many} given) beside {few}",
+            f"{cost.many * 1e3:.1f} ms",
+            f"{cost.few * 1e3:.1f} ms",
+            growth,
+            "<= 5",
+            growth <= 5,
+        ),
+    ]
+
+
 def _evaluate(many: int) -> list[Row]:
     few, crowd = evaluating.memory(evaluating.FEW), evaluating.memory(many)
     ratio = crowd.megabytes / few.megabytes
@@ -227,6 +260,7 @@ async def _main(given: argparse.Namespace) -> int:
     alone: dict[str, Callable[[], list[Row]]] = {
         "calendars": _calendars,
         "fold": _fold,
+        "matching": _matching,
         "evaluate": lambda: _evaluate(given.evaluated),
         "boston": lambda: _boston(given.requests),
     }
@@ -263,9 +297,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        choices=["calendars", "fold", "evaluate", "boston", "intake", "firing", "rollout", "memory", []],
+        choices=["calendars", "fold", "matching", "evaluate", "boston", "intake", "firing", "rollout", "memory", []],
         metavar="PART",
-        help="calendars, fold, evaluate, boston, intake, firing, rollout, memory; all of them if none is named",
+        help="calendars, fold, matching, evaluate, boston, intake, firing, rollout, memory; all of them if none is named",
     )
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets of an intake run")
     parser.add_argument("--running", type=int, default=1_000_000, help="running clocks of the crowded firing run")

@@ -74,13 +74,15 @@ class Desk:
 class Kind:
     """A kind of work by what it costs, and who has room for it."""
 
-    __slots__ = ("bears", "channel", "fits", "interruptible", "is_call", "units")
+    __slots__ = ("bears", "channel", "fits", "interruptible", "is_call", "may_overflow", "units")
 
     def __init__(self, ticket: Waiting, desks: Iterable[Desk], *, may_overflow: bool) -> None:
         self.channel = channel = ticket.channel
         self.units = units = ticket.units
         self.interruptible = ticket.interruptible
         self.is_call = channel is Channel.PHONE
+        self.may_overflow = may_overflow
+        """Whether it is bound on arrival, and may wait with an agent."""
         self.fits: Crowd = 0
         """Who may be given it now, so far as units and ceilings go (C3)."""
         self.bears: Crowd = 0
@@ -98,12 +100,14 @@ class Kind:
 class Line:
     """Tickets that the same people can take at the same cost."""
 
-    __slots__ = ("kind", "present")
+    __slots__ = ("kind", "present", "search")
 
     def __init__(self, present: Crowd, kind: Kind) -> None:
         self.present = present
         """Who may have them and is there, with or without room."""
         self.kind = kind
+        self.search = 0
+        """The last search for room that looked on behalf of one of them."""
 
 
 class Levels:
@@ -166,8 +170,10 @@ class Floor:
         key = (ticket.signature, ticket.units, ticket.interruptible)
         line = self._lines.get(key)
         if line is None:
-            skilled = self.staff.serving(ticket.channel, ticket.needs)
-            line = self._lines[key] = Line(self.present(skilled, ticket.channel), self._kind(ticket))
+            present = self.staff.serving(ticket.channel, ticket.needs) & self._online
+            if self._closed:
+                present &= ~self._closed.get(ticket.channel, 0)
+            line = self._lines[key] = Line(present, self._kind(ticket))
         return line
 
     def allowed(self, ticket: Waiting, line: Line) -> Crowd:
@@ -178,16 +184,9 @@ class Floor:
         key = (ticket.channel, ticket.units, ticket.interruptible)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = Kind(ticket, self.desks, may_overflow=self.may_overflow(ticket))
+            may_overflow = ticket.interruptible and ticket.channel in self.at_once
+            kind = self._kinds[key] = Kind(ticket, self.desks, may_overflow=may_overflow)
         return kind
-
-    def may_overflow(self, ticket: Waiting) -> bool:
-        """Whether a ticket is bound on arrival and may wait with an agent."""
-        return bool(self.at_once) and ticket.interruptible and ticket.channel in self.at_once
-
-    def present(self, crowd: Crowd, channel: Channel) -> Crowd:
-        """C1: those who are there for a channel."""
-        return crowd & self._online & ~self._closed.get(channel, 0)
 
     def find(self, key: str) -> Desk | None:
         """An agent by their key."""
@@ -268,29 +267,37 @@ class Floor:
             self._holding |= desk.bit
         if ticket.channel is Channel.PHONE:
             desk.calls += 1
-        if desk.room and ticket.channel in desk.room:
-            desk.room[ticket.channel] -= 1
         if self._loaded:
             self._loaded.move(desk.bit, load, desk.load)
-        desk.count_free()
         self._shrink(desk)
+        if desk.room and ticket.channel in desk.room:
+            desk.room[ticket.channel] -= 1
+            self._close(desk, ticket.channel)
         self._given += 1
         self._turns[desk.number] = self._given
-        queue = self._queues.get(self.staff.peers[desk.number]) if self._queues else None
-        if queue is not None:
+        if self._queues and (queue := self._queues.get(self.staff.peers[desk.number])) is not None:
             queue.move_to_end(desk.number)
 
     def _shrink(self, desk: Desk) -> None:
         """Take somebody out of the crowds that have room, where they have none any more."""
-        bit, (real_time, beside) = desk.bit, desk.free
+        had_real_time, had_beside = desk.free
+        desk.count_free()
+        real_time, beside = desk.free
         for kind in self._kinds.values():
-            if kind.fits & bit and (
-                kind.units > (beside if kind.interruptible else real_time)
-                or (desk.room and desk.is_at_ceiling(kind.channel))
-            ):
-                kind.fits ^= bit
-            if kind.bears & bit and (kind.units > desk.bearable or desk.is_at_ceiling(kind.channel)):
-                kind.bears ^= bit
+            if kind.interruptible:
+                if beside < kind.units <= had_beside:
+                    kind.fits &= ~desk.bit
+                if kind.may_overflow and desk.bearable < kind.units:
+                    kind.bears &= ~desk.bit
+            elif real_time < kind.units <= had_real_time:
+                kind.fits &= ~desk.bit
+
+    def _close(self, desk: Desk, channel: Channel) -> None:
+        if desk.is_at_ceiling(channel):
+            for kind in self._kinds.values():
+                if kind.channel is channel:
+                    kind.fits &= ~desk.bit
+                    kind.bears &= ~desk.bit
 
     def exchange(self, desk: Desk, before: Waiting, after: Waiting) -> None:
         """Put a ticket where another one of the same cost was, which `Rearranger` has seen to leave the load as it is."""

@@ -33,7 +33,7 @@ class Because(StrEnum):
     """Nobody could start now, and the channel is bound on arrival."""
 
 
-class Choice(Struct, frozen=True):
+class Choice(Struct, frozen=True, gc=False):
     """A ticket and who gets it."""
 
     ticket: Waiting
@@ -104,53 +104,50 @@ class _Run:
     def __init__(self, agents: Sequence[Agent], now: datetime, at_once: Collection[Channel], rearranged: int) -> None:
         self._now = now
         self._floor = Floor(agents, at_once)
-        self._rearranger = Rearranger(self._floor, rearranged)
+        self.given: list[Place] = []
+        self._because: list[Because] = []
+        self._rearranger = Rearranger(self._floor, self.given, rearranged)
         self._reasons: dict[_Alike, Reason] = {}
         self._spare: dict[Kind, dict[int, Crowd]] = {}
-        self.given: list[tuple[Place, Because]] = []
 
     def chosen(self) -> list[Choice]:
         """What was given so far."""
-        return [Choice(place.ticket, place.desk.key, because) for place, because in self.given]
+        return [
+            Choice(place.ticket, place.desk.key, because)
+            for place, because in zip(self.given, self._because, strict=True)
+        ]
 
     def give(self, ticket: Waiting) -> bool:
         """Give a ticket to the best by routing-rules 3.4; False where nobody can take it, or it waits for its owner."""
         floor = self._floor
         line = floor.line(ticket)
-        may_overflow = floor.may_overflow(ticket)
+        kind = line.kind
         owner = self._previous_owner(ticket, line) if ticket.previous_owner else None
         if owner is not None:
-            if (line.kind.fits | (line.kind.bears if may_overflow else 0)) & owner.bit:
-                self._take(ticket, line, owner, Because.PREVIOUS_OWNER)
-                return True
-            if not may_overflow and ticket.affinity_until is not None and self._now < ticket.affinity_until:
+            if (kind.fits | kind.bears) & owner.bit:
+                return self._take(ticket, line, owner, Because.PREVIOUS_OWNER)
+            if not kind.may_overflow and ticket.affinity_until is not None and self._now < ticket.affinity_until:
                 return False
-        allowed = floor.allowed(ticket, line)
-        free = allowed & line.kind.fits
+        allowed = floor.allowed(ticket, line) if ticket.excluded else line.present
+        free = allowed & kind.fits
         if free:
-            place = self._take(ticket, line, floor.best(free, line.kind, ticket.prefers), Because.FREE)
-            self._rearranger.note(place)
-            return True
-        if may_overflow:
-            bearing = allowed & line.kind.bears
-            if bearing:
-                self._take(ticket, line, floor.least_loaded(bearing), Because.LEAST_LOADED)
-            return bool(bearing)
-        return self._make_room(ticket, line, allowed)
-
-    def _take(self, ticket: Waiting, line: Line, desk: Desk, because: Because) -> Place:
-        self._floor.take(desk, ticket)
-        place = Place(ticket, line, desk)
-        self.given.append((place, because))
-        return place
-
-    def _make_room(self, ticket: Waiting, line: Line, allowed: Crowd) -> bool:
+            return self._take(ticket, line, floor.best(free, kind, ticket.prefers), Because.FREE)
+        if kind.may_overflow:
+            bearing = allowed & kind.bears
+            return bool(bearing) and self._take(ticket, line, floor.least_loaded(bearing), Because.LEAST_LOADED)
         end = self._rearranger.make_room(ticket, line, allowed)
-        if end is None:
-            return False
-        self._rearranger.note(end)
-        self.given.append((end, Because.FREE))
+        if end is not None:
+            self._add(end, Because.FREE)
+        return end is not None
+
+    def _take(self, ticket: Waiting, line: Line, desk: Desk, because: Because) -> bool:
+        self._floor.take(desk, ticket)
+        self._add(Place(ticket, line, desk, may_move=because is Because.FREE), because)
         return True
+
+    def _add(self, place: Place, because: Because) -> None:
+        self.given.append(place)
+        self._because.append(because)
 
     def could_give(self, ticket: Waiting) -> bool:
         """Whether somebody has room for tickets like this one, but for whom it may not have or waits for."""

@@ -11,6 +11,8 @@ largest (P12).
 Only what this run gave moves, and not what went to its previous owner or into somebody's own list.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from services.router.domain.floor import Desk, Floor, Line, numbers
@@ -19,12 +21,13 @@ from services.router.domain.roster import Crowd
 from shared.contract.tickets import Channel
 
 
-class Place(Struct, eq=False):
+class Place(Struct, eq=False, gc=False):
     """A piece of somebody's load that this run filled; another ticket of the same cost may come to fill it."""
 
     ticket: Waiting
     line: Line
     desk: Desk
+    may_move: bool
     search: int = 0
     """The last search that came by."""
 
@@ -38,7 +41,7 @@ class _Cost:
         self.dead: dict[Channel, Crowd] = {}
 
 
-class _Step(Struct, eq=False):
+class _Step(Struct, eq=False, gc=False):
     """A ticket that looks for room, and how it came to that."""
 
     ticket: Waiting
@@ -52,22 +55,30 @@ class _Step(Struct, eq=False):
 class Rearranger:
     """Remembers what may be moved, and moves it."""
 
-    def __init__(self, floor: Floor, steps: int) -> None:
-        """`steps` bounds the tickets that searches which succeed look at; after it nothing is moved any more."""
+    def __init__(self, floor: Floor, given: Sequence[Place], steps: int) -> None:
+        """`given` grows with the run; `steps` bounds the tickets that searches which succeed look at.
+
+        Beyond it nothing is moved any more. 5,000 tickets that each take one of 5,000 agents need some 1,200 steps, so it
+        guards against helpdesks that nobody has thought of.
+        """
         self._floor = floor
+        self._given = given
+        self._noted = 0
         self._steps_left = steps
         self._costs: dict[tuple[int, bool], _Cost] = {}
         self._searches = 0
 
-    def note(self, place: Place) -> None:
-        """A ticket was given that may be moved."""
-        cost = self._cost(place.ticket)
-        desk = place.desk
-        if cost.filled & desk.bit:
-            cost.places[desk.number].append(place)
-        else:
-            cost.filled |= desk.bit
-            cost.places[desk.number] = [place]
+    def _note(self) -> None:
+        """Sort in what was given since the last search, where it may be moved."""
+        for place in self._given[self._noted :]:
+            if place.may_move:
+                cost, desk = self._cost(place.ticket), place.desk
+                if cost.filled & desk.bit:
+                    cost.places[desk.number].append(place)
+                else:
+                    cost.filled |= desk.bit
+                    cost.places[desk.number] = [place]
+        self._noted = len(self._given)
 
     def _cost(self, ticket: Waiting) -> _Cost:
         key = (ticket.units, ticket.interruptible)
@@ -79,10 +90,13 @@ class Rearranger:
     def make_room(self, ticket: Waiting, line: Line, allowed: Crowd) -> Place | None:
         """Give the ticket, which only those allowed may have, a place that another one leaves; None where there is none.
 
-        Returns the new place, at the end of the chain of moves. Loads are up to date afterwards; it is not noted yet.
+        Returns the new place, at the end of the chain of moves. Loads are up to date afterwards.
         """
+        if self._steps_left <= 0:
+            return None
+        self._note()
         cost = self._cost(ticket)
-        if self._steps_left <= 0 or not allowed & cost.filled & ~cost.dead.get(ticket.channel, 0):
+        if not allowed & cost.filled & ~cost.dead.get(ticket.channel, 0):
             return None
         self._searches += 1
         seen = dict(cost.dead)
@@ -96,6 +110,10 @@ class Rearranger:
                     if place.search == self._searches or not self._may_replace(step.ticket, place):
                         continue
                     place.search = self._searches
+                    if not place.ticket.excluded:
+                        if place.line.search == self._searches:
+                            continue  # others of its line have looked everywhere that it may go
+                        place.line.search = self._searches
                     following = _Step(place.ticket, self._floor.allowed(place.ticket, place.line), place, step)
                     free = following.allowed & place.line.kind.fits
                     if free:
@@ -121,7 +139,7 @@ class Rearranger:
     def _move(self, step: _Step, line: Line, desk: Desk) -> Place:
         """Walk a chain back to the ticket that it began with, of this line."""
         place = step.place
-        end = Place(step.ticket, place.line if place else line, desk)
+        end = Place(step.ticket, place.line if place else line, desk, may_move=True)
         self._floor.take(desk, step.ticket)
         while place is not None and step.before is not None:
             step = step.before
