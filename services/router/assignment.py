@@ -6,7 +6,7 @@ caller who finds the pool locked leaves a mark, and the run that holds it goes r
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -191,6 +191,10 @@ class Assignment:
         async with self._pool.acquire() as connection:
             pools = await pools_store.list_pools_of_agents(connection, tenant, agents)
         return sum([await self._run_guarded(tenant, pool, refresh=True) for pool in pools])
+
+    async def run_pools(self, pools: Iterable[tuple[str, str]]) -> int:
+        """Run pools, as (tenant, name), to which something came; returns assignments made. Fails as `run_agents` does."""
+        return sum([await self._run_guarded(tenant, pool, refresh=False) for tenant, pool in sorted(pools)])
 
     async def sweep(self) -> int:
         """Run every pool in which somebody waits: the safety net, and what wakes tickets whose time has come.

@@ -16,6 +16,8 @@ from services.router.gauges import SECONDS as GAUGE_SECONDS
 from services.router.gauges import Gauges
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.presence import PresenceLoop
+from services.router.presence_metrics import PresenceMetrics
 from services.router.promise_gauge import PromiseGauge
 from services.router.reconciling import Reconciling
 from services.router.rollout import RollingOut
@@ -42,6 +44,8 @@ from shared.web.keyring import KeyRing
 
 SWEEP_SECONDS = 1.0
 RECONCILE_SECONDS = 60.0
+SHIFTS_SECONDS = 10.0
+OFFLINE_SECONDS = 5.0
 
 
 def main() -> int:
@@ -76,6 +80,8 @@ async def assemble(stack: AsyncExitStack) -> Service:
     consumer = Consumer(puller, publisher, intake, metrics)
     tending = Tending(pool, shelf, assignment, metrics.tenures, relay, tell=metrics.count_promises)
     gauges = Gauges(pool, client, registry)
+    presences = PresenceMetrics(registry, metrics.tenures)
+    presence = PresenceLoop(pool, shelf, assignment, relay, presences)
     promises = PromiseGauge(pool, shelf, registry)
     rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay, tell=metrics.count_promises)
     app = build_router_app(
@@ -84,7 +90,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
         checks=checks.standard(pool, client, health),
         version=vitals.VERSION,
         more_routes=agents_api.ROUTES,
-        more_state={agents_api.STATE: Agents(pool, assignment)},
+        more_state={agents_api.STATE: Agents(pool, shelf, assignment, relay, presences)},
         metrics_open=settings.metrics_open,
         docs_open=settings.docs_open,
     )
@@ -106,6 +112,10 @@ async def assemble(stack: AsyncExitStack) -> Service:
                 ),
                 looping("tending", SWEEP_SECONDS, tending.run_once, health),
                 looping("assignment gauges", GAUGE_SECONDS, tending.measure, health, drain=False),
+                looping("presence", SWEEP_SECONDS, presence.advance, health),
+                looping("shifts", SHIFTS_SECONDS, presence.set_shifts, health, drain=False),
+                looping("offline sweep", OFFLINE_SECONDS, presence.sweep, health),
+                looping("agent gauge", GAUGE_SECONDS, presence.measure, health, drain=False),
                 looping("rollout", SWEEP_SECONDS, rolling_out.run_once, health),
                 looping("rollout gauge", GAUGE_SECONDS, rolling_out.measure, health, drain=False),
                 looping("queue gauges", GAUGE_SECONDS, assignment.measure, health, drain=False),

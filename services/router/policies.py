@@ -11,19 +11,20 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from services.router import leaving
+from services.router import leaving, shifts
 from services.router.domain import served
 from services.router.domain.policy_changes import changes
 from services.router.domain.reach import NEW, Reach
 from services.router.store import policies as policies_store
+from services.router.store import presence as presence_store
 from services.router.store import rollouts as rollouts_store
 from services.router.store.policies import PolicyVersion, StoredPolicy, StoredRoster, Version
 from services.router.store.rollouts import Rollout
 from shared import ids
 from shared.ledger.policies import PolicyShelf
-from shared.policy import builtin, parse, roster
-from shared.policy.document import Roster
-from shared.policy.errors import LocatedError, PolicyErrors
+from shared.policy import builtin, located, parse, roster
+from shared.policy.document import Policy, Roster
+from shared.policy.errors import LocatedError, PolicyErrors, did_you_mean, short
 from shared.policy.parse import ReadPolicy
 from shared.postgres.pool import Connection
 
@@ -112,7 +113,7 @@ async def put_in_force(
 
     A file that says the same as the newest version makes no new one; sent to open tickets it judges them all again.
     A version applied later takes the place of one whose time is still to come. Raises `PolicyErrors`: also where the
-    file wants to page somebody whom the roster doesn't know or nobody can reach.
+    file wants to page somebody whom the roster doesn't know or nobody can reach, or lacks a calendar of the roster's shifts.
     """
     async with connection.transaction():
         await policies_store.lock_versions(connection, tenant)
@@ -127,6 +128,7 @@ async def put_in_force(
                 holds_from=reach.holds_from,
             )
             await policies_store.insert_policy(connection, tenant, stored)
+            await shifts.set_shifts(connection, PolicyShelf(), tenant, now)
         else:
             stored = found.newest
         rollout = None
@@ -180,7 +182,8 @@ async def apply_roster(connection: Connection, tenant: str, text: str, by: str, 
     """Make a roster file the one in force; returns its version.
 
     The same text as the newest version changes nothing and returns that. Who is missing gets no new tickets, and their
-    open ones go back into the queue. Raises `PolicyErrors`: also where the policy in force wants to page somebody whom it leaves out.
+    open ones go back into the queue. Raises `PolicyErrors`: also where the policy in force, or one that is to come, wants to
+    page somebody whom it leaves out, or lacks a calendar of its shifts.
     """
     async with connection.transaction():
         await policies_store.lock_versions(connection, tenant)
@@ -188,11 +191,13 @@ async def apply_roster(connection: Connection, tenant: str, text: str, by: str, 
         if stored is not None and stored.source == text:
             return stored.version
         read = await asyncio.to_thread(parse.parse_roster, text)
-        await _check_roster(connection, tenant, read)
+        await _check_roster(connection, tenant, text, read)
         version = 1 if stored is None else stored.version + 1
         await leaving.hold(connection, tenant, list(read.people))
-        left = await policies_store.save_people(connection, tenant, read.people)
-        await leaving.requeue_of(connection, PolicyShelf(), tenant, left, now)
+        left = await policies_store.save_people(connection, tenant, read.people, now)
+        shelf = PolicyShelf()
+        await shifts.set_shifts(connection, shelf, tenant, now)
+        await leaving.requeue_of(connection, shelf, tenant, left, now)
         new = StoredRoster(version=version, source=text, applied_at=now, applied_by=by)
         await policies_store.insert_roster(connection, tenant, new)
     return version
@@ -229,6 +234,7 @@ async def _checked_policy(
     if fallback is not None and fallback not in reachable:
         remedy = roster.whom_did_you_mean(fallback, reachable)
         errors.append(read.located.error(_FALLBACK, f"nobody on the roster has the key `{fallback[:60]}`", remedy))
+    errors += await _missing_calendars(connection, tenant, read)
     if errors:
         raise PolicyErrors(errors)
     people = [served.Server(key, pools) for key, pools in await policies_store.pools_of_people(connection, tenant)]
@@ -250,19 +256,56 @@ async def roster_warnings(connection: Connection, tenant: str, text: str) -> lis
     ]
 
 
-async def _check_roster(connection: Connection, tenant: str, read: Roster) -> None:
+async def _missing_calendars(connection: Connection, tenant: str, read: ReadPolicy) -> list[LocatedError]:
+    """Calendars by which people of the roster work, and which the file doesn't have."""
+    used = await presence_store.calendars_of_shifts(connection, tenant)
+    known = read.policy.sla.calendars
+    return [
+        read.located.error(
+            "/calendars",
+            f"the roster has shifts by the calendar `{short(name)}` (of `{short(key)}`), which is not in this file",
+            f"{did_you_mean(name, known, what='calendars')}; or change the roster first",
+        )
+        for name, key in sorted(used.items())
+        if name not in known
+    ]
+
+
+async def _check_roster(connection: Connection, tenant: str, text: str, read: Roster) -> None:
     in_force = await policies_store.policy_in_force(connection, tenant)
     newest = await policies_store.newest_policy(connection, tenant)
     errors = []
     for stored in {policy.version: policy for policy in (in_force, newest) if policy is not None}.values():
-        errors += await _missing_on_roster(stored, read)
+        policy = await asyncio.to_thread(parse.stored_policy, stored.document, version=stored.version)
+        errors += _missing_on_roster(policy, read)
+        errors += await _unknown_shifts(policy, text, read)
     if errors:
         raise PolicyErrors(errors)
 
 
-async def _missing_on_roster(stored: StoredPolicy, read: Roster) -> list[LocatedError]:
+async def _unknown_shifts(policy: Policy, text: str, read: Roster) -> list[LocatedError]:
+    """Shifts by calendars that this version of the policy doesn't have; before there is any, the first may bring them."""
+    known = policy.sla.calendars
+    unknown = {
+        key: person.calendar
+        for key, person in read.people.items()
+        if person.calendar is not None and person.calendar not in known
+    }
+    if not unknown:
+        return []
+    document = await asyncio.to_thread(located.read, text)
+    return [
+        document.error(
+            f"/people/{located.escape(key)}/calendar",
+            f"policy version {policy.version} has no calendar `{short(calendar)}`",
+            f"{did_you_mean(calendar, known, what='calendars')}; or apply a policy that has it first",
+        )
+        for key, calendar in unknown.items()
+    ]
+
+
+def _missing_on_roster(policy: Policy, read: Roster) -> list[LocatedError]:
     """Whom this version of the policy pages, or gives tickets, in vain, if that roster holds."""
-    policy = await asyncio.to_thread(parse.stored_policy, stored.document, version=stored.version)
     errors = []
     fallback = policy.routing.fallback
     if fallback is not None and fallback not in read.people:
@@ -271,7 +314,7 @@ async def _missing_on_roster(stored: StoredPolicy, read: Roster) -> list[Located
                 line=0,
                 column=0,
                 pointer="/people",
-                problem=f"`{fallback}` is not in this file, and policy version {stored.version} gives them what nobody else "
+                problem=f"`{fallback}` is not in this file, and policy version {policy.version} gives them what nobody else "
                 f"can take ({_FALLBACK})",
                 remedy="keep them here, or name another `routing.fallback` in the policy first",
             )
@@ -285,7 +328,7 @@ async def _missing_on_roster(stored: StoredPolicy, read: Roster) -> list[Located
                     line=0,
                     column=0,
                     pointer="/people",
-                    problem=f"`{key}` {problem}, and policy version {stored.version} pages them ({pointer})",
+                    problem=f"`{key}` {problem}, and policy version {policy.version} pages them ({pointer})",
                     remedy="keep them reachable here, or take them out of the policy first",
                 )
             )

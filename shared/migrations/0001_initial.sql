@@ -160,7 +160,9 @@ CREATE TABLE agent (
     PRIMARY KEY (tenant, key),
     CHECK (over_capacity OR primary_used <= capacity),
     CHECK (over_capacity OR primary_used + interruptible_used <= 2 * capacity),
-    CHECK ((presence = 'shift') = (calendar IS NOT NULL))
+    CHECK ((presence = 'shift') = (calendar IS NOT NULL)),
+    CHECK (presence <> 'manual' OR present_until IS NULL),
+    CHECK (presence = 'shift' AND active OR next_present_at IS NULL)
 );
 CREATE INDEX agent_gone ON agent (gone_at) WHERE gone_at IS NOT NULL;
 CREATE INDEX agent_present ON agent (present_until) WHERE present_until IS NOT NULL AND gone_at IS NULL;
@@ -342,6 +344,7 @@ CREATE TABLE assignment (
     CHECK ((offered_until IS NULL) = (state <> 'offered')),
     CHECK ((state = 'offered') = (accepted_at IS NULL) OR ended_at IS NOT NULL)
 );
+CREATE INDEX assignment_offered ON assignment (tenant, agent) WHERE state = 'offered' AND ended_at IS NULL;
 CREATE INDEX assignment_next ON assignment (next_at) WHERE next_at IS NOT NULL;
 CREATE UNIQUE INDEX assignment_active ON assignment (ticket_id) WHERE ended_at IS NULL;
 CREATE INDEX assignment_agent ON assignment (tenant, agent) WHERE ended_at IS NULL;

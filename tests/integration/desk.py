@@ -8,11 +8,14 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import QueueEntry, place_in_queue
+from services.router.presence_metrics import PresenceMetrics
 from services.router.store import queue as queue_store
 from services.router.store.queue import ByHand
+from services.router.tenure_metrics import TenureMetrics
 from shared import ids
 from shared.contract.tickets import Channel, Urgency
 from shared.ledger.policies import PolicyShelf
@@ -46,6 +49,17 @@ class Ears:
 def make(pool: Pool, ears: Ears | None = None, shelf: PolicyShelf | None = None) -> Assignment:
     """An assignment as one router has it."""
     return Assignment(pool, shelf or PolicyShelf(), AssignmentMetrics(CollectorRegistry()), ears or Ears())  # type: ignore[arg-type]
+
+
+def people(pool: Pool, assignment: Assignment) -> Agents:
+    """Agents as one router has them."""
+    return Agents(pool, PolicyShelf(), assignment, Ears(), presence_metrics())  # type: ignore[arg-type]
+
+
+def presence_metrics() -> PresenceMetrics:
+    """Metrics of their own."""
+    registry = CollectorRegistry()
+    return PresenceMetrics(registry, TenureMetrics(registry))
 
 
 async def hire(

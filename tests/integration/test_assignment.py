@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import Reason
@@ -33,6 +32,7 @@ from tests.integration.desk import (
     load,
     make,
     owners,
+    people,
     put,
     reasons,
     waiting,
@@ -119,7 +119,7 @@ async def test_queue_drains_when_an_agent_comes(assignment: Assignment, pool: Po
     await assignment.run("default", "default")
     assert {ticket.ticket_id: "offline"} == await reasons(pool)
 
-    view = await Agents(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE)
+    view = await people(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE)
 
     assert view is not None
     assert (AgentStatus.ONLINE, 6) == (view.status, view.interruptible_units)
@@ -132,7 +132,7 @@ async def test_who_goes_keeps_what_they_have_and_gets_nothing_more(assignment: A
     first, second = waiting(), waiting()
     await put(pool, first)
     await assignment.run("default", "default")
-    await Agents(pool, assignment).set_status("default", "ana", AgentStatus.AWAY)
+    await people(pool, assignment).set_status("default", "ana", AgentStatus.AWAY)
     await put(pool, second)
 
     await assignment.run("default", "default")
@@ -145,9 +145,9 @@ async def test_presence_of_somebody_unknown_is_nobody(assignment: Assignment, po
     """Not on the roster, or of another tenant."""
     await hire(pool, "ana", tenant="other")
 
-    assert await Agents(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE) is None
-    assert await Agents(pool, assignment).find("default", "ana") is None
-    assert [] == await Agents(pool, assignment).list("default")
+    assert await people(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE) is None
+    assert await people(pool, assignment).find("default", "ana") is None
+    assert [] == await people(pool, assignment).list("default")
 
 
 async def test_reasons_are_stored_and_unroutable_is_said_once(assignment: Assignment, pool: Pool, ears: Ears) -> None:
@@ -429,7 +429,7 @@ async def test_many_workers_at_once_break_nothing(pool: Pool, clock_control, wor
     async def work(seed: int) -> None:
         random = Random(seed)
         assignment = make(pool)
-        agents = Agents(pool, assignment)
+        agents = people(pool, assignment)
         for _ in range(25):
             match random.randrange(6):
                 case 0 | 1:

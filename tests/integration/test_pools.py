@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from services.router import policies
-from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.domain.queue import Groups, QueueEntry, place_in_queue
 from services.router.store import pools as pools_store
@@ -21,7 +20,7 @@ from shared.contract.events import Requester, Updated
 from shared.contract.tickets import Channel, Urgency
 from shared.policy.document import Routing
 from shared.postgres.pool import Pool
-from tests.integration.desk import NOW, RULES, Ears, finish, hire, make, owners, put, reasons
+from tests.integration.desk import NOW, RULES, Ears, finish, hire, make, owners, people, put, reasons
 from tests.integration.rolling import START, TENANT, RollingDesk, event, opened
 
 HOUR = timedelta(hours=1)
@@ -142,7 +141,7 @@ async def test_who_comes_wakes_their_own_pools_only(assignment: Assignment, pool
     await put(pool, east, west)
     async with pool.acquire() as connection, connection.transaction():
         await pools_store.open_run(connection, "default", "west", pools_store.Terms())
-        await Agents(pool, assignment).set_status("default", "ben", AgentStatus.ONLINE)
+        await people(pool, assignment).set_status("default", "ben", AgentStatus.ONLINE)
         assert 0 == await pools_store.load_dirty(connection, "default", "west")
     assert {east.ticket_id: "ben"} == await owners(pool)
     assert ["west"] == await pool_names(pool, "ana")
@@ -199,7 +198,7 @@ async def test_its_own_people_may_take_what_overflows(assignment: Assignment, po
     await assignment.sweep()
     assert ["west"] == [name for _, name in await waiting_pools(pool) if name != "east"]
 
-    await Agents(pool, assignment).set_status("default", "ben", AgentStatus.ONLINE)
+    await people(pool, assignment).set_status("default", "ben", AgentStatus.ONLINE)
 
     assert {ticket.ticket_id: "ben"} == await owners(pool)
     assert "east" == await pool.fetchval("SELECT pool FROM assignment")
@@ -274,7 +273,7 @@ async def test_nobody_in_its_pool_has_the_skill_so_the_other_comes_in_at_once(
 
     assert {ticket.ticket_id: "offline", lost.ticket_id: "no_skill"} == await reasons(pool)
     assert [str(lost.ticket_id)] == [e["subject"] for e in ears.heard if e["type"] == "sla.ticket.unroutable"]
-    await Agents(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE)
+    await people(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE)
     assert {ticket.ticket_id: "ana"} == await owners(pool)
 
 

@@ -6,14 +6,13 @@ from datetime import timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router.agents import Agents
 from services.router.assignment import Assignment, RunResult
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.store.agents import AgentStatus
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
-from tests.integration.desk import NOW, Ears, hire, make, owners, put, reasons, waiting
+from tests.integration.desk import NOW, Ears, hire, make, owners, people, put, reasons, waiting
 
 FAILURES = "sla_matching_failures_total"
 
@@ -77,7 +76,7 @@ async def test_presence_is_stored_where_the_policy_cant_be_read(
     await put(pool, waiting())
     await spoil(pool, "default")
 
-    view = await Agents(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE)
+    view = await people(pool, assignment).set_status("default", "ana", AgentStatus.ONLINE)
 
     assert view is not None
     assert AgentStatus.ONLINE == view.status

@@ -54,8 +54,10 @@ ORDER BY c.breached_at DESC, t.external_id LIMIT $2
 
 -- name: board_agents
 -- Those who work tickets: presence, load, and how many tickets they own.
-SELECT g.key, g.name, g.status, g.capacity, g.primary_used, g.interruptible_used, g.over_capacity,
-       (SELECT count(*) FROM assignment a WHERE a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL) AS tickets
+SELECT g.key, g.name, g.capacity, g.primary_used, g.interruptible_used, g.over_capacity,
+       (SELECT count(*) FROM assignment a WHERE a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL) AS tickets,
+       CASE WHEN deskclock_is_gone(g.active, g.status, g.presence, g.present_until, (SELECT deskclock_now())) THEN 'offline'
+            ELSE g.status END AS status
 FROM agent g
 WHERE g.tenant = $1 AND g.active AND cardinality(g.channels) > 0
 ORDER BY g.primary_used + g.interruptible_used DESC, g.key

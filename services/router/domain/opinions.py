@@ -14,18 +14,18 @@ class Scores(NamedTuple):
 
     in_force: Mapping[tuple[str, str], Scored]
     """Only heads that have learned something; the others are not asked."""
-    all: Mapping[tuple[str, str], tuple[Scored, ...]]
-    """Of the models in force and in shadow, with all heads."""
+    all: Mapping[tuple[str, str], tuple[tuple[str, Scored], ...]]
+    """Of the models in force and in shadow, with all heads and what they are used for."""
 
 
 NONE = Scores({}, {})
 
 
-def event_of(opening: TicketEvent, scored: Scored) -> TicketEvent:
-    """The event for the ticket's own log; the same opening makes the same id."""
+def event_of(opening: TicketEvent, scored: Scored, event_id: str) -> TicketEvent:
+    """The event for the ticket's own log, at the instant of its opening."""
     return TicketEvent(
         tenant=opening.tenant,
-        id=f"scored:{opening.id}",
+        id=event_id,
         source=opening.source,
         ticket=opening.ticket,
         occurred_at=opening.occurred_at,

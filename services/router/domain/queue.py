@@ -152,7 +152,7 @@ def place_in_queue(
         promised = WITHOUT_TARGET
     if promised is None:
         promised = max(due_at - queued_at, timedelta())
-    latest_start_at = due_at - min(REPLY_EFFORT.get(channel, timedelta()), promised / 2)
+    latest_start_at = latest_start(channel, due_at, promised)
     rescue_at = latest_start_at + routing.rescue_after * promised
     band, order_rank, order_at = _order(urgency, due_at, latest_start_at, rescue_at, now, routing)
     groups = _without({skill for skill, _ in needs}, insists)
@@ -184,6 +184,11 @@ def place_in_queue(
     if not groups:
         return entry
     return _insisting(entry, groups, tuple(due_at - (1 - share) * promised for share in shares), now)
+
+
+def latest_start(channel: Channel, due_at: datetime, promised: timedelta) -> datetime:
+    """Whoever begins later can't answer in time: the due time less the effort of an answer, or half the promise if that is less."""
+    return due_at - min(REPLY_EFFORT.get(channel, timedelta()), promised / 2)
 
 
 def relaxed(entry: QueueEntry, now: datetime) -> QueueEntry:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from services.router.domain.shape import Shape
+from shared.contract.tickets import Urgency
 
 FORMAT = 1
 LARGEST_FILE = 8_000_000
@@ -26,6 +27,7 @@ MOST_CLASSES = 64
 MARGIN = 0.02
 """A model has learned something where it beats the better of both baselines by more macro-F1 than this, at the least."""
 _MAGIC = b"DCKMODEL"
+_URGENCIES = frozenset(urgency.value for urgency in Urgency)
 _DIGEST = 32
 _LARGEST_HEADER = 1_000_000
 
@@ -200,6 +202,8 @@ def _header(file: bytes) -> tuple[Header, int]:
     for head in header.heads:
         if len(set(head.classes)) != len(head.classes):
             raise _damaged(f"the {head.field} head names a class twice")
+        if head.field is Field.URGENCY and not _URGENCIES.issuperset(head.classes):
+            raise BadModel(f"its urgencies are not among {', '.join(Urgency)}: train it with these (--means)")
     if len({head.field for head in header.heads}) != len(header.heads):
         raise _damaged("it has two heads for the same field")
     return header, start + length

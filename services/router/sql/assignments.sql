@@ -27,7 +27,7 @@ FOR NO KEY UPDATE OF t SKIP LOCKED;
 -- name: load_rooms
 -- What agents (locked before) can take; `held` counts what takes room, by channel.
 SELECT a.tenant, a.key, a.capacity, a.primary_used, a.interruptible_used, a.calls, a.closed_channels, a.at_most,
-       a.active AND a.status = 'online' AND (a.presence = 'manual' OR coalesce(a.present_until > $3, false)) AS is_there,
+       a.active AND deskclock_is_there(a.status, a.presence, a.present_until, $3) AS is_there,
        (SELECT coalesce(jsonb_object_agg(h.channel, h.n), '{}')
         FROM (SELECT s.channel, count(*) AS n FROM assignment s
               WHERE s.tenant = a.tenant AND s.agent = a.key AND s.ended_at IS NULL AND s.state <> 'parked'

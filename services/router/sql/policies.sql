@@ -55,11 +55,14 @@ SELECT key, pools FROM agent WHERE tenant = $1 AND active AND channels <> '{}' O
 SELECT key, active FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;
 
 -- name: upsert_agents
--- What the roster says of people; what they do right now (status, load, last assignment) stays.
+-- What the roster says of people; what they do right now (status, load, last assignment) stays. Who comes, and whoever's
+-- presence is known in another way from now on, begins anew: by shift or lease nothing speaks against them, and by hand they
+-- have to say that they are there, unless they were.
 INSERT INTO agent (tenant, key, name, skills, channels, capacity, presence, lead, contacts,
-                   at_most, pools, calendar)
+                   at_most, pools, calendar, status)
 SELECT $1, k.key, k.name, k.skills, string_to_array(k.channels, ','), k.capacity, k.presence, k.lead, k.contacts,
-       k.at_most, string_to_array(k.pools, chr(31)), k.calendar
+       k.at_most, string_to_array(k.pools, chr(31)), k.calendar,
+       CASE k.presence WHEN 'manual' THEN 'offline' ELSE 'online' END
 FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::jsonb[],
             $10::jsonb[], $11::text[], $12::text[])
      AS k (key, name, skills, channels, capacity, presence, lead, contacts, at_most, pools, calendar)
@@ -68,10 +71,25 @@ ON CONFLICT (tenant, key) DO UPDATE
 SET active = true, name = excluded.name, skills = excluded.skills, channels = excluded.channels,
     capacity = excluded.capacity, presence = excluded.presence, lead = excluded.lead, contacts = excluded.contacts,
     at_most = excluded.at_most, pools = excluded.pools, calendar = excluded.calendar,
+    status = CASE WHEN agent.active AND agent.presence = excluded.presence THEN agent.status
+                  WHEN excluded.presence <> 'manual' THEN 'online'
+                  WHEN agent.active AND deskclock_is_there(agent.status, agent.presence, agent.present_until, $13)
+                  THEN 'online' ELSE 'offline' END,
+    present_until = CASE WHEN agent.active AND agent.presence = excluded.presence THEN agent.present_until END,
+    next_present_at = CASE WHEN agent.active AND agent.presence = excluded.presence THEN agent.next_present_at END,
     over_capacity = agent.primary_used > excluded.capacity
                     OR agent.primary_used + agent.interruptible_used > 2 * excluded.capacity;
 
+-- name: settle_gone
+-- Since when people have gone, by what was just stored of them; `$2` is now.
+UPDATE agent SET gone_at = CASE WHEN deskclock_is_gone(active, status, presence, present_until, $2) THEN coalesce(gone_at, $2) END
+WHERE tenant = $1 AND active
+  AND (gone_at IS NULL) = deskclock_is_gone(active, status, presence, present_until, $2);
+
 -- name: deactivate_agents
 -- People who are no longer on the roster: they get no new tickets.
-UPDATE agent SET active = false, status = 'offline' WHERE tenant = $1 AND active AND key <> ALL($2::text[])
+UPDATE agent
+SET active = false, status = 'offline', present_until = NULL, next_present_at = NULL, closed_channels = '{}',
+    expired_offers = 0, gone_at = coalesce(gone_at, $3)
+WHERE tenant = $1 AND active AND key <> ALL($2::text[])
 RETURNING key;

@@ -125,15 +125,16 @@ async def pools_of_people(connection: Connection, tenant: str) -> list[tuple[str
     return [(row["key"], tuple(row["pools"])) for row in rows]
 
 
-async def save_people(connection: Connection, tenant: str, people: Mapping[str, Person]) -> list[str]:
+async def save_people(connection: Connection, tenant: str, people: Mapping[str, Person], now: datetime) -> list[str]:
     """Make the agents of a tenant those people; who is missing is deactivated. Returns the keys of those who left.
 
     Who comes may have work already, given by hand: that is counted. What the others do and have stays.
     """
     held = await connection.fetch(QUERIES["lock_agents_of_tenant"], tenant)
     known = {row["key"] for row in held if row["active"]}
-    await connection.execute(QUERIES["upsert_agents"], tenant, *_columns(people.values()))
-    left = await connection.fetch(QUERIES["deactivate_agents"], tenant, list(people))
+    await connection.execute(QUERIES["upsert_agents"], tenant, *_columns(people.values()), now)
+    left = await connection.fetch(QUERIES["deactivate_agents"], tenant, list(people), now)
+    await connection.execute(QUERIES["settle_gone"], tenant, now)
     come = [key for key in people if key not in known]
     if come:
         await connection.execute(QUERIES["reconcile_loads"], [tenant] * len(come), come)

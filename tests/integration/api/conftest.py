@@ -19,6 +19,7 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.presence_metrics import PresenceMetrics
 from services.router.shadowing import Shadows
 from services.router.views import Views
 from shared.contract.access import Scope
@@ -61,7 +62,9 @@ async def router(pool: Pool, nats_client: Client, jetstream: JetStreamContext, c
         checks={},
         version="1",
         more_routes=agents_api.ROUTES,
-        more_state={agents_api.STATE: Agents(pool, assignment)},
+        more_state={
+            agents_api.STATE: Agents(pool, shelf, assignment, relay, PresenceMetrics(registry, metrics.tenures))
+        },
     )
     stop = asyncio.Event()
     running = asyncio.create_task(intake.run(stop))
