@@ -16,6 +16,7 @@ _COMMANDS = {
     "keys": "services.console.commands.keys:keys",
     "dead": "services.console.commands.dead:dead",
     "evaluate": "services.console.commands.evaluate:evaluate",
+    "model": "services.console.commands.model:model",
     "train": "services.console.commands.train:train",
     "calendar": "services.console.commands.calendar:calendar",
     "time": "services.console.commands.time:time",

@@ -34,11 +34,11 @@ _any_json = msgspec.json.Decoder()
 _MOST_PARAMETERS = 100
 
 
-async def read_bytes(call: Call) -> bytes:
-    """The body as it was sent; over 1 MiB it is refused with 413."""
+async def read_bytes(call: Call, most: int = LARGEST_BODY) -> bytes:
+    """The body as it was sent; over `most` bytes, 1 MiB where nothing is said, it is refused with 413."""
     announced = header(call, b"content-length")
-    if announced.isdecimal() and int(announced) > LARGEST_BODY:
-        raise _too_large()
+    if announced.isdecimal() and int(announced) > most:
+        raise _too_large(most)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -47,8 +47,8 @@ async def read_bytes(call: Call) -> bytes:
             raise Refused(Kind.BAD_REQUEST, "the connection was closed before the whole body had come")
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
-        if size > LARGEST_BODY:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -184,8 +184,8 @@ def _too_deep() -> Refused:
     return invalid((FieldError(pointer="#", detail=f"is nested more than {DEEPEST} levels deep"),))
 
 
-def _too_large() -> Refused:
-    return Refused(Kind.TOO_LARGE, f"a body may have {LARGEST_BODY} bytes (1 MiB); send less at a time")
+def _too_large(most: int) -> Refused:
+    return Refused(Kind.TOO_LARGE, f"a body may have {most} bytes ({most / 1024 / 1024:.3g} MiB); send less at a time")
 
 
 @lru_cache(256)

@@ -1,5 +1,6 @@
 """`deskclock train`: from a helpdesk's own history to a small file of weights that says what it is worth."""
 
+import asyncio
 import io
 import sys
 from collections.abc import Callable, Mapping
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from services.console.failures import Failure, Refused
-from services.console.output import errors, json_option, program, write_json
+from services.console.output import errors, json_option, program, read_settings, tenant_option, write_json
+from services.console.policies import author
+from services.console.session import database
 from services.console.training.history import BadHistory, Columns, History, Reading
 from services.console.training.progress import Bar
 from services.console.views import training as view
+from services.router import trained
 from shared.contract.tickets import Urgency
+from shared.postgres import time as database_time
 
 if TYPE_CHECKING:
     from services.console.training.making import Made
@@ -31,7 +36,7 @@ def _column(role: str, name: str) -> Callable[[Callable[..., None]], Callable[..
 
 
 @click.command()
-@click.argument("tickets", type=click.Path(dir_okay=False, path_type=Path), metavar="TICKETS.csv")
+@click.argument("tickets", type=click.Path(dir_okay=False, path_type=Path), metavar="[TICKETS.csv]", required=False)
 @click.option(
     "-o",
     "--output",
@@ -58,17 +63,23 @@ def _column(role: str, name: str) -> Callable[[Callable[..., None]], Callable[..
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, metavar="N", help="Same seed, same file."
 )
+@click.option("--corrections", is_flag=True, help="Learn from what people corrected in the database, too, or alone.")
+@click.option("--upload", is_flag=True, help="Add the model to the database, as `deskclock model add` does.")
+@tenant_option
 @json_option
 def train(
-    tickets: Path,
+    tickets: Path | None,
     output: Path,
     means: tuple[str, ...],
     rows: int,
     seed: int,
+    corrections: bool,
+    upload: bool,
+    tenant: str,
     as_json: bool,
     **columns: str,
 ) -> None:
-    """Learn themes and urgencies from tickets that people have labelled. No server needed.
+    """Learn themes and urgencies from tickets that people have labelled. Needs no server for that.
 
     TICKETS.csv has a header and a row a ticket: `subject` and/or `text`, `theme` and/or `urgency` (urgent, high, normal,
     low), and `language` if you like. `-` is standard input.
@@ -82,10 +93,15 @@ def train(
     make = _maker()
     if not output.parent.is_dir():
         raise Refused(f"there is no folder {output.parent} for {output.name}")
+    if tickets is None and not corrections:
+        raise click.UsageError("give a file to learn from, or --corrections")
     with Bar() as bar:
-        history = _history(
-            tickets, Columns(**columns), meanings, Reading(most=rows, seed=seed, tick=bar.begin("reading"))
-        )
+        reading = Reading(most=rows, seed=seed, tick=bar.begin("reading"))
+        if tickets is not None:
+            _read(tickets, Columns(**columns), meanings, reading)
+        if corrections:
+            asyncio.run(_read_corrections(tenant, reading))
+        history = _checked(reading.done())
         made = make(history, seed, bar)
     if made.header is not None:
         output.write_bytes(made.file)
@@ -96,6 +112,8 @@ def train(
         raise Refused(
             f"it learned nothing: on held-out texts it does no better than chance; {output} can be tried in shadow only"
         )
+    if upload:
+        asyncio.run(_upload(made.file, tenant, as_json=as_json))
 
 
 def _maker() -> "Callable[[History, int, Bar], Made]":
@@ -107,21 +125,35 @@ def _maker() -> "Callable[[History, int, Bar], Made]":
     return make
 
 
-def _history(path: Path, columns: Columns, meanings: Mapping[str, Urgency], reading: Reading) -> History:
-    """What the file holds; raises Refused for one that can't be learned from."""
+def _read(path: Path, columns: Columns, meanings: Mapping[str, Urgency], reading: Reading) -> None:
+    """Read a file; raises Refused for one that can't be learned from."""
     try:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
             reading.read(text, columns, meanings)
     except BadHistory as error:
         raise Refused(f"{path}: {error}") from None
-    history = reading.done()
+
+
+async def _read_corrections(tenant: str, reading: Reading) -> None:
+    async with database(read_settings()) as connection:
+        async for corrected in trained.corrections(connection, tenant):
+            reading.add(corrected)
+
+
+async def _upload(file: bytes, tenant: str, *, as_json: bool) -> None:
+    async with database(read_settings()) as connection:
+        added = await trained.add(connection, tenant, file, author(), await database_time.now(connection))
+    if not as_json:
+        click.echo(f"added as model {added.version} of tenant {tenant}")
+
+
+def _checked(history: History) -> History:
+    """The same; raises Refused where too many rows can't be read."""
     _tell_faults(history)
     every = history.rows + history.faults
     if history.faults > _FAULTY * every:
-        raise Refused(
-            f"{path}: {history.faults:,} of {every:,} rows can't be read, so nothing is learned from the others"
-        )
+        raise Refused(f"{history.faults:,} of {every:,} rows can't be read, so nothing is learned from the others")
     return history
 
 

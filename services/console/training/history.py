@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from services.router.domain import features
 from services.router.domain.classify import UNKNOWN_THEME
 from services.router.domain.weights import Field
+from services.router.store.trained import Corrected
 from shared.contract.tickets import Urgency
 
 FAULTS_SHOWN = 20
@@ -40,6 +41,9 @@ class Columns(Struct, frozen=True, kw_only=True):
     theme: str = "theme"
     urgency: str = "urgency"
     language: str = "language"
+
+
+CORRECTION_COLUMNS = ("subject", "text", "theme", "urgency", "language")
 
 
 class Row(NamedTuple):
@@ -105,6 +109,15 @@ class Reading:
             except _Unusable as fault:
                 _note(self._history, line, str(fault))
 
+    def add(self, corrected: Corrected) -> None:
+        """A ticket that somebody corrected; one without text is left out."""
+        said = dict(zip(CORRECTION_COLUMNS, cells_of(corrected), strict=True))
+        text = features.text_of(said["subject"], said["text"])
+        labels = {field: said[field] for field in Field if said[field] and said[field] != UNKNOWN_THEME}
+        if text.strip() and labels:
+            self._tick()
+            self._keep(Row(text, labels, said["language"].casefold()))
+
     def _keep(self, row: Row) -> None:
         history = self._history
         history.rows += 1
@@ -118,6 +131,12 @@ class Reading:
         """What was read."""
         self._history.fingerprint = self._digest.hexdigest()
         return self._history
+
+
+def cells_of(corrected: Corrected) -> tuple[str, ...]:
+    """A ticket that somebody corrected as a row under `CORRECTION_COLUMNS`."""
+    said = (corrected.subject, corrected.text, corrected.theme, corrected.urgency, corrected.language)
+    return tuple(cell or "" for cell in said)
 
 
 def _rows(lines: Iterator[str], separator: str, history: History) -> Iterator[tuple[int, list[str]]]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from services.console.output import console, table
+from services.console.output import console, moment, table
 from services.router.domain.weights import Head, Header
+from services.router.trained import Shown
 
 _NUMBERS = ("precision", "recall", "F1", "support")
 
@@ -11,10 +12,11 @@ _NUMBERS = ("precision", "recall", "F1", "support")
 def tell(header: Header) -> None:
     """A table for each head, both baselines beside it, and what may be promoted."""
     for head in header.heads:
-        _tell_head(head)
+        tell_head(head)
 
 
-def _tell_head(head: Head) -> None:
+def tell_head(head: Head) -> None:
+    """The table of one head."""
     report, print_ = head.report, console().print
     print_(f"{head.field}, on {report.rows:,} texts in {report.groups:,} groups, each held out once", style="bold")
     lines = table(
@@ -36,6 +38,53 @@ def _tell_head(head: Head) -> None:
         text = f"  must it be {sure.confidence:.0%} sure, it answers {sure.answered:.0%} of them, {sure.right:.0%} of these rightly"
         print_(text, markup=False)
     print_(f"  {verdict(head)}\n", markup=False)
+
+
+def tell_shown(shown: Shown) -> None:
+    """A model: where it stands, its figures on held-out texts, and how it agrees on the tickets it has scored."""
+    model, compared, print_ = shown.model, shown.compared, console().print
+    header = model.header
+    print_(
+        f"model {model.version}: {model.state} since {moment(model.changed_at)}; added {moment(model.added_at)} by {model.added_by}",
+        markup=False,
+    )
+    print_(
+        f"from {header.used:,} of {header.rows:,} rows ({header.fingerprint[:12]}), seed {header.seed}; {model.bytes:,} bytes\n",
+        markup=False,
+    )
+    tell(header)
+    if not compared.tickets:
+        print_("it has scored no ticket yet")
+        return
+    span = f"{moment(compared.since)} to {moment(compared.until)}"
+    print_(
+        f"it has scored {compared.tickets:,} tickets, {span}; what counts is where it is {shown.confidence:.0%} sure",
+        markup=False,
+    )
+    lines = table(
+        "", "sure of", "agrees with rules", "alone (no rule knows)", "corrected by people", "and it was right"
+    )
+    lines.add_row(
+        "theme",
+        f"{compared.theme_sure:,}",
+        _of(compared.theme_agrees, compared.theme_ruled),
+        f"{compared.theme_alone:,}",
+        f"{compared.theme_corrected:,}",
+        _of(compared.theme_right, compared.theme_corrected),
+    )
+    lines.add_row(
+        "urgency",
+        f"{compared.urgency_sure:,}",
+        _of(compared.urgency_agrees, compared.urgency_sure - compared.urgency_corrected),
+        "",
+        f"{compared.urgency_corrected:,}",
+        _of(compared.urgency_right, compared.urgency_corrected),
+    )
+    print_(lines)
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({part / whole:.0%})" if whole else "-"
 
 
 def verdict(head: Head) -> str:

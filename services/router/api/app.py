@@ -17,6 +17,7 @@ from services.router.api import (
     shadow,
     ticket_events,
     tickets,
+    trained,
 )
 from services.router.api.dependencies import Dependencies
 from services.router.errors import IntakeFull, IntakeUnavailable
@@ -40,6 +41,7 @@ ROUTES: Sequence[HTTPRouteHandler] = (
     escalating.escalate,
     *policies.ROUTES,
     *shadow.ROUTES,
+    *trained.ROUTES,
     calendars.preview_calendar,
     *reports.ROUTES,
     keys.create_key,
