@@ -317,6 +317,120 @@ def test_channel_bound_on_arrival_does_not_wait_for_its_previous_owner() -> None
     assert [("ana", Because.PREVIOUS_OWNER)] == [(c.agent, c.because) for c in matched.chosen]
 
 
+def test_agent_at_their_ceiling_for_a_channel_gets_no_more_of_it() -> None:
+    """Two chats at most, however many units are left; other work still fits."""
+    agents = [agent("ana", at_most={Channel.LIVE_CHAT: 2}, held={Channel.LIVE_CHAT: 1}, primary_used=4)]
+    waiting = [ticket(Channel.LIVE_CHAT), ticket(Channel.LIVE_CHAT), ticket(Channel.MESSAGING)]
+
+    matched = match(waiting, agents, NOW)
+
+    assert ([waiting[0], waiting[2]], [Reason.FULL]) == ([c.ticket for c in matched.chosen], reasons(matched))
+
+
+def test_units_bound_below_the_ceiling() -> None:
+    """Both must hold."""
+    agents = [agent("ana", at_most={Channel.LIVE_CHAT: 9})]
+
+    assert 3 == len(match([ticket(Channel.LIVE_CHAT) for _ in range(5)], agents, NOW).chosen)
+
+
+def test_ceiling_holds_for_what_is_bound_on_arrival() -> None:
+    """An own list isn't endless either."""
+    agents = [agent("ana", at_most={Channel.EMAIL: 3})]
+
+    matched = match([ticket() for _ in range(4)], agents, NOW, at_once={Channel.EMAIL})
+
+    assert (3, [Reason.FULL]) == (len(matched.chosen), reasons(matched))
+
+
+def test_ticket_waits_for_a_previous_owner_at_their_ceiling() -> None:
+    """They are as busy as anybody without units."""
+    agents = [agent("ana", at_most={Channel.EMAIL: 0}), agent("ben")]
+    wanted = ticket(previous_owner="ana", affinity_until=NOW + MINUTE)
+
+    assert [Reason.FULL] == reasons(match([wanted], agents, NOW))
+
+
+def test_closed_channel_counts_as_offline() -> None:
+    """Somebody who takes no calls just now still gets mail."""
+    agents = [agent("ana", closed_channels=frozenset({Channel.PHONE}))]
+    call, mail = ticket(Channel.PHONE), ticket()
+
+    matched = match([call, mail], agents, NOW)
+
+    assert ([mail], [(call, Reason.OFFLINE)]) == ([c.ticket for c in matched.chosen], matched.left)
+
+
+def test_ticket_does_not_wait_for_a_previous_owner_who_closed_its_channel() -> None:
+    """They may not be back for it soon."""
+    agents = [agent("ana", closed_channels=frozenset({Channel.EMAIL})), agent("ben")]
+    wanted = ticket(previous_owner="ana", affinity_until=NOW + MINUTE)
+
+    assert ["ben"] == given_to(match([wanted], agents, NOW))
+
+
+def test_ring_that_nobody_is_in_does_not_make_a_ticket_unroutable() -> None:
+    """It is given up in time; a mandatory skill never is."""
+    needs = (("a", 1), ("vip", 1))
+
+    assert [Reason.OFFLINE] == reasons(match([ticket(needs=needs, insists=(("vip",),))], [agent("ana")], NOW))
+    assert [Reason.NO_SKILL] == reasons(match([ticket(needs=needs)], [agent("ana")], NOW))
+
+
+def test_room_is_made_by_moving_what_the_run_gave() -> None:
+    """Two tickets and two agents: both are served, though the only one who can do the second was given the first."""
+    agents = [agent("ana", "ab"), agent("ben", "acd")]
+    either, only = ticket(Channel.PHONE), ticket(Channel.PHONE, (("b", 1),))
+
+    matched = match([either, only], agents, NOW)
+
+    assert {(either, "ben"), (only, "ana")} == {(c.ticket, c.agent) for c in matched.chosen}
+    assert [either] == [c.ticket for c in match([either, only], agents, NOW, rearranged=0).chosen]
+
+
+def test_room_is_made_over_more_than_one_agent() -> None:
+    """The third ticket takes the place of the second, which takes that of the first."""
+    agents = [agent("ana", "ab"), agent("ben", "bcxy"), agent("chi", "cdefgh")]
+    first, second, third = (ticket(Channel.PHONE, ((skill, 1),)) for skill in "bca")
+
+    matched = match([first, second, third], agents, NOW)
+
+    assert {(third, "ana"), (first, "ben"), (second, "chi")} == {(c.ticket, c.agent) for c in matched.chosen}
+    assert ["ana", "ben"] == given_to(match([first, second, third], agents, NOW, rearranged=0))
+
+
+def test_ticket_that_went_to_its_previous_owner_is_not_moved() -> None:
+    """The customer has met who knows the case already."""
+    agents = [agent("ana", "ab"), agent("ben", "acd")]
+    kept, other = ticket(Channel.PHONE, previous_owner="ana"), ticket(Channel.PHONE, (("b", 1),))
+
+    matched = match([kept, other], agents, NOW)
+
+    assert ([("ana", Because.PREVIOUS_OWNER)], [Reason.FULL]) == (
+        [(c.agent, c.because) for c in matched.chosen],
+        reasons(matched),
+    )
+
+
+def test_work_of_another_cost_is_not_moved() -> None:
+    """A mail in the place of a chat would change what else fits."""
+    agents = [agent("ana", "ab", capacity=6), agent("ben", "acd", capacity=6)]
+    chat, mail = ticket(Channel.LIVE_CHAT), ticket(Channel.EMAIL, (("b", 1),))
+
+    matched = match([chat, mail], agents, NOW)
+
+    assert (["ana"], [Reason.FULL]) == (given_to(matched), reasons(matched))
+
+
+def test_of_many_alike_everybody_gets_the_same() -> None:
+    """Twenty agents, forty mails: two each, in turns."""
+    agents = [agent(f"agent{n:02}") for n in range(20)]
+
+    matched = match([ticket() for _ in range(40)], agents, NOW)
+
+    assert [one.key for one in agents] * 2 == given_to(matched)
+
+
 def test_run_stops_behind_the_last_ticket_read_of_its_line() -> None:
     """Those behind it were not read and may come before what is left, so nothing else is given."""
     first, other = ticket(), ticket(needs=(("b", 1),))

@@ -12,10 +12,11 @@ from services.router.domain.queue import (
     QueueEntry,
     Reason,
     place_in_queue,
+    relaxed,
     signature,
 )
 from shared.contract.tickets import Channel, Urgency
-from shared.policy.document import ChannelRule
+from shared.policy.document import ChannelRule, Routing
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -151,3 +152,75 @@ def test_older_ticket_then_smaller_id_comes_first_among_equals() -> None:
     second = place(ticket_id=UUID(int=3))
 
     assert [older, first, second] == sorted([second, first, older], key=lambda entry: entry.key)
+
+
+def test_strict_priority_puts_urgency_before_the_latest_start() -> None:
+    """Only among what can still be saved: the late go by urgency anyway, the rescued by due time."""
+    strict = Routing(strict_priority=True)
+
+    assert (Urgency.HIGH.rank, NOW + HOUR) == (place(routing=strict).order_rank, place(routing=strict).order_at)
+    assert place(routing=strict).key < place(routing=strict, urgency=Urgency.LOW, due_at=NOW + MINUTE).key
+    assert 0 == place(routing=strict, due_at=NOW - 9 * HOUR).order_rank
+
+
+def test_rescue_comes_as_soon_as_the_policy_says() -> None:
+    """G is a number of promises."""
+    assert NOW + HOUR + 1.5 * 2 * HOUR == place(routing=Routing(rescue_after=1.5)).rescue_at
+
+
+def test_wait_for_a_previous_owner_is_as_long_as_the_policy_says() -> None:
+    """None of the slack, or half of it."""
+    assert NOW == place(previous_owner="ana", routing=Routing(affinity_wait=0.0)).affinity_until
+    assert NOW + HOUR / 2 == place(previous_owner="ana", routing=Routing(affinity_wait=0.5)).affinity_until
+
+
+def test_insisted_groups_are_needs_and_given_up_one_by_one_the_last_first() -> None:
+    """Promised within two hours, begun an hour ago: a quarter was given up half an hour ago, the half goes now."""
+    entry = place(insists=(("vip",), ("lang:fr", "gold"), ("near",)), due_at=NOW + 90 * MINUTE)
+
+    assert ((("vip",), ("lang:fr", "gold")), (NOW + 30 * MINUTE, NOW + HOUR)) == (entry.insists, entry.relax_at)
+    assert (("billing", 2), ("gold", 1), ("lang:fr", 1), ("vip", 1)) == entry.needs
+    assert ("near", "product:pay") == entry.prefers
+    assert signature(entry.channel, entry.needs) == entry.signature
+    assert entry is relaxed(entry, NOW + 29 * MINUTE)
+
+    later = relaxed(entry, NOW + 30 * MINUTE)
+
+    assert ((("vip",),), (NOW + HOUR,)) == (later.insists, later.relax_at)
+    assert (("billing", 2), ("vip", 1)) == later.needs
+    assert ("lang:fr", "gold", "near", "product:pay") == later.prefers
+    assert signature(entry.channel, later.needs) == later.signature
+    assert (("billing", 2),) == relaxed(entry, NOW + HOUR).needs == entry.mandatory
+
+
+def test_insisting_on_what_is_needed_anyway_adds_nothing() -> None:
+    """So that giving it up never gives up a need."""
+    entry = place(insists=(("billing",), ("vip", "billing"), ("vip",)), due_at=NOW + 2 * HOUR)
+
+    assert ((("vip",),), (("billing", 2), ("vip", 1))) == (entry.insists, entry.needs)
+    assert (("billing", 2),) == relaxed(entry, entry.relax_at[0]).needs
+
+
+def test_short_promise_insists_on_nothing() -> None:
+    """Under two minutes there is no time to wait for somebody who is only preferred."""
+    entry = place(insists=(("vip",),), promised=119 * timedelta(seconds=1), due_at=NOW + MINUTE)
+
+    assert ((), (), (("billing", 2),)) == (entry.insists, entry.relax_at, entry.needs)
+    assert ("vip", "product:pay") == entry.prefers
+    assert place(insists=(("vip",),), promised=2 * MINUTE, due_at=NOW + 2 * MINUTE).insists
+
+
+def test_groups_beyond_the_shares_go_with_the_last_of_these() -> None:
+    """All are given up in time."""
+    entry = place(insists=(("p",), ("q",), ("r",)), due_at=NOW + 2 * HOUR, routing=Routing(relax=(0.25, 0.5)))
+
+    assert (NOW + HOUR / 2, NOW + HOUR, NOW + HOUR) == entry.relax_at
+    assert () == relaxed(entry, NOW + HOUR).insists
+
+
+def test_overflow_comes_after_its_share_of_the_promise() -> None:
+    """Half of two hours that end in one."""
+    entry = place(overflow=("second", 0.5))
+
+    assert ("second", NOW) == (entry.overflow_pool, entry.overflow_at)
+    assert (None, None) == (place().overflow_pool, place().overflow_at)
