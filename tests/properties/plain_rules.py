@@ -39,23 +39,31 @@ needs = st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 4), max_size=2).
 )
 
 
+_people = st.lists(st.sampled_from(KEYS), unique=True)
+_capacities = st.sampled_from((0, 6, 12, 24))
+_online = st.sampled_from((True, True, False))
+_calls = st.sampled_from((0, 0, 0, 1))
+_share = st.floats(0, 1)
+_instants = st.none() | minutes
+
+
 @st.composite
 def agents(draw: st.DrawFn) -> list[Agent]:
     """Up to five, with loads that the rules allow."""
     made = []
-    for key in draw(st.lists(st.sampled_from(KEYS), unique=True)):
-        capacity = draw(st.sampled_from((0, 6, 12, 24)))
-        primary = draw(st.integers(0, capacity))
+    for key in draw(_people):
+        capacity = draw(_capacities)
+        primary = int(draw(_share) * capacity)
         made.append(
             Agent(
                 key=key,
                 profile=draw(profiles),
                 capacity=capacity,
-                is_online=draw(st.sampled_from((True, True, False))),
+                is_online=draw(_online),
                 primary_used=primary,
-                interruptible_used=draw(st.integers(0, 2 * capacity - primary)),
-                calls=draw(st.sampled_from((0, 0, 0, 1))),
-                last_assigned_at=draw(st.none() | minutes),
+                interruptible_used=int(draw(_share) * (2 * capacity - primary)),
+                calls=draw(_calls),
+                last_assigned_at=draw(_instants),
                 closed_channels=draw(closed),
                 at_most=draw(ceilings),
                 held=draw(ceilings),
@@ -64,32 +72,43 @@ def agents(draw: st.DrawFn) -> list[Agent]:
     return made
 
 
-@st.composite
-def tickets(draw: st.DrawFn, *, has_extras: bool = True) -> Waiting:
-    """One that waits; without extras nobody is excluded or preferred."""
-    channel = draw(channels)
-    asked = draw(needs)
-    extras: dict[str, Any] = {}
-    if has_extras:
-        extras = {
-            "excluded": tuple(draw(st.sets(st.sampled_from(KEYS), max_size=2))),
-            "previous_owner": draw(st.none() | st.sampled_from(KEYS)),
-            "affinity_until": draw(st.none() | minutes),
-        }
+_ids = st.integers(1, 10_000).map(lambda n: UUID(int=n))
+_ranks = st.integers(0, 3)
+_bands = st.sampled_from(Band)
+_wishes = st.sampled_from(((), (), *((skill,) for skill in SKILLS)))
+_exclusions = st.sets(st.sampled_from(KEYS), max_size=2).map(lambda found: (*sorted(found),))
+_owners = st.none() | st.sampled_from(KEYS)
+
+
+def _ticket(channel: Channel, asked: tuple[tuple[str, int], ...], **rest: Any) -> Waiting:
+    units, interruptible = COST[channel]
     return Waiting(
-        ticket_id=UUID(int=draw(st.integers(1, 10_000))),
         channel=channel,
-        units=COST[channel][0],
-        interruptible=COST[channel][1],
+        units=units,
+        interruptible=interruptible,
         needs=asked,
-        prefers=tuple(draw(st.sets(st.sampled_from(SKILLS), max_size=1))),
         signature=signature(channel, asked),
-        queued_at=draw(minutes),
-        band=draw(st.sampled_from(Band)),
-        order_rank=draw(st.integers(0, 3)),
-        order_at=draw(minutes),
-        **extras,
+        **rest,
     )
+
+
+_plain = {
+    "channel": channels,
+    "asked": needs,
+    "ticket_id": _ids,
+    "prefers": _wishes,
+    "queued_at": minutes,
+    "band": _bands,
+    "order_rank": _ranks,
+    "order_at": minutes,
+}
+_plain_tickets = st.builds(_ticket, **_plain)
+_tickets = st.builds(_ticket, **_plain, excluded=_exclusions, previous_owner=_owners, affinity_until=_instants)
+
+
+def tickets(*, has_extras: bool = True) -> st.SearchStrategy[Waiting]:
+    """One that waits; without extras nobody is excluded or preferred."""
+    return _tickets if has_extras else _plain_tickets
 
 
 def queues(*, has_extras: bool = True) -> st.SearchStrategy[list[Waiting]]:
