@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from services.router import holding, owning
@@ -20,6 +20,7 @@ from services.router.owning import Tell
 from services.router.store import assignments as assignments_store
 from services.router.store import queue as queue_store
 from services.router.tenure_metrics import TenureMetrics
+from shared.contract.ledger import Ticket
 from shared.jetstream.relay import Relay
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
@@ -44,7 +45,7 @@ class _Done(Struct, frozen=True, kw_only=True):
     """One transaction."""
 
     claimed: int
-    happened: Happened = Happened()
+    happened: Happened = field(default_factory=Happened)
     batch: Batch | None = None
 
 
@@ -158,7 +159,7 @@ class Tending:
             if tenure is None:
                 continue
             policy = await self._shelf.version(connection, ticket.tenant, ticket.policy_version)
-            turn = _in_open_time(lapse(tenure, now), policy, clocks[ticket.id], now)
+            turn = _in_open_time(lapse(tenure, now), ticket, policy, clocks[ticket.id], now)
             cases.append(Case(ticket=ticket, policy=policy, clocks=clocks[ticket.id], before=tenure, turn=turn))
         outbox = Outbox(now)
         moving = [case.before.ticket_id for case in cases if case.turn.moves_load]
@@ -177,14 +178,14 @@ class _Failed(Exception):
         self.error = error
 
 
-def _in_open_time(turn: Turn, policy: Policy, clocks: Sequence[Clock], now: datetime) -> Turn:
+def _in_open_time(turn: Turn, ticket: Ticket, policy: Policy, clocks: Sequence[Clock], now: datetime) -> Turn:
     """Untouched work is taken away by the open time of what is owed: not at night, and not where nothing is owed any more."""
-    tenure, share = turn.tenure, policy.routing.first_action
+    tenure, clock = turn.tenure, owed_clock(clocks)
     if turn.ended is not Ended.UNTOUCHED or tenure.accepted_at is None:
         return turn
-    clock = owed_clock(clocks)
-    if share is None or clock is None or clock.due_at is None:
-        return replace(turn, ended=None, tenure=replace(tenure, act_by=None))
-    calendar = policy.sla.calendars.get(clock.calendar)
-    act_by = in_open_time(tenure.accepted_at, clock.due_at, share, calendar) if calendar is not None else now
-    return turn if act_by <= now else replace(turn, ended=None, tenure=replace(tenure, act_by=act_by))
+    calendar = policy.sla.calendars.get(clock.calendar) if clock is not None else None
+    terms = holding.terms_of(ticket, policy, clocks, now)
+    act_by = in_open_time(tenure.accepted_at, terms, calendar) if calendar is not None else None
+    if act_by is not None and act_by <= now:
+        return turn
+    return replace(turn, ended=None, tenure=replace(tenure, act_by=act_by))

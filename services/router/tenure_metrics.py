@@ -37,7 +37,7 @@ class TenureMetrics:
             registry=registry,
         )
         self.standing = Gauge(
-            "sla_assignments", "What agents have, and what they are offered.", ["pool", "state"], registry=registry
+            "sla_assignments_held", "What agents have, and what they are offered.", ["pool", "state"], registry=registry
         )
         self.failures = Counter(
             "sla_tending_failures_total",

@@ -59,7 +59,7 @@ def test_maps_add_up_to_the_table(waited: list[Waited], occurred: float) -> None
     """Tickets to tickets, hands to hours of work; and no line has a share above one."""
     arrived = [Arrived(each.channel or Channel.OTHER, each.skills, each.hour, each.tickets) for each in waited]
     scale = Scale(occurrences=(occurred,) * week.HOURS, weeks=2, capacity=12.0)
-    found = Findings(arrived=arrived, others=(), waited=waited, minutes={})
+    found = Findings(arrived=arrived, others=(), waited=waited, spans=())
 
     for lines, each_once in zip(staffing.tables(found, scale), (True, False), strict=True):
         for line in lines:

@@ -18,19 +18,34 @@ from services.escalation.answering import Answer, Answering
 from services.escalation.channels.console import Console
 from services.escalation.delivery import Delivery
 from services.escalation.firing import Firing
+from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.stepping import Stepping
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
-from services.router import policies
+from services.router import escalating, policies
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.presence import PresenceLoop
+from services.router.presence_metrics import PresenceMetrics
 from services.router.reconciling import Reconciling
 from services.router.recording import Receipt
-from shared.contract.events import Opened, Replied, StatusChanged, TicketEvent
-from shared.contract.tickets import Author, Status
+from services.router.store import QUERIES
+from services.router.tending import Tending
+from shared.contract.events import (
+    Accepted,
+    Assigned,
+    DeadlineSet,
+    Declined,
+    Opened,
+    Released,
+    Replied,
+    StatusChanged,
+    TicketEvent,
+)
+from shared.contract.tickets import Author, Status, TargetKind
 from shared.jetstream.publish import open_publisher
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
@@ -95,8 +110,18 @@ class Desk:
         router_registry = CollectorRegistry()
         self._assignment = Assignment(pool, shelf, AssignmentMetrics(router_registry), relay)
         self._reconciling = Reconciling(pool, shelf, AssignmentMetrics(CollectorRegistry()), relay)
-        self._intake = Intake(pool, shelf, self._assignment, relay, RouterMetrics(router_registry))
+        self.router_registry = router_registry
+        router_metrics = RouterMetrics(router_registry)
+        self._intake = Intake(pool, shelf, self._assignment, relay, router_metrics)
+        self._tending = Tending(
+            pool, shelf, self._assignment, router_metrics.tenures, relay, tell=router_metrics.count_promises
+        )
         self._firing = Firing(pool, relay, metrics)
+        self._presence = PresenceLoop(
+            pool, shelf, self._assignment, relay, PresenceMetrics(CollectorRegistry(), router_metrics.tenures)
+        )
+        self._helping = Helping(pool, shelf, relay, metrics)
+        self._shelf = shelf
         self._stepping = Stepping(pool, shelf, relay, metrics, links, frozenset({console.name}))
         self._delivery = Delivery(pool, relay, metrics, links, {console.name: console})
         self._tidying = Tidying(pool, self._delivery, metrics)
@@ -135,6 +160,77 @@ class Desk:
     async def becomes(self, ticket: str, status: Status, *, at: datetime | None = None) -> Receipt:
         """The helpdesk moves the ticket."""
         return await self._send(ticket, StatusChanged(status=status), at=at)
+
+    async def accepts(self, ticket: str, agent: str) -> Receipt:
+        """An agent takes what they are offered."""
+        return await self._send(ticket, Accepted(agent=agent))
+
+    async def declines(self, ticket: str, agent: str) -> Receipt:
+        """An agent doesn't."""
+        return await self._send(ticket, Declined(agent=agent))
+
+    async def releases(self, ticket: str, agent: str) -> Receipt:
+        """An agent gives back what they have."""
+        return await self._send(ticket, Released(agent=agent))
+
+    async def gives(self, ticket: str, agent: str | None) -> Receipt:
+        """The helpdesk names an agent, or takes the ticket back."""
+        return await self._send(ticket, Assigned(agent=agent))
+
+    async def writes_late(self, ticket: str, ago: timedelta) -> Receipt:
+        """A customer's message of a while ago reaches us now."""
+        return await self._send(ticket, Replied(by=Author.CUSTOMER), at=await self.now() - ago)
+
+    async def move(self, **span: float) -> None:
+        """Let time pass, and nobody notice yet."""
+        await self._move_to(await self.now() + timedelta(**span))
+
+    async def stands(self, ticket: str) -> tuple[str, str] | None:
+        """Who has a ticket, or is offered it, and how."""
+        row = await self.pool.fetchrow(
+            "SELECT a.agent, a.state FROM assignment a JOIN ticket t ON t.id = a.ticket_id"
+            " WHERE t.external_id = $1 AND a.ended_at IS NULL",
+            ticket,
+        )
+        return None if row is None else (row["agent"], row["state"])
+
+    async def load(self, agent: str) -> tuple[int, int]:
+        """Units of real-time and of interruptible work that somebody has."""
+        row = await self.pool.fetchrow("SELECT primary_used, interruptible_used FROM agent WHERE key = $1", agent)
+        assert row is not None
+        return row["primary_used"], row["interruptible_used"]
+
+    async def drift(self) -> int:
+        """Agents whose load isn't the sum of what they have."""
+        return len(await self.pool.fetch(QUERIES["list_drifted"]))
+
+    def counted(self, name: str, **labels: str) -> float:
+        """What the router tells Prometheus."""
+        return self.router_registry.get_sample_value(name, labels) or 0.0
+
+    async def is_staffed(self) -> None:
+        """Somebody is there who takes everything and has no room: tickets wait in their order, and nobody is called for that."""
+        await self.pool.execute(
+            "INSERT INTO agent (tenant, key, name, skills, channels, capacity, status)"
+            " VALUES ($1, 'zoe', 'Zoe', '{\"billing\": 5}', '{email,live_chat}', 0, 'online')",
+            TENANT,
+        )
+
+    async def sets_deadline(self, ticket: str, target: str, due_at: datetime) -> Receipt:
+        """The helpdesk sets a due time by hand."""
+        return await self._send(ticket, DeadlineSet(target=TargetKind(target), due_at=due_at))
+
+    async def escalates(self, ticket: str, by: str, said: str = "") -> Any:
+        """Somebody wants a lead to look at the ticket."""
+        ticket_id = await self.pool.fetchval("SELECT id FROM ticket WHERE external_id = $1", ticket)
+        async with self.pool.acquire() as connection:
+            return await escalating.escalate(connection, self._shelf, TENANT, ticket_id, by=by, said=said)
+
+    async def employs(self, roster: str) -> None:
+        """Another roster."""
+        async with self.pool.acquire() as connection:
+            await policies.apply_roster(connection, TENANT, roster, "scenario", await database_time.now(connection))
+        await self._presence.set_shifts()
 
     async def comes(self, agent: str, status: str = "online") -> None:
         """An agent is there, or not any more."""
@@ -175,7 +271,7 @@ class Desk:
         """Who has the ticket."""
         owner: str | None = await self.pool.fetchval(
             "SELECT a.agent FROM assignment a JOIN ticket t ON t.id = a.ticket_id"
-            " WHERE t.external_id = $1 AND a.ended_at IS NULL",
+            " WHERE t.external_id = $1 AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL",
             ticket,
         )
         return owner
@@ -235,9 +331,12 @@ class Desk:
 
     async def _settle(self) -> None:
         """Let every loop do what there is to do."""
+        await self._presence.advance()
         await self._assignment.sweep()
         while (
-            await self._firing.run_once()
+            await self._tending.run_once()
+            + await self._firing.run_once()
+            + await self._helping.run_once()
             + await self._stepping.run_once()
             + await self._delivery.run_once()
             + await self._tidying.run_once()
@@ -247,8 +346,9 @@ class Desk:
     async def _next_due(self) -> datetime | None:
         due: datetime | None = await self.pool.fetchval(
             """
-            SELECT least((SELECT min(next_fire_at) FROM clock), (SELECT min(next_step_at) FROM escalation),
-                         (SELECT min(next_attempt_at) FROM page))
+            SELECT least((SELECT min(next_at) FROM assignment), (SELECT min(next_fire_at) FROM clock), (SELECT min(next_step_at) FROM escalation),
+                         (SELECT min(next_attempt_at) FROM page),
+                         (SELECT min(due_at) FROM escalation_request), (SELECT min(next_present_at) FROM agent))
             """
         )
         return due

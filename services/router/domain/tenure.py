@@ -236,9 +236,12 @@ def first_action_by(accepted_at: datetime, terms: Terms) -> datetime | None:
     return accepted_at + terms.first_action * (terms.start_by - accepted_at)
 
 
-def in_open_time(accepted_at: datetime, due_at: datetime, share: float, calendar: Calendar) -> datetime:
+def in_open_time(accepted_at: datetime, terms: Terms, calendar: Calendar) -> datetime | None:
     """The same in the open time of the promise: nobody has to act while its calendar is closed."""
-    return calendar.add(accepted_at, share * calendar.between(accepted_at, due_at)) or due_at
+    if terms.first_action is None or terms.start_by is None:
+        return None
+    slack = calendar.between(accepted_at, terms.start_by)
+    return calendar.add(accepted_at, terms.first_action * slack) or terms.start_by
 
 
 def _touched(tenure: Tenure, event: TicketEvent, now: datetime) -> Tenure:

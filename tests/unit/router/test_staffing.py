@@ -3,19 +3,22 @@
 import pytest
 
 from services.router.domain import staffing, week
-from services.router.domain.staffing import Arrived, Findings, Lack, Line, Minutes, Scale, Sort, Waited
+from services.router.domain.staffing import Arrived, Findings, Lack, Line, Minutes, Scale, Span, Waited
 from shared.contract.tickets import Channel
 
 FOUR_WEEKS = Scale(occurrences=(4.0,) * week.HOURS, weeks=4, capacity=12.0)
 BILLING = ("billing", "lang:de")
 SUNDAY_18 = 6 * 24 + 18
-FIVE_MINUTES = Minutes(median=5.0, p90=9.0)
 
 
-def findings(*waited: Waited, arrived: list[Arrived] | None = None, others: list[Arrived] | None = None) -> Findings:
-    """What the store counted; times only of all tickets and of billing."""
-    times = {Sort(): FIVE_MINUTES, Sort(None, ("billing",), Lack.OFFLINE): FIVE_MINUTES}
-    return Findings(arrived=arrived or [], others=others or [], waited=waited, minutes=times)
+def findings(
+    *waited: Waited,
+    arrived: list[Arrived] | None = None,
+    others: list[Arrived] | None = None,
+    spans: list[Span] | None = None,
+) -> Findings:
+    """What the store counted."""
+    return Findings(arrived=arrived or [], others=others or [], waited=waited, spans=spans or [])
 
 
 def tables(found: Findings, scale: Scale = FOUR_WEEKS) -> tuple[list[Line], list[Line]]:
@@ -36,7 +39,28 @@ def test_hands_are_work_that_waited_by_hour() -> None:
     assert (12, 16, pytest.approx(0.1)) == (line.heat.waited[6][18], line.heat.arrived[6][18], line.heat.hands[6][18])
     assert [("billing",), ("lang:de",)] == [each.skills for each in skills]
     assert [None, None] == [each.channel for each in skills]
-    assert [FIVE_MINUTES, None] == [each.minutes for each in skills]
+
+
+def test_times_are_those_of_the_tickets_of_a_line() -> None:
+    """Half waited no longer than the median, nine of ten no longer than the p90; single skills over all channels."""
+    found = findings(
+        Waited(Channel.EMAIL, ("a",), Lack.FULL, 3, 5, 0, 100.0),
+        Waited(Channel.PHONE, ("a",), Lack.FULL, 3, 5, 0, 10.0),
+        Waited(None, (), None, 3, 10, 0, 110.0),
+        spans=[
+            Span(Channel.EMAIL, ("a",), Lack.FULL, 30, 1),
+            Span(Channel.EMAIL, ("a",), Lack.FULL, 7, 4),
+            Span(Channel.PHONE, ("a",), Lack.FULL, 2, 5),
+            Span(None, (), None, 2, 9),
+            Span(None, (), None, 31, 1),
+        ],
+    )
+
+    [mail, call], [skill] = tables(found)
+
+    assert (Minutes(median=7, p90=30), Minutes(median=2, p90=2)) == (mail.minutes, call.minutes)
+    assert Minutes(median=2, p90=7) == skill.minutes
+    assert Minutes(median=2, p90=2) == staffing.total(found, FOUR_WEEKS).minutes
 
 
 def test_an_hour_that_never_occurred_lacks_nobody() -> None:
@@ -89,7 +113,7 @@ def test_a_ticket_counts_under_each_skill_and_once_in_all() -> None:
     assert [(("a",), 6, 4, 1), (("b",), 4, 3, 1)] == [
         (line.skills, line.arrived, line.waited, line.waiting) for line in skills
     ]
-    assert (13, 6, 1, FIVE_MINUTES) == (total.arrived, total.waited, total.waiting, total.minutes)
+    assert (13, 6, 1) == (total.arrived, total.waited, total.waiting)
 
 
 def test_what_waited_as_something_else_came_as_that_too() -> None:
