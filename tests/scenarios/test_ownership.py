@@ -15,6 +15,7 @@ follow_up: {after_solved: 10h}
 
 async def test_a_ticket_that_nobody_takes_wakes_somebody_until_it_is_taken(desk: Any) -> None:
     """Warned at fifteen minutes, broken at thirty, kept late; the escalation ends with it."""
+    await desk.is_staffed()
     await desk.applies(OWNED)
     await desk.opens("881")
     await desk.advance(minutes=31)
@@ -64,7 +65,9 @@ async def test_a_follow_up_is_called_due_before_it_is_late(desk: Any) -> None:
 
 async def test_a_customer_is_to_be_told_before_a_silence_and_when_a_promise_breaks(desk: Any) -> None:
     """The helpdesk hears what happened, what happens next, by when and who is responsible."""
-    await desk.applies("targets: [{name: all, calendar: always, update: 2h, resolution: 3h, warn: [50%]}]")
+    await desk.applies(
+        "targets: [{name: all, calendar: always, update: 2h, resolution: 3h, warn: [50%]}]\nrouting: {first_action: none}"
+    )
     await desk.comes("ben")
     await desk.opens("881")
     await desk.advance(minutes=61)

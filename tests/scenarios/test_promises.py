@@ -20,6 +20,7 @@ async def test_an_email_breaches_first_response_after_four_working_hours(desk: A
 
 async def test_a_reply_in_time_wakes_nobody(desk: Any) -> None:
     """Silence that can be trusted."""
+    await desk.is_staffed()
     await desk.opens("881")
     await desk.advance(hours=2)
     await desk.replies("881")
@@ -42,6 +43,7 @@ async def test_the_night_and_the_weekend_do_not_count(desk: Any) -> None:
 
 async def test_an_urgent_ticket_wakes_the_lead_who_acknowledges_and_then_it_is_quiet(desk: Any) -> None:
     """The on-call person is paged at the breach; their acknowledgement stops the ladder."""
+    await desk.is_staffed()
     await desk.comes("ana")
     await desk.opens("881", subject="our shop is down")
     await desk.advance(minutes=31)
@@ -55,6 +57,7 @@ async def test_an_urgent_ticket_wakes_the_lead_who_acknowledges_and_then_it_is_q
 
 async def test_a_page_nobody_answers_climbs_to_the_top_and_never_falls_silent(desk: Any) -> None:
     """Support, then Chi, twice over, then the head; then it says that it is exhausted."""
+    await desk.is_staffed()
     await desk.opens("881", subject="our shop is down")
     await desk.advance(hours=3)
     people = [person for person, kind in await desk.paged() if kind == "page"]
@@ -149,6 +152,7 @@ async def test_a_ticket_merged_away_has_no_promises_left(desk: Any) -> None:
 
 async def test_after_an_outage_of_three_hours_there_is_one_page_and_no_backlog(desk: Any) -> None:
     """Only the present step is taken when everything is overdue at once."""
+    await desk.is_staffed()
     await desk.opens("881", subject="our shop is down")
     async with desk.pool.acquire() as connection:
         await connection.execute("UPDATE time_warp SET virtual_anchor = virtual_anchor + interval '3 hours'")
