@@ -98,6 +98,7 @@ class StaffingQuestion(Struct, frozen=True, kw_only=True):
     """Of which tickets, and by which clock."""
 
     weeks: int = staffing_rules.WEEKS
+    """Not more than `staffing.MOST_WEEKS`: older waits are gone."""
     timezone: str | None = None
     """An IANA name; that of the policy's calendars, where it is one, else UTC."""
     channel: Channel | None = None
@@ -107,8 +108,6 @@ class StaffingQuestion(Struct, frozen=True, kw_only=True):
 
 async def staffing(connection: Connection, shelf: PolicyShelf, tenant: str, question: StaffingQuestion) -> Staffing:
     """What the tickets of the last weeks lacked to find an owner at once, and in which hours. Raises UnclearQuestion."""
-    if not 1 <= question.weeks <= staffing_rules.MOST_WEEKS:
-        raise UnclearQuestion("weeks", f"must be a whole number of weeks from 1 to {staffing_rules.MOST_WEEKS}")
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await reports_store.widen_memory(connection)
         zone = _zone(question.timezone) if question.timezone else await _policy_zone(connection, shelf, tenant)
@@ -133,7 +132,7 @@ async def staffing(connection: Connection, shelf: PolicyShelf, tenant: str, ques
         weeks=question.weeks,
         capacity=capacity or staffing_rules.CAPACITY,
     )
-    findings = Findings(arrived=arrived, others=waits.others, waited=waits.waited, minutes=waits.minutes)
+    findings = Findings(arrived=arrived, others=waits.others, waited=waits.waited, spans=waits.spans)
     lines, skills = await asyncio.to_thread(staffing_rules.tables, findings, scale)
     return Staffing(
         since=since,

@@ -99,10 +99,65 @@ async def test_attainment_as_a_table_and_as_json(cli: Cli, desk: None) -> None:
     assert (1, 0, "2026-05-31T22:00:00Z") == (told["met"], told["breached"], told["since"].replace("+00:00", "Z"))
 
 
+@pytest.fixture
+async def backlog(pool: Pool, clock_control: ClockControl) -> None:
+    """A chat that waited six minutes for billing on Sunday at 18 h in Berlin, and an e-mail that waits for anybody."""
+    await clock_control.freeze(NOW)
+    sunday, today = NOW - timedelta(hours=20), NOW - timedelta(minutes=15)
+    for number, (at, channel, needs) in enumerate(
+        [(sunday, "live_chat", b'[["billing",1]]'), (today, "email", b"[]"), (NOW - timedelta(days=9), "email", b"[]")]
+    ):
+        await pool.execute(
+            """INSERT INTO ticket (id, tenant, source, external_id, status, opened_at, channel, needs, policy_version)
+               VALUES ($1, 'default', 'shop', $2, 'open', $3, $4, $5, 0)""",
+            ids.uuid7(at), str(number), at, channel, needs,
+        )  # fmt: skip
+    await pool.execute(
+        """INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+           SELECT tenant, id, 'default', channel, needs, 4, 'offline', opened_at, opened_at + interval '6 minutes'
+           FROM ticket WHERE external_id = '0'
+           UNION ALL
+           SELECT tenant, id, 'default', channel, needs, 6, 'fragmented', opened_at, $1 FROM ticket WHERE external_id = '1'""",
+        NOW,
+    )
+
+
+async def test_staffing_as_a_table_with_a_map_and_as_json(cli: Cli, backlog: None) -> None:
+    """What is missing most comes first; the week is drawn in shades that need no colour."""
+    answer = await cli("staffing", "--weeks", "2", "--timezone", "Europe/Berlin")
+    assert (0, "") == (answer.code, answer.err)
+    rows = [" ".join(line.split()) for line in answer.out.splitlines()]
+    full = "(none needed) email all full 2 1 50.0 % 15m 15m · 0.06 0.06 Mon 13-14 h"
+    offline = "billing live chat all offline 1 1 100.0 % 6m 6m · 0.02 0.02 Sun 18-19 h"
+    assert [full, offline] == rows[rows.index(full) : rows.index(offline) + 1]
+    assert "all 3 2 66.7 % 6m 15m · 0.08 0.06 Mon 13-14 h" in rows
+    assert "billing all offline 1 1 100.0 % 6m 6m · 0.02 0.02 Sun 18-19 h" in rows
+    assert "\x1b" not in answer.out
+    drawn = answer.out[answer.out.index("Hands missing: all tickets") :].splitlines()
+    assert drawn[0].startswith("Hands missing: all tickets (Europe/Berlin; the darkest is 0.06)")
+    assert "Mon  " + "··" * 13 + "██" + "··" * 10 == drawn[2]
+    assert "Sun  " + "··" * 18 + "▒▒" + "··" * 5 == drawn[8]
+    told = (await cli("staffing", "--weeks", "1", "--skill", "billing", "--json")).json
+    assert (1, "UTC", ["billing"]) == (told["total"]["arrived"], told["timezone"], told["lines"][0]["skills"])
+
+
+async def test_staffing_refuses_what_it_cant_answer(cli: Cli, backlog: None) -> None:
+    """With the way out, and exit code 2."""
+    for asked, said in (
+        (("--weeks", "14"), "1<=x<=13"),
+        (("--timezone", "Europe/Berln"), "--timezone there is no time zone Europe/Berln: did you mean Europe/Berlin?"),
+        (("--channel", "fax"), "live_chat"),
+    ):
+        answer = await cli("staffing", *asked)
+        assert (2, True) == (answer.code, said in " ".join(answer.err.split())), answer.err
+
+
 async def test_a_tenant_with_nothing_is_told_so(cli: Cli, desk: None) -> None:
     """In a sentence."""
     assert "no promise runs" in (await cli("deadlines", "--tenant", "acme")).out
     assert "no promise was kept or broken" in (await cli("attainment", "--tenant", "acme")).out
+    assert "nobody was missing: no ticket came" in (await cli("staffing", "--tenant", "acme")).out
+    assert "nobody was missing: 2 tickets came" in (await cli("staffing", "--weeks", "1")).out
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,8 @@ def _figures(line: Line) -> Iterable[str]:
         "-" if took is None else _minutes(took.median),
         "-" if took is None else _minutes(took.p90),
         palette.number(line.waiting),
-        f"{line.hours_a_week:.1f}",
-        "-" if line.peak is None else f"{line.peak.hands:.1f}",
+        f"{line.hours_a_week:.2f}",
+        "-" if line.peak is None else f"{line.peak.hands:.2f}",
         "-" if line.peak is None else _when(line.peak),
     )
 
@@ -100,13 +100,12 @@ def _because(line: Line) -> str:
 def _map(name: str, heat: Heat, timezone: str) -> RenderableType:
     most = max(max(row) for row in heat.hands)
     text = Text(f"\nHands missing: {name}", style="bold")
-    text.append(f" ({timezone}; the darkest is {most:.2g})\n", style="not bold")
-    text.append("     " + "".join(f"{hour:<6}" for hour in range(0, 24, 3)) + "\n", style=f"not bold {palette.FAINT}")
+    text.append(f" ({timezone}; the darkest is {most:.2f})\n", style="not bold")
+    text.append("     " + "".join(f"{hour:<6}" for hour in range(0, 24, 3)), style=f"not bold {palette.FAINT}")
     for day, row in zip(_DAYS, heat.hands, strict=True):
-        text.append(f"{day}  ", style="not bold")
+        text.append(f"\n{day}  ", style="not bold")
         for hands in row:
             text.append(palette.shade(hands / most if most else 0.0) * 2, style=f"not bold {_style(hands, most)}")
-        text.append("\n")
     return text
 
 

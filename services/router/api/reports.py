@@ -62,10 +62,8 @@ class AttainmentQuery(Struct, frozen=True, kw_only=True):
 class StaffingQuery(Struct, frozen=True, kw_only=True):
     """Which tickets, and by which clock."""
 
-    weeks: Annotated[int, Meta(ge=1, le=staffing_rules.MOST_WEEKS, examples=[staffing_rules.WEEKS])] = (
-        staffing_rules.WEEKS
-    )
-    """So many up to now."""
+    weeks: Annotated[str, Meta(max_length=10, examples=["4"])] = str(staffing_rules.WEEKS)
+    """So many up to now, from 1 to 13."""
     timezone: Annotated[str, Meta(min_length=1, max_length=64, examples=["Europe/Berlin"])] | None = None
     """An IANA name, for the hours; if absent, that of the policy's calendars where they have one, else UTC."""
     channel: Annotated[Channel, Meta(examples=["live_chat"])] | None = None
@@ -186,11 +184,15 @@ async def report_staffing(request: Call) -> ASGIResponse:
     has such a ticket once it is theirs, times its units, over a person's capacity, by how often the hour occurred.
     """
     wanted = bodies.query(request, StaffingQuery)
-    question = StaffingQuestion(
-        weeks=wanted.weeks, timezone=wanted.timezone, channel=wanted.channel, skill=wanted.skill, pool=wanted.pool
-    )
     deps = dependencies.of(request)
     try:
+        question = StaffingQuestion(
+            weeks=staffing_rules.read_weeks(wanted.weeks),
+            timezone=wanted.timezone,
+            channel=wanted.channel,
+            skill=wanted.skill,
+            pool=wanted.pool,
+        )
         async with deps.pool.acquire() as connection:
             found = await reports.staffing(connection, deps.shelf, request.user.tenant, question)
     except UnclearQuestion as wrong:

@@ -3,28 +3,25 @@
 from datetime import UTC, datetime, timedelta
 
 from services.router.domain import staffing, week
-from services.router.domain.staffing import Arrived, Findings, Lack, Minutes, Scale, Sort, Staffing, Waited
+from services.router.domain.staffing import Arrived, Findings, Lack, Scale, Span, Staffing, Waited
 from shared.contract.tickets import Channel
 from shared.web.operations import Example
 
 _NOW = datetime(2026, 6, 5, 14, tzinfo=UTC)
 _SUNDAY_18, _SUNDAY_19 = 6 * 24 + 18, 6 * 24 + 19
-_SORT = Sort(Channel.LIVE_CHAT, ("billing", "lang:de"), Lack.OFFLINE)
-_WAITED = Minutes(median=6.0, p90=11.0)
-_CHATS = tuple(
-    Waited(channel, ("billing", "lang:de") if reason else (), reason, hour, 12, 0, 12 * 4 * 360.0)
-    for channel, reason in ((_SORT.channel, _SORT.reason), (None, None))
-    for hour in (_SUNDAY_18, _SUNDAY_19)
+_SORTS: tuple[tuple[Channel | None, tuple[str, ...], Lack | None], ...] = (
+    (Channel.LIVE_CHAT, ("billing", "lang:de"), Lack.OFFLINE),
+    (None, (), None),
 )
 _FINDINGS = Findings(
     arrived=[Arrived(Channel.LIVE_CHAT, ("billing", "lang:de"), hour, 15) for hour in (_SUNDAY_18, _SUNDAY_19)],
     others=(),
-    waited=_CHATS,
-    minutes={
-        _SORT: _WAITED,
-        Sort(): _WAITED,
-        **{Sort(None, (skill,), Lack.OFFLINE): _WAITED for skill in ("billing", "lang:de")},
-    },
+    waited=[
+        Waited(channel, skills, reason, hour, 12, 0, 12 * 4 * 360.0)
+        for channel, skills, reason in _SORTS
+        for hour in (_SUNDAY_18, _SUNDAY_19)
+    ],
+    spans=[Span(channel, skills, reason, minutes, 8) for channel, skills, reason in _SORTS for minutes in (4, 6, 11)],
 )
 _SCALE = Scale(occurrences=(float(staffing.WEEKS),) * week.HOURS, weeks=staffing.WEEKS, capacity=staffing.CAPACITY)
 _LINES, _SKILLS = staffing.tables(_FINDINGS, _SCALE)

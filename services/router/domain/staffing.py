@@ -4,6 +4,7 @@ Pure: the store counts, this puts together. A ticket that waited counts at the h
 wait for that reason; so a night's backlog stands where it came from, not where it lay.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from services.router.domain import week
+from services.router.domain.attainment import UnclearQuestion
 from shared.contract.tickets import Channel
 
 WEEKS = 4
@@ -61,6 +63,16 @@ class Waited(NamedTuple):
     """Units times what they waited, each no longer than somebody would have had it."""
 
 
+class Span(NamedTuple):
+    """Tickets that waited equally long for one reason; without a channel: of all sorts, for whatever."""
+
+    channel: Channel | None
+    skills: tuple[str, ...]
+    reason: Lack | None
+    minutes: int
+    tickets: int
+
+
 class Sort(NamedTuple):
     """What a line is about; without a channel or reason: of all of them."""
 
@@ -70,10 +82,13 @@ class Sort(NamedTuple):
 
 
 class Minutes(Struct, frozen=True, kw_only=True):
-    """How long tickets waited for the reason, each in all; those that wait yet, up to now."""
+    """How long tickets waited for the reason, each in all; those that wait yet, up to now.
 
-    median: float
-    p90: float
+    Rounded up: to the minute, and beyond four hours to a quarter of an hour.
+    """
+
+    median: int
+    p90: int
     """Nine of ten waited no longer."""
 
 
@@ -164,8 +179,15 @@ class Findings(Struct, frozen=True, kw_only=True):
     others: Sequence[Arrived]
     """Tickets that waited as something else before: they came as that, too."""
     waited: Sequence[Waited]
-    minutes: Mapping[Sort, Minutes]
-    """Also of each single skill (without a channel), and of all tickets."""
+    spans: Sequence[Span]
+
+
+def read_weeks(text: str) -> int:
+    """How many weeks; raises UnclearQuestion with what is allowed."""
+    cleaned = text.strip()
+    if not (cleaned.isascii() and cleaned.isdigit() and 1 <= int(cleaned) <= MOST_WEEKS):
+        raise UnclearQuestion("weeks", f"must be a whole number of weeks from 1 to {MOST_WEEKS}")
+    return int(cleaned)
 
 
 def holds(known: Mapping[Channel, float]) -> dict[Channel, float]:
@@ -181,7 +203,10 @@ def total(findings: Findings, scale: Scale) -> Line:
     for one in findings.waited:
         if one.reason is None:
             sums.add(one)
-    return _line(Sort(), sums, findings.minutes, scale, with_heat=True)
+    for span in findings.spans:
+        if span.reason is None:
+            sums.spans[span.minutes] += span.tickets
+    return _line(Sort(), sums, scale, with_heat=True)
 
 
 def tables(findings: Findings, scale: Scale) -> tuple[list[Line], list[Line]]:
@@ -207,9 +232,13 @@ def _table(
         if one.reason is not None:
             for sort in sorts(one.channel, one.skills):
                 found.setdefault(sort._replace(reason=one.reason), _Sums()).add(one)
+    for span in findings.spans:
+        if span.reason is not None:
+            for sort in sorts(span.channel, span.skills):
+                found.setdefault(sort._replace(reason=span.reason), _Sums()).spans[span.minutes] += span.tickets
     for sort, sums in found.items():
         sums.arrived = _hours(came, sort._replace(reason=None))
-    return _in_order(found, findings.minutes, scale)
+    return _in_order(found, scale)
 
 
 class _Sums:
@@ -219,6 +248,7 @@ class _Sums:
         self.arrived = [0] * week.HOURS
         self.waited = [0] * week.HOURS
         self.unit_seconds = [0.0] * week.HOURS
+        self.spans: Counter[int] = Counter()
         self.waiting = 0
 
     def add(self, one: Waited) -> None:
@@ -231,7 +261,7 @@ def _hours(found: dict[Sort, list[int]], sort: Sort) -> list[int]:
     return found.setdefault(sort, [0] * week.HOURS)
 
 
-def _in_order(found: Mapping[Sort, _Sums], minutes: Mapping[Sort, Minutes], scale: Scale) -> list[Line]:
+def _in_order(found: Mapping[Sort, _Sums], scale: Scale) -> list[Line]:
     def place(sort: Sort) -> tuple[float, int, int, tuple[str, ...], int]:
         sums = found[sort]
         channel = -1 if sort.channel is None else _CHANNELS[sort.channel]
@@ -239,12 +269,10 @@ def _in_order(found: Mapping[Sort, _Sums], minutes: Mapping[Sort, Minutes], scal
         return -sum(sums.unit_seconds), -sum(sums.waited), channel, sort.skills or (), reason
 
     ordered = sorted(found, key=place)
-    return [
-        _line(sort, found[sort], minutes, scale, with_heat=number < HEAT_MAPS) for number, sort in enumerate(ordered)
-    ]
+    return [_line(sort, found[sort], scale, with_heat=number < HEAT_MAPS) for number, sort in enumerate(ordered)]
 
 
-def _line(sort: Sort, sums: _Sums, minutes: Mapping[Sort, Minutes], scale: Scale, *, with_heat: bool) -> Line:
+def _line(sort: Sort, sums: _Sums, scale: Scale, *, with_heat: bool) -> Line:
     arrived, waited = sum(sums.arrived), sum(sums.waited)
     hands = hands_missing(sums.unit_seconds, scale)
     return Line(
@@ -255,7 +283,7 @@ def _line(sort: Sort, sums: _Sums, minutes: Mapping[Sort, Minutes], scale: Scale
         waited=waited,
         share=waited / arrived if arrived else 0.0,
         waiting=sums.waiting,
-        minutes=minutes.get(sort),
+        minutes=Minutes(median=_percentile(sums.spans, 0.5), p90=_percentile(sums.spans, 0.9)) if waited else None,
         hours_a_week=sum(sums.unit_seconds) / (scale.capacity * _SECONDS * scale.weeks),
         peak=peak(hands),
         heat=Heat(
@@ -266,6 +294,16 @@ def _line(sort: Sort, sums: _Sums, minutes: Mapping[Sort, Minutes], scale: Scale
         if with_heat
         else None,
     )
+
+
+def _percentile(spans: Mapping[int, int], share: float) -> int:
+    """The least of the values that so many don't exceed; 0 where there are none."""
+    enough, so_far = share * sum(spans.values()), 0
+    for minutes in sorted(spans):
+        so_far += spans[minutes]
+        if so_far >= enough:
+            return minutes
+    return 0
 
 
 def hands_missing(unit_seconds: Sequence[float], scale: Scale) -> list[float]:

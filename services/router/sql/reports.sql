@@ -77,26 +77,27 @@ ORDER BY breached DESC, met DESC, target, channel, urgency, team, pool, matched
 LIMIT $5;
 
 -- name: report_arrivals
--- Tickets opened in [$2, $3) by channel, what they need, and the local hour of the week; those of channel `$5`, skill `$6`
+-- Tickets opened from `$2` to `$3` by channel, what they need, and the local hour of the week; those of channel `$5`, skill `$6`
 -- and pool `$7`, where these are given. None of them has an id before `$4`. `$8` says from which second on local time is
 -- ahead by which of `$9`, counted so that hour 0 is that from Monday midnight on.
 SELECT coalesce(t.channel, 'other') AS channel, t.needs,
-       ((floor(extract(epoch FROM t.opened_at))::bigint
-         + ($9::bigint[])[greatest(width_bucket(floor(extract(epoch FROM t.opened_at))::bigint, $8::bigint[]), 1)])
-        / 3600 % 168)::integer AS hour,
+       (floor((date_part('epoch', t.opened_at)
+               + ($9::float8[])[width_bucket(date_part('epoch', t.opened_at), $8::float8[])]) / 3600)::bigint
+        % 168)::integer AS hour,
        count(*) AS tickets
 FROM ticket t
-WHERE t.tenant = $1 AND t.id >= $4 AND t.opened_at >= $2 AND t.opened_at < $3
+WHERE t.tenant = $1 AND t.id >= $4 AND t.opened_at >= $2 AND t.opened_at <= $3
   AND ($5::text IS NULL OR t.channel = $5) AND ($6::text IS NULL OR jsonb_path_query_array(t.needs, '$[*][0]') ? $6)
   AND ($7::text IS NULL OR t.pool = $7)
 GROUP BY 1, 2, 3;
 
 -- name: report_waits
--- Of the same tickets (`$1` to `$9` as above), those that waited. A ticket counts once for each sort (channel, skills,
+-- Of the same tickets (`$1` to `$9` as above), those that waited. A ticket counts once for each sort (channel, needs and
 -- reason) in which it did, at the hour in which it first began to, and once in all (without a channel). Rows are `hour`:
 -- tickets of a sort by hour, those of them that wait yet, and units times what each waited, but not beyond how long
--- somebody has a ticket of its channel (`$10`, `$11`: seconds); `span`: how long those of a sort and (with no more than a
--- skill) of a skill waited; `other`: tickets that waited as what they aren't now, by the hour of their opening.
+-- somebody has a ticket of its channel (`$10`, `$11`: seconds); `span`: tickets of a sort by the minutes they waited, rounded
+-- up, from four hours on to a quarter of an hour; `other`: those that waited as what they aren't now, by the hour of
+-- their opening.
 WITH stretch AS (
     SELECT w.ticket_id, w.channel, w.needs, w.units, w.reason, w.since, w.until, false AS is_waiting
     FROM wait w WHERE w.tenant = $1 AND w.until >= $2
@@ -104,52 +105,44 @@ WITH stretch AS (
     SELECT q.ticket_id, q.channel, q.needs, q.units, q.reason, q.reason_at, greatest(q.reason_at, $3), true
     FROM queued q WHERE q.tenant = $1 AND q.reason <> 'new'
 ), waited AS MATERIALIZED (
-    SELECT t.id AS ticket_id, s.channel, jsonb_path_query_array(s.needs, '$[*][0]') AS skills,
-           CASE s.reason WHEN 'fragmented' THEN 'full' ELSE s.reason END AS reason,
-           min(s.since) AS since, extract(epoch FROM sum(s.until - s.since))::float8 AS seconds, max(s.units) AS units,
-           bool_or(s.is_waiting) AS is_waiting
+    SELECT t.id AS ticket_id, s.channel, s.needs, CASE s.reason WHEN 'fragmented' THEN 'full' ELSE s.reason END AS reason,
+           min(s.since) AS since, date_part('epoch', sum(s.until - s.since)) AS seconds, max(s.units) AS units,
+           bool_or(s.is_waiting) AS is_waiting, min(t.opened_at) AS opened_at,
+           bool_or(s.channel <> coalesce(t.channel, 'other') OR s.needs <> t.needs
+                   AND jsonb_path_query_array(s.needs, '$[*][0]') <> jsonb_path_query_array(t.needs, '$[*][0]')) AS is_other
     FROM stretch s JOIN ticket t ON t.id = s.ticket_id
-    WHERE t.tenant = $1 AND t.id >= $4 AND t.opened_at >= $2 AND t.opened_at < $3
+    WHERE t.tenant = $1 AND t.id >= $4 AND t.opened_at >= $2 AND t.opened_at <= $3
       AND ($5::text IS NULL OR t.channel = $5)
       AND ($6::text IS NULL OR jsonb_path_query_array(t.needs, '$[*][0]') ? $6)
       AND ($7::text IS NULL OR t.pool = $7)
     GROUP BY 1, 2, 3, 4
 ), held AS (
     SELECT * FROM unnest($10::text[], $11::float8[]) AS h (channel, seconds)
-), counted AS (
-    SELECT w.channel, w.skills, w.reason, w.since, w.is_waiting, least(w.seconds, h.seconds) * w.units AS unit_seconds
+), counted AS MATERIALIZED (
+    SELECT w.channel, w.needs, w.reason, w.since, w.is_waiting, w.seconds,
+           least(w.seconds, h.seconds) * w.units AS unit_seconds
     FROM waited w JOIN held h ON h.channel = w.channel
     UNION ALL
-    SELECT NULL, NULL, NULL, min(w.since), bool_or(w.is_waiting), least(sum(w.seconds), max(h.seconds)) * max(w.units)
+    SELECT NULL, NULL, NULL, min(w.since), bool_or(w.is_waiting), sum(w.seconds),
+           least(sum(w.seconds), max(h.seconds)) * max(w.units)
     FROM waited w JOIN held h ON h.channel = w.channel GROUP BY w.ticket_id
-), timed AS (
-    SELECT w.channel, w.skills, w.reason, w.seconds FROM waited w
-    UNION ALL
-    SELECT NULL, jsonb_build_array(k.skill), w.reason, sum(w.seconds)
-    FROM waited w CROSS JOIN LATERAL jsonb_array_elements_text(w.skills) AS k (skill)
-    GROUP BY w.ticket_id, k.skill, w.reason
-    UNION ALL
-    SELECT NULL, NULL, NULL, sum(w.seconds) FROM waited w GROUP BY w.ticket_id
 )
-SELECT 'hour' AS kind, channel, skills, reason,
-       ((floor(extract(epoch FROM since))::bigint
-         + ($9::bigint[])[greatest(width_bucket(floor(extract(epoch FROM since))::bigint, $8::bigint[]), 1)])
-        / 3600 % 168)::integer AS hour,
-       count(*) AS tickets, count(*) FILTER (WHERE is_waiting) AS waiting, sum(unit_seconds) AS unit_seconds,
-       NULL::float8[] AS spans
+SELECT 'hour' AS kind, channel, needs, reason,
+       (floor((date_part('epoch', since) + ($9::float8[])[width_bucket(date_part('epoch', since), $8::float8[])])
+              / 3600)::bigint % 168)::integer AS place,
+       count(*) AS tickets, count(*) FILTER (WHERE is_waiting) AS waiting, sum(unit_seconds) AS unit_seconds
 FROM counted GROUP BY 2, 3, 4, 5
 UNION ALL
-SELECT 'span', channel, skills, reason, NULL, count(*), NULL, NULL,
-       percentile_disc(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY seconds)
-FROM timed GROUP BY channel, skills, reason
+SELECT 'span', channel, needs, reason,
+       CASE WHEN seconds <= 14400 THEN ceil(seconds / 60) ELSE ceil(seconds / 900) * 15 END::integer,
+       count(*), NULL, NULL
+FROM counted GROUP BY 2, 3, 4, 5
 UNION ALL
-SELECT 'other', o.channel, o.skills, NULL,
-       ((floor(extract(epoch FROM t.opened_at))::bigint
-         + ($9::bigint[])[greatest(width_bucket(floor(extract(epoch FROM t.opened_at))::bigint, $8::bigint[]), 1)])
-        / 3600 % 168)::integer,
-       count(*), NULL, NULL, NULL
-FROM (SELECT DISTINCT ticket_id, channel, skills FROM waited) o JOIN ticket t ON t.id = o.ticket_id
-WHERE o.channel <> coalesce(t.channel, 'other') OR o.skills <> jsonb_path_query_array(t.needs, '$[*][0]')
+SELECT 'other', channel, needs, NULL,
+       (floor((date_part('epoch', opened_at) + ($9::float8[])[width_bucket(date_part('epoch', opened_at), $8::float8[])])
+              / 3600)::bigint % 168)::integer,
+       count(*), NULL, NULL
+FROM (SELECT DISTINCT ticket_id, channel, needs, opened_at FROM waited WHERE is_other) o
 GROUP BY 2, 3, 5;
 
 -- name: report_holds

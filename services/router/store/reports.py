@@ -1,7 +1,9 @@
 """The SQL of reports: what is due, what was kept, and which policies are in force."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,7 +12,7 @@ from msgspec import Struct
 
 from services.router.domain.attainment import Dimension, Kept, Took
 from services.router.domain.forecast import LATE, PAUSED, Deadlines, Horizon, NextDue, due_within
-from services.router.domain.staffing import Arrived, Lack, Minutes, Sort, Waited
+from services.router.domain.staffing import Arrived, Lack, Span, Waited
 from services.router.domain.week import Offsets
 from services.router.store import QUERIES
 from shared import ids
@@ -18,10 +20,8 @@ from shared.contract.tickets import Channel, TargetKind, Urgency
 from shared.postgres.pool import Connection, Record
 
 _decode_needs = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
-_decode_skills = msgspec.json.Decoder(tuple[str, ...]).decode
 _EARLY = timedelta(hours=1)
 """A ticket may say that it was opened a little after we heard of it; never so much."""
-_MINUTE = 60
 _HOLDS = 20_000
 """Assignments from which it is told how long somebody has a ticket."""
 
@@ -94,7 +94,7 @@ class Cohort(Struct, frozen=True, kw_only=True):
     since: datetime
     """Opened from then on."""
     until: datetime
-    """And before; what waits yet has waited up to then."""
+    """Up to then; what waits yet has waited so long."""
     offsets: Offsets
     channel: Channel | None = None
     skill: str | None = None
@@ -106,7 +106,7 @@ class Cohort(Struct, frozen=True, kw_only=True):
         first_id = ids.first_at(self.since - _EARLY)
         return (
             self.tenant, self.since, self.until, first_id, self.channel, self.skill, self.pool,
-            list(self.offsets.starts), list(self.offsets.seconds),
+            [-math.inf, *self.offsets.starts[1:]], list(self.offsets.seconds),
         )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ class Waits(NamedTuple):
     """What became of those that waited."""
 
     waited: list[Waited]
-    minutes: dict[Sort, Minutes]
+    spans: list[Span]
     others: list[Arrived]
     """Tickets that waited as what they aren't now: they came as that, too."""
 
@@ -125,7 +125,7 @@ async def arrivals(connection: Connection, cohort: Cohort) -> list[Arrived]:
     return [
         Arrived(
             Channel(row["channel"]),
-            tuple(skill for skill, _ in _decode_needs(row["needs"])),
+            _skills(row["needs"]),
             row["hour"],
             row["tickets"],
         )
@@ -136,24 +136,23 @@ async def arrivals(connection: Connection, cohort: Cohort) -> list[Arrived]:
 async def waits(connection: Connection, cohort: Cohort, held: Mapping[Channel, float]) -> Waits:
     """Those of them that waited for more than to be looked at; `held`: seconds that somebody has a ticket of a channel."""
     rows = await connection.fetch(QUERIES["report_waits"], *cohort.parameters, list(held), list(held.values()))
-    found = Waits([], {}, [])
-    for row in rows:
-        channel = None if row["channel"] is None else Channel(row["channel"])
-        names = None if row["skills"] is None else _decode_skills(row["skills"])
-        reason = None if row["reason"] is None else Lack(row["reason"])
-        match row["kind"]:
-            case "hour":
-                found.waited.append(
-                    Waited(
-                        channel, names or (), reason, row["hour"], row["tickets"], row["waiting"], row["unit_seconds"]
-                    )
-                )
-            case "span":
-                median, p90 = row["spans"]
-                found.minutes[Sort(channel, names, reason)] = Minutes(median=median / _MINUTE, p90=p90 / _MINUTE)
-            case _:
-                found.others.append(Arrived(channel or Channel.OTHER, names or (), row["hour"], row["tickets"]))
+    found = Waits([], [], [])
+    for kind, name, needs, why, place, tickets, waiting, unit_seconds in rows:
+        channel = None if name is None else Channel(name)
+        skills = () if needs is None else _skills(needs)
+        reason = None if why is None else Lack(why)
+        if kind == "hour":
+            found.waited.append(Waited(channel, skills, reason, place, tickets, waiting, unit_seconds))
+        elif kind == "span":
+            found.spans.append(Span(channel, skills, reason, place, tickets))
+        else:
+            found.others.append(Arrived(channel or Channel.OTHER, skills, place, tickets))
     return found
+
+
+@lru_cache(maxsize=4096)
+def _skills(needs: bytes) -> tuple[str, ...]:
+    return tuple(skill for skill, _ in _decode_needs(needs))
 
 
 async def holds(connection: Connection, tenant: str, since: datetime) -> dict[Channel, float]:
