@@ -40,7 +40,7 @@ TEXTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(TEXTS)
 def test_texts_are_counted_as_the_vectorizer_of_scikit_learn_counts_them(texts: list[str]) -> None:
     """Place by place and value by value, in any script, one at a time or together."""
@@ -140,7 +140,7 @@ def test_the_file_comes_back_as_it_was_written() -> None:
     ).learned
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.randoms(use_true_random=False))
 def test_a_damaged_file_is_refused(place: int, chance: random.Random) -> None:
     """Cut anywhere, or with any byte changed."""
