@@ -81,7 +81,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     tending = Tending(pool, shelf, assignment, metrics.tenures, relay, tell=metrics.count_promises)
     gauges = Gauges(pool, client, registry)
     presences = PresenceMetrics(registry, metrics.tenures)
-    presence = PresenceLoop(pool, shelf, assignment, relay, presences)
+    presence = PresenceLoop(pool, shelf, assignment, relay, presences, tell=metrics.count_promises)
     promises = PromiseGauge(pool, shelf, registry)
     rolling_out = RollingOut(pool, shelf, RolloutMetrics(registry), relay=relay, tell=metrics.count_promises)
     app = build_router_app(

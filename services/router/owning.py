@@ -52,6 +52,16 @@ async def settle_released(connection: Connection, shelf: PolicyShelf, relay: Rel
     return await _settle(connection, shelf, relay, "list_released_unsettled", tell)
 
 
+async def settle_lost(
+    connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID], tell: Tell = nobody
+) -> int:
+    """Start the ownership clocks of tickets that just lost their owner; returns how many tickets were folded."""
+    if not ticket_ids:
+        return 0
+    rows = await connection.fetch(QUERIES["list_owned_once"], ticket_ids)
+    return await settle_changed(connection, shelf, relay, [row["ticket_id"] for row in rows], tell)
+
+
 async def settle_changed(
     connection: Connection, shelf: PolicyShelf, relay: Relay, ticket_ids: Sequence[UUID], tell: Tell = nobody
 ) -> int:

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from services.router import absence, shifts
+from services.router import absence, owning, shifts
 from services.router.assignment import Assignment
 from services.router.domain.presence import goes_back
+from services.router.owning import Tell
 from services.router.presence_metrics import PresenceMetrics
 from services.router.requeueing import Requeued
 from services.router.store import presence as presence_store
@@ -35,13 +36,22 @@ class PresenceLoop:
     """Keeps presence true, for the agents of all tenants."""
 
     def __init__(
-        self, pool: Pool, shelf: PolicyShelf, assignment: Assignment, relay: Relay, metrics: PresenceMetrics
+        self,
+        pool: Pool,
+        shelf: PolicyShelf,
+        assignment: Assignment,
+        relay: Relay,
+        metrics: PresenceMetrics,
+        *,
+        tell: Tell = owning.nobody,
     ) -> None:
+        """`tell` hears of tickets whose promise of an owner began anew."""
         self._pool = pool
         self._shelf = shelf
         self._assignment = assignment
         self._relay = relay
         self._metrics = metrics
+        self._tell_owned = tell
         self._looked_to: dict[str, UUID] = {}
         self._failing: set[str] = set()
 
@@ -126,7 +136,9 @@ class PresenceLoop:
             lost = [ticket_id for ticket_id, item in work.items() if goes_back(item, now, grace)]
             for first in range(0, len(lost), absence.AT_ONCE):
                 batch = lost[first : first + absence.AT_ONCE]
-                taken.append(self._tell(await absence.take_back(connection, self._shelf, tenant, batch)))
+                requeued = self._tell(await absence.take_back(connection, self._shelf, tenant, batch))
+                await owning.settle_lost(connection, self._shelf, self._relay, requeued.lost, self._tell_owned)
+                taken.append(requeued)
             if len(work) < AT_ONCE:
                 return taken
             after = list(work)[-1]

@@ -29,6 +29,8 @@ class Requeued(Struct, frozen=True, kw_only=True):
     """(tenant, pool) where a matching run may find something to do."""
     offers: Counter[tuple[str, str]] = Counter()
     """(pool, outcome) of offers that were withdrawn."""
+    lost: tuple[UUID, ...] = ()
+    """Tickets that somebody had: their clocks of ownership are to hear of it."""
     batch: Batch | None = None
     """Its events, in the outbox: to be published after the commit."""
 
@@ -56,13 +58,14 @@ async def requeue(
     await queue_store.hold(connection, ticket_ids)
     outbox = Outbox(now)
     happened = Happened()
-    entries, cleared = [], []
+    entries, cleared, lost = [], [], []
     for tenant in sorted({ticket.tenant for ticket in tickets.values()}):
         mine = [ticket.id for ticket in tickets.values() if ticket.tenant == tenant]
         for one in await queue_store.release(connection, tenant, mine, reason, now):
             ticket = tickets[one.ticket_id]
             holding.tell_ended(outbox, ticket, one, reason, happened)
             cleared += [one.ticket_id] if one.was_cleared else []
+            lost += [one.ticket_id] if one.was_accepted else []
             entries.append(
                 entry_of(
                     ticket,
@@ -81,5 +84,6 @@ async def requeue(
         tickets=len(entries),
         pools=frozenset((entry.tenant, entry.pool) for entry in entries),
         offers=happened.offers,
+        lost=tuple(lost),
         batch=await outbox.save(connection),
     )

@@ -15,6 +15,12 @@ JOIN assignment a ON a.ticket_id = c.ticket_id AND a.ended_at IS NULL AND a.acce
 WHERE c.target IN ('ownership', 'internal_ownership') AND c.ticket_id = ANY($1::uuid[])
 ORDER BY c.ticket_id;
 
+-- name: list_owned_once
+-- Those of the given tickets whose promise of an owner is over; where they have lost the owner it begins anew.
+SELECT DISTINCT ticket_id FROM clock_finished
+WHERE target IN ('ownership', 'internal_ownership') AND state <> 'cancelled' AND ticket_id = ANY($1::uuid[])
+ORDER BY ticket_id;
+
 -- name: list_released_unsettled
 -- Tickets that wait again because their owner went or gave them back, and whose ownership nobody waits for.
 SELECT DISTINCT q.ticket_id

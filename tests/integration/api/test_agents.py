@@ -118,5 +118,86 @@ async def test_key_that_only_reads_tickets_can_not_change_presence(router) -> No
 
     seen = await router.nobody.get("/v1/agents/ana", headers=headers)
     changed = await router.nobody.put("/v1/agents/ana/presence", headers=headers, json={"status": "online"})
+    beaten = await router.nobody.post("/v1/agents/ana/heartbeat", headers=headers)
 
-    assert (200, 403) == (seen.status_code, changed.status_code)
+    assert (200, 403, 403) == (seen.status_code, changed.status_code, beaten.status_code)
+
+
+async def lease(pool: Pool, name: str = "chi") -> None:
+    """Somebody whose presence is known by heartbeats."""
+    await hire(pool, name)
+    await pool.execute("UPDATE agent SET presence = 'lease', status = 'online' WHERE key = $1", name)
+
+
+async def test_heartbeat_makes_somebody_be_there(router) -> None:
+    """For 45 seconds; the answer says when to come again, and they have what waited."""
+    await lease(router.pool)
+    ticket = {"source": "shop", "external_id": "1", "channel": "email", "subject": "Where is it?"}
+    waiting = (await router.acme.post("/v1/tickets", json=ticket)).json()
+    before = (await router.acme.get("/v1/agents/chi")).json()
+
+    answer = await router.acme.post("/v1/agents/chi/heartbeat")
+
+    assert 200 == answer.status_code
+    assert {"status": "online", "beat_again_seconds": 15} == {
+        key: value for key, value in answer.json().items() if key != "present_until"
+    }
+    after = (await router.acme.get("/v1/agents/chi")).json()
+    assert (False, None, True) == (before["is_there"], before["present_until"], after["is_there"])
+    assert answer.json()["present_until"] == after["present_until"]
+    assert {"email": 1} == after["held"]
+    assert "chi" == (await router.acme.get(f"/v1/tickets/{waiting['id']}")).json()["owner"]
+
+
+async def test_heartbeat_where_it_says_nothing_is_a_conflict(router) -> None:
+    """The way out is named; nobody is changed."""
+    await hire(router.pool, "ana", "ben")
+    await router.pool.execute("UPDATE agent SET presence = 'shift', calendar = 'early' WHERE key = 'ben'")
+
+    manual = await router.acme.post("/v1/agents/ana/heartbeat")
+    shift = await router.acme.post("/v1/agents/ben/heartbeat")
+    nobody = await router.acme.post("/v1/agents/zoe/heartbeat")
+    others = await router.globex.post("/v1/agents/ana/heartbeat")
+
+    assert [409, 409, 404, 404] == [answer.status_code for answer in (manual, shift, nobody, others)]
+    assert "`manual`" in manual.json()["detail"]
+    assert "`shift`" in shift.json()["detail"]
+    assert all("write `presence: lease` in the roster" in answer.json()["detail"] for answer in (manual, shift))
+    assert 0 == await router.pool.fetchval("SELECT count(*) FROM agent WHERE present_until IS NOT NULL")
+
+
+async def test_channels_are_closed_and_opened(router) -> None:
+    """Left out or null they stay as they are."""
+    await hire(router.pool, "ana")
+    closed = []
+    for body in (
+        {"status": "online", "closed_channels": ["live_chat", "phone", "live_chat"]},
+        {"status": "away"},
+        {"status": "online", "closed_channels": None},
+        {"status": "online", "closed_channels": []},
+    ):
+        answer = await router.acme.put("/v1/agents/ana/presence", json=body)
+        assert 200 == answer.status_code
+        closed.append(answer.json()["closed_channels"])
+
+    assert [["live_chat", "phone"]] * 3 + [[]] == closed
+
+
+@pytest.mark.parametrize(
+    ("channels", "pointer"),
+    [
+        ("live_chat", "#/closed_channels"),
+        (["fax"], "#/closed_channels/0"),
+        ([None], "#/closed_channels/0"),
+        (["phone"] * 51, "#/closed_channels"),
+    ],
+)
+async def test_unknown_channels_are_refused_with_their_place(router, channels: object, pointer: str) -> None:
+    """422, and nothing is stored."""
+    await hire(router.pool, "ana")
+
+    body = {"status": "online", "closed_channels": channels}
+    answer = await router.acme.put("/v1/agents/ana/presence", json=body)
+
+    assert (422, [pointer]) == (answer.status_code, [error["pointer"] for error in answer.json()["errors"]])
+    assert "offline" == (await router.acme.get("/v1/agents/ana")).json()["status"]
