@@ -12,15 +12,18 @@ from services.console.views import palette
 from shared.sla.explaining import outlook
 from shared.sla.explaining.explained import (
     Check,
+    Classified,
     ClockStory,
     Explanation,
     Interval,
     IntervalState,
     Match,
+    ModelSaid,
     Turn,
     Turning,
 )
 from shared.sla.explaining.holders import spoken
+from shared.sla.fields import By
 
 _FIRST_ROWS, _LAST_ROWS = 8, 16
 """Of a longer list: so many at its beginning and its end."""
@@ -50,6 +53,50 @@ def summary(told: Explanation) -> RenderableType:
         said = f"{outlook.moment(told.waiting.help_at, told.zone)}, unless somebody takes it before"
         grid.add_row(Text("somebody is told", style="bold"), said)
     return grid
+
+
+def classified(told: Classified | None, zone: str) -> list[tuple[str, str]]:
+    """What is held of the ticket and who says so, as rows of a label and a text."""
+    if told is None:
+        return []
+    rows = [
+        (
+            "channel",
+            told.channel if told.channel == told.channel_said else f"{told.channel}, from `{told.channel_said}`",
+        ),
+        ("urgency", f"{told.urgency}, {_by(told.urgency_by, told.model)}"),
+        ("theme", f"{told.theme}, {_by(told.theme_by, told.model)}"),
+        ("rules that hit", ", ".join(told.rules) or "none"),
+    ]
+    if told.model is not None:
+        rows.append((f"model {told.model.version} said", _model_said(told.model)))
+    rows += [("corrected", f"{one.field} {one.was} -> {one.now}, {_moment(one.at, zone)}") for one in told.corrections]
+    if told.corrections_left_out:
+        rows.append(("", f"and {told.corrections_left_out} times before these"))
+    return rows
+
+
+def _by(who: By, model: ModelSaid | None) -> str:
+    match who:
+        case By.MODEL:
+            return f"by model {model.version}" if model is not None else "by a model"
+        case By.RULE:
+            return "by rule"
+        case By.PERSON:
+            return "said by a person"
+        case By.HELPDESK:
+            return "said by the helpdesk"
+        case By.NOBODY:
+            return "as nothing says otherwise"
+
+
+def _model_said(model: ModelSaid) -> str:
+    said = []
+    if model.theme is not None:
+        said.append(f"theme {model.theme} ({model.theme_confidence:.0%} sure)")
+    if model.urgency is not None:
+        said.append(f"urgency {model.urgency} ({model.urgency_confidence:.0%} sure)")
+    return ", ".join(said) or "nothing"
 
 
 def match(told: Match | None) -> list[tuple[str, str]]:

@@ -28,7 +28,8 @@ def explain(story: TicketStory, told: Explanation) -> RenderableType:
     """Why it stands so: each promise with its line, its time and its changes; then the whole story in order."""
     head = story.head
     reasons = Table.grid(padding=(0, 2))
-    reasons.add_row(Text("rules that hit", style="bold"), ", ".join(head.rules) or "none")
+    for label, text in explanation.classified(told.classified, told.zone):
+        reasons.add_row(Text(label, style="bold"), text)
     internal = [(label.replace("target", "team's"), text) for label, text in explanation.match(told.internal_match)]
     for label, text in [*explanation.match(told.match), *internal]:
         reasons.add_row(Text(label, style="bold"), text)

@@ -16,7 +16,7 @@ from shared.contract.tickets import CUSTOMER_TARGETS, ClockState, Status, Target
 from shared.sla import clock, placing
 from shared.sla.calendar import NEVER, to_instant, to_microseconds
 from shared.sla.clock import Clock
-from shared.sla.explaining import corrections, history, holders, outlook, reasons, stretches
+from shared.sla.explaining import classifying, corrections, history, holders, outlook, reasons, stretches
 from shared.sla.explaining.explained import (
     ClockStory,
     Explanation,
@@ -82,6 +82,7 @@ def explain(
         opened_at=told.opened_at,
         policy_version=told.judge.policy.version,
         outlook=outlook.outlook(told, stories, match, holdings[-1], now, zone),
+        classified=classifying.classified(log, judge, later, told),
         match=match,
         internal_match=_current_match(surveyed, is_internal=True) if told.internal_lines else None,
         clocks=tuple(stories),
@@ -102,6 +103,7 @@ def _unopened(log: Sequence[TicketEvent], now: datetime) -> Explanation:
         opened_at=None,
         policy_version=None,
         outlook=outlook.unopened(),
+        classified=None,
         match=None,
         internal_match=None,
         clocks=(),

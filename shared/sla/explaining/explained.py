@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from shared.contract.tickets import ClockState, Status, TargetKind
+from shared.contract.tickets import Channel, ClockState, Status, TargetKind, Urgency
+from shared.sla.fields import By
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -214,6 +215,53 @@ class ClockStory(Struct, frozen=True, kw_only=True):
     """Who had the ticket at the breach."""
 
 
+class ModelSaid(Struct, frozen=True, kw_only=True):
+    """What a trained model made of the text the ticket was opened with; whether it was used, `urgency_by` and `theme_by` say."""
+
+    version: int
+    theme: str | None
+    """None: it is not asked for themes."""
+    theme_confidence: float
+    """0 to 1."""
+    urgency: Urgency | None
+    urgency_confidence: float
+
+
+class Corrected(Struct, frozen=True, kw_only=True):
+    """Somebody said otherwise than was held of the ticket until then."""
+
+    field: str
+    """`theme` or `urgency`."""
+    was: str
+    now: str
+    at: datetime
+    event_id: str
+
+
+class Classified(Struct, frozen=True, kw_only=True):
+    """What is held of the ticket, and who says so: a rule of the policy, a model, a person, the helpdesk or nobody."""
+
+    channel: Channel
+    channel_said: str
+    """As the helpdesk writes it."""
+    urgency: Urgency
+    urgency_by: By
+    theme: str
+    theme_by: By
+    language: str
+    pool: str
+    needs: tuple[tuple[str, int], ...]
+    """Mandatory skills with the least level."""
+    prefers: tuple[str, ...]
+    rules: tuple[str, ...]
+    """Names of the rules that hit: the theme's, then those for urgency, then those for skills that have a name."""
+    model: ModelSaid | None
+    """None: no model was in force when it was opened."""
+    corrections: tuple[Corrected, ...]
+    corrections_left_out: int
+    """Earlier ones."""
+
+
 class Outlook(Struct, frozen=True, kw_only=True):
     """What a team lead says when asked: read the sentences aloud."""
 
@@ -249,6 +297,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """None while only later events of the ticket have arrived: then nothing is promised yet."""
     policy_version: int | None
     outlook: Outlook
+    classified: Classified | None
+    """None while its opening has not arrived."""
     match: Match | None
     """The line that holds now for the customer's promises."""
     internal_match: Match | None
