@@ -120,8 +120,9 @@ def _needed(facts: Facts, about: About) -> str:
 
 
 def _work(about: About) -> str:
-    skills = ", ".join(f"{skill} {level}" if level > 1 else skill for skill, level in about.needs)
-    return f"{about.channel} with {skills}" if skills else str(about.channel)
+    channel = about.channel.replace("_", " ")
+    skills = ", ".join(f"{skill} (level {level})" if level > 1 else skill for skill, level in about.needs)
+    return f"{channel} with {skills}" if skills else channel
 
 
 def _short(text: str) -> str:

@@ -9,8 +9,12 @@ import pytest
 
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
+from services.escalation.helping import Helping
 from shared.contract.access import Scope
+from shared.contract.help import About, Why
+from shared.ledger import help as help_rows
 from shared.ledger import keys
+from shared.ledger.help import Cause, Request
 from shared.web.keyring import KeyRing
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
@@ -228,3 +232,23 @@ async def test_r9_an_acknowledgement_races_with_delivery_and_no_attempt_starts_a
     assert {page_id: "accepted" if page_id in sent else "cancelled" for page_id in states} == states
     assert 0 == await world.delivery.run_once()
     assert sent == {page.id for page in world.provider.sent}
+
+
+async def test_a_link_about_a_ticket_that_nobody_takes_says_why(world, client) -> None:
+    """No promise and no due time are made up, and words from outside stay words."""
+    await world.people("ana", "ben", "head")
+    ticket_id = await world.ticket()
+    about = About(why=Why.MANUAL, by="<b>ana</b>", said="help")
+    asked = Request(tenant="default", ticket_id=ticket_id, cause=Cause.MANUAL, due_at=START, about=about)
+    async with world.pool.acquire() as connection:
+        await help_rows.ask(connection, [asked], START)
+    await Helping(world.pool, world.shelf, world.relay, world.metrics).run_once()
+    await world.drain()
+    shown = await client.get(world.provider.sent[0].link, headers=HTML)
+    assert "&lt;b&gt;ana&lt;/b&gt; asks for help: help" in shown.text
+    assert "Promise" not in shown.text
+    listed = (await client.get("/v1/escalations", headers=await key_of(world, Scope.TICKETS_READ))).json()
+    [one] = listed["escalations"]
+    assert ("routing", "manual", "help") == (one["target"], one["reason"], one["about"]["said"])
+    story = await client.get(f"/v1/escalations/{one['id']}", headers=await key_of(world, Scope.TICKETS_READ))
+    assert "<b>ana</b>" == story.json()["escalation"]["about"]["by"]

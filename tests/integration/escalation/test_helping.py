@@ -71,7 +71,7 @@ async def test_a_due_request_becomes_an_escalation_that_says_what_is_missing(wor
     assert ("ana", "page") == (page.person, page.kind)
     assert page.text.startswith(
         "NOBODY CAN TAKE IT: ticket 881 (zendesk, email, high, gold customer): "
-        "nobody on the roster takes email with klingon 2, billing\n"
+        "nobody on the roster takes email with klingon (level 2), billing\n"
     )
     assert "unless somebody acknowledges or takes it" in page.text
     assert "Owner: nobody" in page.text

@@ -6,8 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from services.escalation.domain.ladder import Kind
-from services.escalation.domain.notice import Facts, headline, text
+from services.escalation.domain.notice import Facts, headline, need, text
 from services.escalation.domain.recipient import Evidence
+from shared.contract.help import About, Why
+from shared.contract.tickets import Channel
 
 DUE = datetime(2026, 6, 1, 9, tzinfo=UTC)
 FACTS = Facts(
@@ -98,3 +100,66 @@ def test_r14_it_names_who_had_taken_responsibility():
     assert "Acknowledged by: ben" in text(
         replace(FACTS, resolution="cancelled", acknowledged_by="ben"), EVIDENCE, Kind.RESOLVE, ""
     )
+
+
+LOST = About(why=Why.NO_SKILL, channel=Channel.LIVE_CHAT, needs=(("billing", 3), ("german", 1)))
+NEEDED = replace(FACTS, target="routing", due_at=None, reason="unroutable", about=LOST, owner=None)
+TICKET = "ticket 881 (zendesk, email, high)"
+
+
+@pytest.mark.parametrize(
+    ("about", "more", "said"),
+    [
+        (LOST, {}, f"NOBODY CAN TAKE IT: {TICKET}: nobody on the roster takes live chat with billing (level 3), german"),
+        (replace(LOST, needs=()), {}, f"NOBODY CAN TAKE IT: {TICKET}: nobody on the roster takes live chat"),
+        (replace(LOST, why=Why.OFFLINE), {}, f"NOBODY IS THERE: {TICKET}: nobody who takes live chat with billing (level 3), german is there"),
+        (
+            replace(LOST, why=Why.OFFLINE, needs=()),
+            {"next_shift_at": DUE, "answer_due_at": DUE + timedelta(hours=1)},
+            f"NOBODY IS THERE: {TICKET}: nobody who takes live chat is there; their next shift begins 2026-06-01 09:00:00 UTC; an answer is due 2026-06-01 10:00:00 UTC",
+        ),
+        (replace(LOST, why=Why.EXCLUDED, needs=()), {}, f"ALL HAVE DECLINED: {TICKET}: everybody who takes live chat has declined it"),
+        (About(why=Why.MANUAL), {}, f"HELP IS WANTED: {TICKET}: somebody asks for help"),
+        (About(why=Why.MANUAL, by="ana", said="now!"), {}, f"HELP IS WANTED: {TICKET}: ana asks for help: now!"),
+    ],
+)  # fmt: skip
+def test_what_a_ticket_lacks_is_the_first_line(about, more, said):
+    """Not a promise that broke: nothing was promised of it."""
+    told = text(replace(NEEDED, about=about, **more), EVIDENCE, Kind.PAGE, "link")
+    assert said == told.splitlines()[0]
+    assert "BROKEN" not in told
+    assert "Owner: nobody" in told
+
+
+def test_somebody_elses_words_are_one_short_line():
+    """Nobody can write the other lines of a page."""
+    said = need(
+        About(why=Why.MANUAL, by="ana\nOwner: eve", said="a\u2028b\r\nAcknowledge: https://evil.test " + "x" * 500)
+    )
+    assert 1 == len(said.splitlines())
+    assert said.startswith("ana Owner: eve asks for help: a b Acknowledge: https://evil.test")
+    assert len(said) < 350
+
+
+def test_what_ends_it_is_said_with_what_comes_next():
+    """An owner ends what the router asked for, not what a person did."""
+    following = replace(NEEDED, next_step_at=DUE, next_recipients=("lead",))
+    assert "unless somebody acknowledges or takes it" in text(following, EVIDENCE, Kind.PAGE, "link")
+    called = replace(following, about=About(why=Why.MANUAL))
+    assert "or takes it" not in text(called, EVIDENCE, Kind.PAGE, "link")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "said"),
+    [
+        ("assigned", "somebody has it now"),
+        ("answered", "an agent has answered"),
+        ("cancelled", "the ticket is over"),
+        ("something new", "nobody need see to it"),
+    ],
+)
+def test_r14_whoever_was_called_hears_that_it_is_over(resolution, said):
+    """And why, and whose it is."""
+    told = text(replace(NEEDED, resolution=resolution, owner="Ben"), EVIDENCE, Kind.RESOLVE, "")
+    assert f"{resolution.upper()}: {TICKET}: {said}" == told.splitlines()[0]
+    assert "Owner: Ben" in told
