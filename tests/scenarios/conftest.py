@@ -24,6 +24,7 @@ from services.escalation.stepping import Stepping
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
 from services.router import escalating, policies
+from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
@@ -33,6 +34,7 @@ from services.router.presence_metrics import PresenceMetrics
 from services.router.reconciling import Reconciling
 from services.router.recording import Receipt
 from services.router.store import QUERIES
+from services.router.store.agents import AgentStatus
 from services.router.tending import Tending
 from shared.contract.events import (
     Accepted,
@@ -117,9 +119,9 @@ class Desk:
             pool, shelf, self._assignment, router_metrics.tenures, relay, tell=router_metrics.count_promises
         )
         self._firing = Firing(pool, relay, metrics)
-        self._presence = PresenceLoop(
-            pool, shelf, self._assignment, relay, PresenceMetrics(CollectorRegistry(), router_metrics.tenures)
-        )
+        presences = PresenceMetrics(router_registry, router_metrics.tenures)
+        self._presence = PresenceLoop(pool, shelf, self._assignment, relay, presences)
+        self._agents = Agents(pool, shelf, self._assignment, relay, presences)
         self._helping = Helping(pool, shelf, relay, metrics)
         self._shelf = shelf
         self._stepping = Stepping(pool, shelf, relay, metrics, links, frozenset({console.name}))
@@ -234,7 +236,7 @@ class Desk:
 
     async def comes(self, agent: str, status: str = "online") -> None:
         """An agent is there, or not any more."""
-        await self.pool.execute("UPDATE agent SET status = $3 WHERE tenant = $1 AND key = $2", TENANT, agent, status)
+        assert await self._agents.set_status(TENANT, agent, AgentStatus(status)) is not None
         await self._assignment.sweep()
 
     async def advance(self, **span: float) -> datetime:
@@ -332,6 +334,7 @@ class Desk:
     async def _settle(self) -> None:
         """Let every loop do what there is to do."""
         await self._presence.advance()
+        await self._presence.sweep()
         await self._assignment.sweep()
         while (
             await self._tending.run_once()
@@ -348,7 +351,10 @@ class Desk:
             """
             SELECT least((SELECT min(next_at) FROM assignment), (SELECT min(next_fire_at) FROM clock), (SELECT min(next_step_at) FROM escalation),
                          (SELECT min(next_attempt_at) FROM page),
-                         (SELECT min(due_at) FROM escalation_request), (SELECT min(next_present_at) FROM agent))
+                         (SELECT min(due_at) FROM escalation_request), (SELECT min(next_present_at) FROM agent),
+                         (SELECT min(present_until) FROM agent WHERE gone_at IS NULL),
+                         (SELECT min(gone_at + interval '60 seconds') FROM agent
+                          WHERE gone_at + interval '60 seconds' > deskclock_now()))
             """
         )
         return due
