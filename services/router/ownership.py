@@ -53,10 +53,12 @@ async def save(connection: Connection, touched: Sequence[Touched], outbox: Outbo
     fitting: set[tuple[str, str]] = set()
     if old or by_hand:
         fitting |= await _move_old(connection, old, by_hand, outbox, happened, now)
-    waiting = [item for item in new if item.standing.ownership in _WAITING]
-    if waiting:
-        owners = await _owners_before(connection, waiting, now)
-        entries = [_entry(item, now, owners.get(item.standing.ticket.id)) for item in waiting]
+    opened = [item for item in new if item.standing.ticket.opened_at is not None]
+    owners = await _owners_before(connection, opened, now) if opened else {}
+    entries = [
+        _entry(item, now, owners.get(item.standing.ticket.id)) for item in opened if item.standing.ownership in _WAITING
+    ]
+    if entries:
         await queue_store.enqueue_new(connection, entries)
         happened.pools |= {(entry.tenant, entry.pool) for entry in entries}
     if by_hand:

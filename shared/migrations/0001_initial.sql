@@ -197,6 +197,15 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_listed ON ticket (tenant, id);
 CREATE INDEX ticket_open ON ticket (tenant, channel, urgency) WHERE status IN ('open', 'pending_customer', 'on_hold');
 
+-- Which tickets a customer has had, of tenants whose policy gives them to whoever had the last one: written from then on,
+-- so that others pay nothing for it. Writer: router.
+CREATE TABLE customer_ticket (
+    tenant        text NOT NULL,
+    requester_key text NOT NULL,
+    ticket_id     uuid NOT NULL,
+    PRIMARY KEY (tenant, requester_key, ticket_id)
+);
+
 CREATE TABLE ticket_event (
     ticket_id   uuid NOT NULL,
     event_id    text NOT NULL,

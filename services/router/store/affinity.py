@@ -22,7 +22,7 @@ async def owners_of_parents(connection: Connection, split: Sequence[tuple[Ticket
 
 
 async def owners_of_customers(connection: Connection, known: Sequence[tuple[Ticket, datetime]]) -> dict[UUID, str]:
-    """Who has a ticket of the same customer, or had one until the given time or later."""
+    """Who has a ticket of the same customer, or had one until the given time or later; these are remembered as theirs, too."""
     rows = await connection.fetch(
         QUERIES["owners_of_customers"],
         [ticket.id for ticket, _ in known],
