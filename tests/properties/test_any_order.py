@@ -18,6 +18,7 @@ from shared.contract.events import (
     Owned,
     PolicyChanged,
     Replied,
+    Scored,
     StatusChanged,
     TicketEvent,
     Unowned,
@@ -26,9 +27,11 @@ from shared.contract.events import (
 from shared.contract.tickets import Author, ClockState, Status, TargetKind, Urgency
 from shared.sla import timeline
 from shared.sla.clock import Change, Clock, advance
+from shared.sla.fields import Classification, Facts
 from shared.sla.policy import ChangeMode, FollowUp, Judge, OnChange, Reopen, SlaPolicy, WarnAt
 from tests.effort import examples
-from tests.unit.sla.building import FIRST, NEXT, RESOLUTION, UPDATE, at, classify, h, m, policy, target
+from tests.unit.sla import building
+from tests.unit.sla.building import FIRST, NEXT, RESOLUTION, UPDATE, at, h, m, policy, target
 
 PERMUTATIONS = 12
 """Of each log."""
@@ -43,6 +46,14 @@ TEAM_FIRST, TEAM_RESOLUTION, TEAM_OWNERSHIP = (
     TargetKind.INTERNAL_RESOLUTION,
     TargetKind.INTERNAL_OWNERSHIP,
 )
+
+
+def classify(facts: Facts) -> Classification:
+    """The urgency that the helpdesk says, or a higher one that the model says."""
+    verdict, scored = building.classify(facts), facts.scored
+    if scored is None or scored.urgency is None or facts.is_urgency_said or scored.urgency.rank >= verdict.urgency.rank:
+        return verdict
+    return replace(verdict, urgency=scored.urgency)
 
 
 class Rules(NamedTuple):
@@ -99,6 +110,7 @@ told = st.one_of(
 )
 ours = st.one_of(
     st.builds(PolicyChanged, version=st.sampled_from([2, 3]), previous=st.just(1)),
+    st.builds(Scored, model=st.integers(1, 2), urgency=st.sampled_from(Urgency)),
     st.builds(Owned, agent=st.sampled_from(["ana", "ben"])),
     st.builds(Unowned, agent=st.sampled_from(["ana", "ben"])),
 )

@@ -88,7 +88,7 @@ def _what(event: TicketEvent, before: Seen, after: Seen) -> str:  # noqa: PLR091
         case Owned() | Unowned() | Accepted() | Declined() | Released() as data:
             return _changed_hands(data)
         case Scored(model=model):
-            return f"scored by model {model}"
+            return _scored(model, before, after)
         case Feedback(score=score, scale=scale):
             return f"feedback {score:g} ({scale})"
 
@@ -107,6 +107,12 @@ def _assigned(data: Assigned, before: Seen, after: Seen) -> str:
     elif before.owner is not None:
         said.append(f"taken from {before.owner} by hand")
     return ", ".join(said) or "not given to anybody"
+
+
+def _scored(model: int, before: Seen, after: Seen) -> str:
+    was, is_ = before.classification, after.classification
+    said = [_moved("urgency", was.urgency, is_.urgency), _moved("theme", was.theme, is_.theme)]
+    return ": ".join([f"scored by model {model}", *[", ".join(each for each in said if each)] * any(said)])
 
 
 def _updated(before: Seen, after: Seen) -> str:
