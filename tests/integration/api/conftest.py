@@ -20,6 +20,7 @@ from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
 from services.router.presence_metrics import PresenceMetrics
+from services.router.scoring import Scoring
 from services.router.shadowing import Shadows
 from services.router.views import Views
 from shared.contract.access import Scope
@@ -44,6 +45,8 @@ class Router(Struct, frozen=True, kw_only=True):
     pool: Pool
     shadows: Shadows
     """Tries candidate policies when it is told to."""
+    scoring: Scoring
+    """Looks which models are used when it is told to."""
 
 
 @pytest.fixture
@@ -55,7 +58,8 @@ async def router(pool: Pool, nats_client: Client, jetstream: JetStreamContext, c
     assignment = Assignment(pool, shelf, AssignmentMetrics(registry), relay)
     metrics = RouterMetrics(registry)
     shadows = Shadows(pool, metrics)
-    intake = Intake(pool, shelf, assignment, relay, metrics, shadows)
+    scoring = Scoring(pool, metrics)
+    intake = Intake(pool, shelf, assignment, relay, metrics, shadows, scoring)
     app = build_router_app(
         Dependencies(pool=pool, intake=intake, views=Views(pool), keyring=KeyRing(pool)),
         registry=registry,
@@ -76,7 +80,7 @@ async def router(pool: Pool, nats_client: Client, jetstream: JetStreamContext, c
             transport=transport, base_url="http://router", headers=await bearer(pool, "globex")
         ) as globex,
     ):
-        yield Router(acme=acme, globex=globex, nobody=nobody, pool=pool, shadows=shadows)
+        yield Router(acme=acme, globex=globex, nobody=nobody, pool=pool, shadows=shadows, scoring=scoring)
     stop.set()
     await running
 
