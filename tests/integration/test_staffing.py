@@ -268,6 +268,26 @@ async def test_whatever_takes_it_out_of_the_queue_ends_the_stretch(desk: Desk) -
     assert (3, 3) == (found.total.arrived, found.total.waited)
 
 
+async def test_a_ticket_whose_needs_change_came_as_each(desk: Desk) -> None:
+    """Never do more wait than came, though it is the level alone that changes."""
+    await desk.hire("ana", ["a"])
+    ticket = await desk.come(END - timedelta(hours=1), CHAT, "a")
+    await desk.at(END - timedelta(minutes=40))
+    needs = (("a", 2),)
+    async with desk.pool.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE ticket SET needs = $1", msgspec.json.encode(needs))
+        await queue_store.enqueue(connection, [msgspec.structs.replace(ticket, needs=needs, signature=7)])
+    await desk.run()
+    await desk.at(END)
+
+    found = await desk.report()
+
+    line, skill = only(found.lines), only(found.skills)
+    assert (2, 2, 1, 1.0) == (line.arrived, line.waited, line.waiting, line.share)
+    assert (2, 2) == (skill.arrived, skill.waited)
+    assert (1, 1) == (found.total.arrived, found.total.waited)
+
+
 async def test_a_ticket_that_is_given_at_once_leaves_no_trace(desk: Desk) -> None:
     """The calm path writes nothing."""
     await desk.hire("ana", ["a"], "online")

@@ -4,7 +4,7 @@ Pure: the store counts, this puts together. A ticket that waited counts at the h
 wait for that reason; so a night's backlog stands where it came from, not where it lay.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -223,21 +223,21 @@ def tables(findings: Findings, scale: Scale) -> tuple[list[Line], list[Line]]:
 def _table(
     findings: Findings, scale: Scale, sorts: Callable[[Channel | None, tuple[str, ...]], list[Sort]]
 ) -> list[Line]:
-    came: dict[Sort, list[int]] = {}
+    came: defaultdict[Sort, list[int]] = defaultdict(lambda: [0] * week.HOURS)
     for each in chain(findings.arrived, findings.others):
         for sort in sorts(each.channel, each.skills):
-            _hours(came, sort)[each.hour] += each.tickets
-    found: dict[Sort, _Sums] = {}
+            came[sort][each.hour] += each.tickets
+    found: defaultdict[Sort, _Sums] = defaultdict(_Sums)
     for one in findings.waited:
         if one.reason is not None:
             for sort in sorts(one.channel, one.skills):
-                found.setdefault(sort._replace(reason=one.reason), _Sums()).add(one)
+                found[sort._replace(reason=one.reason)].add(one)
     for span in findings.spans:
         if span.reason is not None:
             for sort in sorts(span.channel, span.skills):
-                found.setdefault(sort._replace(reason=span.reason), _Sums()).spans[span.minutes] += span.tickets
+                found[sort._replace(reason=span.reason)].spans[span.minutes] += span.tickets
     for sort, sums in found.items():
-        sums.arrived = _hours(came, sort._replace(reason=None))
+        sums.arrived = came[sort._replace(reason=None)]
     return _in_order(found, scale)
 
 
@@ -255,10 +255,6 @@ class _Sums:
         self.waited[one.hour] += one.tickets
         self.unit_seconds[one.hour] += one.unit_seconds
         self.waiting += one.waiting
-
-
-def _hours(found: dict[Sort, list[int]], sort: Sort) -> list[int]:
-    return found.setdefault(sort, [0] * week.HOURS)
 
 
 def _in_order(found: Mapping[Sort, _Sums], scale: Scale) -> list[Line]:

@@ -108,8 +108,7 @@ WITH stretch AS (
     SELECT t.id AS ticket_id, s.channel, s.needs, CASE s.reason WHEN 'fragmented' THEN 'full' ELSE s.reason END AS reason,
            min(s.since) AS since, date_part('epoch', sum(s.until - s.since)) AS seconds, max(s.units) AS units,
            bool_or(s.is_waiting) AS is_waiting, min(t.opened_at) AS opened_at,
-           bool_or(s.channel <> coalesce(t.channel, 'other') OR s.needs <> t.needs
-                   AND jsonb_path_query_array(s.needs, '$[*][0]') <> jsonb_path_query_array(t.needs, '$[*][0]')) AS is_other
+           bool_or(s.channel <> coalesce(t.channel, 'other') OR s.needs <> t.needs) AS is_other
     FROM stretch s JOIN ticket t ON t.id = s.ticket_id
     WHERE t.tenant = $1 AND t.id >= $4 AND t.opened_at >= $2 AND t.opened_at <= $3
       AND ($5::text IS NULL OR t.channel = $5)
