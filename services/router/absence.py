@@ -52,5 +52,5 @@ async def _lost(
     connection: Connection, shelf: PolicyShelf, tenant: str, now: datetime, ticket_ids: Sequence[UUID]
 ) -> list[UUID]:
     grace = (await shelf.current(connection, tenant)).routing.grace
-    work = await presence_store.work_of_gone(connection, tenant, now - grace, len(ticket_ids), among=ticket_ids)
-    return [ticket_id for ticket_id, item in work.items() if goes_back(item, now, grace)]
+    page = await presence_store.work_of_gone(connection, tenant, now - grace, len(ticket_ids), among=ticket_ids)
+    return [ticket_id for ticket_id, item in page.work.items() if goes_back(item, now, grace)]

@@ -22,11 +22,10 @@ from shared.postgres import time as database_time
 from shared.postgres.pool import Connection, Pool
 from shared.runtime.logs import Log
 
-AT_ONCE = 1_000
+AT_ONCE = 2_000
 """People who are found gone in one go, and tickets that are looked at in one."""
-_PAGES = 10
+_PAGES = 3
 """So many pages of tickets of one tenant are looked at in one go; the next begins where it ended."""
-_FIRST = UUID(int=0)
 
 _log = Log(__name__)
 _Done = TypeVar("_Done")
@@ -52,7 +51,7 @@ class PresenceLoop:
         self._relay = relay
         self._metrics = metrics
         self._tell_owned = tell
-        self._looked_to: dict[str, UUID] = {}
+        self._looked_to: dict[str, tuple[str, UUID]] = {}
         self._failing: set[str] = set()
 
     async def advance(self) -> int:
@@ -129,19 +128,19 @@ class PresenceLoop:
     async def _take_back(self, connection: Connection, tenant: str) -> list[Requeued]:
         grace = (await self._shelf.current(connection, tenant)).routing.grace
         taken: list[Requeued] = []
-        after = self._looked_to.pop(tenant, _FIRST)
+        after = self._looked_to.pop(tenant, presence_store.FIRST)
         for _ in range(_PAGES):
             now = await database_time.now(connection)
-            work = await presence_store.work_of_gone(connection, tenant, now - grace, AT_ONCE, after=after)
-            lost = [ticket_id for ticket_id, item in work.items() if goes_back(item, now, grace)]
+            page = await presence_store.work_of_gone(connection, tenant, now - grace, AT_ONCE, after=after)
+            lost = [ticket_id for ticket_id, item in page.work.items() if goes_back(item, now, grace)]
             for first in range(0, len(lost), absence.AT_ONCE):
                 batch = lost[first : first + absence.AT_ONCE]
                 requeued = self._tell(await absence.take_back(connection, self._shelf, tenant, batch))
                 await owning.settle_lost(connection, self._shelf, self._relay, requeued.lost, self._tell_owned)
                 taken.append(requeued)
-            if len(work) < AT_ONCE:
+            if page.last is None:
                 return taken
-            after = list(work)[-1]
+            after = page.last
         self._looked_to[tenant] = after
         return taken
 

@@ -164,7 +164,7 @@ CREATE TABLE agent (
     CHECK (presence <> 'manual' OR present_until IS NULL),
     CHECK (presence = 'shift' AND active OR next_present_at IS NULL)
 );
-CREATE INDEX agent_gone ON agent (gone_at) WHERE gone_at IS NOT NULL;
+CREATE INDEX agent_gone ON agent (tenant, key) WHERE gone_at IS NOT NULL;
 CREATE INDEX agent_present ON agent (present_until) WHERE present_until IS NOT NULL AND gone_at IS NULL;
 CREATE INDEX agent_next_present ON agent (next_present_at) WHERE next_present_at IS NOT NULL;
 

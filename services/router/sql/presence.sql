@@ -71,30 +71,37 @@ WHERE g.gone_at <= (SELECT deskclock_now()) AND g.active
               WHERE a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL AND NOT a.by_hand);
 
 -- name: list_work_of_gone
--- Up to `$4` open tickets, from after `$3`, of those on a tenant's roster who have gone by `$2`, but for what was given by
--- hand: what decides whether somebody else is to have them. Or of these the tickets `$5`. `owes_answer`: a response is owed;
--- `is_customer_waiting`: the customer has written last, asked only where no promise tells.
-SELECT a.ticket_id, a.channel, a.interruptible, a.state = 'parked' AS is_parked, a.touched_at IS NOT NULL AS is_touched,
-       g.gone_at, g.next_present_at, owed.due_at, owed.due_at - owed.started_at AS promised,
-       coalesce(owed.is_answer, false) AS owes_answer,
+-- Up to `$4` tickets, from after those of agent and id (`$3`, `$6`), of those on a tenant's roster who have gone by `$2`, but for what was given by hand:
+-- what decides whether somebody else is to have them. Or of these the tickets `$5`. `owes_answer`: a response is owed;
+-- `is_customer_waiting`: the customer has written last, asked only where no promise tells. `is_open` is null for a ticket
+-- that nobody works on any more.
+WITH page AS (
+    SELECT a.ticket_id, g.key, a.channel, a.interruptible, a.state = 'parked' AS is_parked,
+           a.touched_at IS NOT NULL AS is_touched, g.gone_at, g.next_present_at
+    FROM agent g JOIN assignment a ON a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL
+    WHERE g.tenant = $1 AND g.active AND g.gone_at <= $2 AND NOT a.by_hand AND a.state <> 'offered'
+      AND g.key >= $3 AND (g.key > $3 OR a.ticket_id > $6) AND ($5::uuid[] IS NULL OR a.ticket_id = ANY($5::uuid[]))
+    ORDER BY g.key, a.ticket_id LIMIT $4
+)
+SELECT p.ticket_id, p.key, p.channel, p.interruptible, p.is_parked, p.is_touched, p.gone_at, p.next_present_at, t.is_open,
+       owed.due_at, owed.due_at - owed.started_at AS promised, coalesce(owed.is_answer, false) AS owes_answer,
        CASE WHEN t.status = 'open' AND NOT coalesce(owed.is_answer, false)
-                 AND (a.state = 'parked' OR a.touched_at IS NOT NULL AND g.next_present_at IS NULL)
+                 AND (p.is_parked OR p.interruptible AND p.is_touched AND p.next_present_at IS NULL)
             THEN coalesce(
                 (SELECT e.data->>'by' = 'customer' FROM ticket_event e
-                 WHERE e.ticket_id = t.id AND e.data->>'kind' = 'replied' AND coalesce(e.data->>'public', 'true') = 'true'
+                 WHERE e.ticket_id = p.ticket_id AND e.data->>'kind' = 'replied'
+                   AND coalesce(e.data->>'public', 'true') = 'true'
                  ORDER BY e.occurred_at DESC, e.event_id DESC LIMIT 1), true)
             ELSE false END AS is_customer_waiting
-FROM agent g
-JOIN assignment a ON a.tenant = g.tenant AND a.agent = g.key AND a.ended_at IS NULL
-JOIN ticket t ON t.id = a.ticket_id
+FROM page p
+LEFT JOIN LATERAL (
+    SELECT t.status, true AS is_open FROM ticket t
+    WHERE t.id = p.ticket_id AND t.status IN ('open', 'pending_customer', 'on_hold') AND t.opened_at IS NOT NULL) t ON true
 LEFT JOIN LATERAL (
     SELECT c.due_at, c.started_at, c.target IN ('first_response', 'next_response') AS is_answer FROM clock c
-    WHERE c.ticket_id = t.id AND c.due_at IS NOT NULL
+    WHERE c.ticket_id = p.ticket_id AND c.due_at IS NOT NULL
     ORDER BY c.target NOT IN ('first_response', 'next_response'), c.due_at LIMIT 1) owed ON true
-WHERE g.tenant = $1 AND g.active AND g.gone_at <= $2 AND NOT a.by_hand AND a.state <> 'offered'
-  AND t.status IN ('open', 'pending_customer', 'on_hold') AND t.opened_at IS NOT NULL
-  AND a.ticket_id > $3 AND ($5::uuid[] IS NULL OR a.ticket_id = ANY($5::uuid[]))
-ORDER BY a.ticket_id LIMIT $4;
+ORDER BY p.key, p.ticket_id;
 
 -- name: measure_agents
 -- Those on the roster who work tickets, by how we know whether they are there, and whether they are.

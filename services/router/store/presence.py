@@ -13,7 +13,8 @@ from shared.contract.tickets import Channel
 from shared.policy.document import Presence
 from shared.postgres.pool import Connection, Record
 
-_FIRST = UUID(int=0)
+FIRST = ("", UUID(int=0))
+"""Before the work of everybody."""
 
 
 class AgentCount(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,14 @@ class AgentCount(Struct, frozen=True, kw_only=True):
     state: str
     """`there`, `away` or `gone`."""
     agents: int
+
+
+class WorkPage(Struct, frozen=True, kw_only=True):
+    """Some of what people have who have gone."""
+
+    work: Mapping[UUID, GoneWork]
+    last: tuple[str, UUID] | None
+    """Agent and ticket after which there may be more; None where there is not."""
 
 
 async def mark_gone(connection: Connection, limit: int) -> int:
@@ -88,15 +97,19 @@ async def work_of_gone(
     gone_by: datetime,
     limit: int,
     *,
-    after: UUID = _FIRST,
+    after: tuple[str, UUID] = FIRST,
     among: Sequence[UUID] | None = None,
-) -> dict[UUID, GoneWork]:
-    """Up to `limit` tickets of people who have gone by an instant, in the order of their ids; but for work given by hand.
+) -> WorkPage:
+    """Up to `limit` tickets of people who have gone by an instant, one person's after the other's; but for work given by hand.
 
-    From after the ticket `after`; `among`: only of these.
+    From after `after`, as (agent, ticket); `among`: only of these.
     """
-    rows = await connection.fetch(QUERIES["list_work_of_gone"], tenant, gone_by, after, limit, among)
-    return {row["ticket_id"]: _work(row) for row in rows}
+    key, ticket_id = after
+    rows = await connection.fetch(QUERIES["list_work_of_gone"], tenant, gone_by, key, limit, among, ticket_id)
+    return WorkPage(
+        work={row["ticket_id"]: _work(row) for row in rows if row["is_open"]},
+        last=(rows[-1]["key"], rows[-1]["ticket_id"]) if len(rows) == limit else None,
+    )
 
 
 def _work(row: Record) -> GoneWork:
