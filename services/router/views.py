@@ -50,7 +50,7 @@ class AssignmentView(Struct, frozen=True, kw_only=True):
     state: str
     """`offered` (they are asked, nobody owns it), `active`, or `parked` (theirs, silent, takes no room)."""
     is_by_hand: bool
-    """The helpdesk gave it to them."""
+    """The helpdesk gave it to them, or the policy's `fallback` has what nobody else can take: no absence takes it away."""
     assigned_at: datetime
     """When it was given or offered."""
     accepted_at: datetime | None

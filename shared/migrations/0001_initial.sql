@@ -335,7 +335,7 @@ CREATE TABLE assignment (
     channel       text NOT NULL DEFAULT 'other',
     units         integer NOT NULL,
     interruptible boolean NOT NULL,
-    by_hand       boolean NOT NULL DEFAULT false,
+    by_hand       boolean NOT NULL DEFAULT false, -- or to the policy's `fallback`: no timer and no absence takes it away
     state         text NOT NULL DEFAULT 'active' CHECK (state IN ('offered', 'active', 'parked')), -- a parked one takes no units
     assigned_at   timestamptz NOT NULL,
     accepted_at   timestamptz,             -- null: only offered, so that nobody owns the ticket

@@ -210,6 +210,10 @@ class Desk:
         """What the router tells Prometheus."""
         return self.router_registry.get_sample_value(name, labels) or 0.0
 
+    async def takes_back(self) -> None:
+        """What people have who have gone goes to somebody else."""
+        await self._presence.sweep()
+
     async def is_staffed(self) -> None:
         """Somebody is there who takes everything and has no room: tickets wait in their order, and nobody is called for that."""
         await self.pool.execute(

@@ -57,6 +57,21 @@ async def test_the_fallback_is_no_end_but_an_answer_is(desk: Any) -> None:
     assert ("routing", "answered") == (ended["target"], ended["resolution"])
 
 
+async def test_a_fallback_who_is_not_there_keeps_it(desk: Any) -> None:
+    """Nobody else could have it, so no absence takes it away; what others have is taken from them."""
+    await desk.applies(FALLBACK)
+    await desk.comes("ben")
+    await desk.opens("881", subject="Qapla!")
+    await desk.opens("882")
+    assert ("ben", "ben") == (await desk.owner("881"), await desk.owner("882"))
+    await desk.comes("ben", "offline")
+    await desk.pool.execute("UPDATE agent SET gone_at = deskclock_now() WHERE key = 'ben'")
+    await desk.advance(hours=6)
+    await desk.takes_back()
+    assert ("ben", None) == (await desk.owner("881"), await desk.owner("882"))
+    assert 1 == (await desk.said()).count("ticket.unroutable")
+
+
 async def test_a_fallback_who_gives_it_back_does_not_get_it_again(desk: Any) -> None:
     """It waits, and the escalation goes on."""
     await desk.applies(FALLBACK)

@@ -16,7 +16,7 @@ from shared.postgres.pool import Connection
 
 _ASSIGNMENT = (
     "id", "tenant", "ticket_id", "agent", "pool", "channel", "units", "interruptible", "assigned_at", "accepted_at",
-    "queued_at", "excluded", "was_cleared",
+    "queued_at", "excluded", "was_cleared", "by_hand",
 )  # fmt: skip
 _decode_needs = msgspec.json.Decoder(Needs).decode
 
@@ -75,13 +75,16 @@ async def lock_person(connection: Connection, tenant: str, key: str) -> bool:
 async def assign(
     connection: Connection, tenant: str, pool: str, person: str, lost: Sequence[Unskilled], now: datetime
 ) -> None:
-    """Give claimed tickets, taken out of the queue, to a person who is held, whatever their capacity."""
+    """Give claimed tickets, taken out of the queue, to a person who is held, whatever their capacity.
+
+    As by hand: no timer takes them away, and no absence, after which they would only come back.
+    """
     await connection.copy_records_to_table(
         "assignment",
         records=[
             (
                 ids.uuid7(now), tenant, one.ticket_id, person, pool, one.channel, one.units, one.interruptible, now, now,
-                one.queued_at, one.excluded, one.was_cleared,
+                one.queued_at, one.excluded, one.was_cleared, True,
             )
             for one in lost
         ],
