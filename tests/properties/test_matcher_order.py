@@ -14,49 +14,60 @@ from services.router.domain.roster import Agent, Profile
 from shared.contract.tickets import Channel, Urgency
 from shared.policy.document import ChannelRule, Routing
 from tests.effort import examples
-from tests.properties.plain_rules import COST, KEYS, MINUTE, NOW, SKILLS, agents, channels, is_skilled, moved_on, needs
+from tests.properties.plain_rules import (
+    CHANNELS,
+    COST,
+    KEYS,
+    MINUTE,
+    NEEDS,
+    NOW,
+    Dice,
+    agents,
+    is_skilled,
+    moved_on,
+    rolled,
+)
 
 EFFORT = {Channel.EMAIL: 9 * MINUTE, Channel.SOCIAL: 8 * MINUTE}
 G = 3
-SECONDS = st.integers(0, 7_200).map(lambda n: timedelta(seconds=n))
-groups = st.lists(st.lists(st.sampled_from((*SKILLS, "vip")), max_size=2).map(tuple), max_size=4).map(tuple)
-shares = st.lists(st.sampled_from((0.1, 0.25, 0.5, 0.75)), unique=True, max_size=3).map(lambda found: (*sorted(found),))
-routings = st.builds(
-    Routing,
-    strict_priority=st.booleans(),
-    rescue_after=st.sampled_from((0.0, 1.0, 3.0)),
-    relax=shares,
-    affinity_wait=st.sampled_from((0.0, 0.2, 1.0)),
-)
+HOURS = st.integers(0, 7_200).map(lambda n: timedelta(seconds=n))
+RINGS = ((), ((),), (("a",),), (("vip",),), (("b", "vip"), ("a",)), (("a",), ("lang:en", "a"), ("vip",), ("b",)))
+_LENGTHS = tuple(timedelta(seconds=n) for n in (0, 1, 119, 120, 300, 1_200, 3_600, 7_200))
 
 
-@st.composite
-def facts(draw: st.DrawFn) -> dict[str, Any]:
+def _facts(dice: Dice) -> dict[str, Any]:
     """What is known of a ticket when it is put in the queue, but for the instant."""
-    channel = draw(channels)
+    channel = dice.of(*CHANNELS)
     units, interruptible = COST[channel]
-    promised = draw(st.none() | SECONDS)
     return {
-        "ticket_id": UUID(int=draw(st.integers(1, 10_000))),
+        "ticket_id": UUID(int=dice.of(*range(10_000))),
         "tenant": "default",
         "pool": "default",
         "channel": channel,
         "rule": ChannelRule(units=units, interruptible=interruptible),
-        "needs": draw(needs),
-        "prefers": tuple(draw(st.sets(st.sampled_from(SKILLS), max_size=1))),
-        "urgency": draw(st.sampled_from(Urgency)),
-        "queued_at": NOW - draw(SECONDS),
-        "due_at": draw(st.none() | SECONDS.map(lambda length: NOW - 60 * MINUTE + length)),
-        "promised": promised,
-        "previous_owner": draw(st.none() | st.sampled_from(KEYS)),
-        "excluded": tuple(draw(st.sets(st.sampled_from(KEYS), max_size=1))),
-        "insists": draw(groups),
-        "routing": draw(routings),
+        "needs": dice.of(*NEEDS),
+        "prefers": dice.of((), ("a",), ("vip",)),
+        "urgency": dice.of(*Urgency),
+        "queued_at": NOW - dice.of(*_LENGTHS),
+        "due_at": dice.of(None, *(NOW - 60 * MINUTE + n * MINUTE for n in range(1, 121, 7))),
+        "promised": dice.of(None, *_LENGTHS),
+        "previous_owner": dice.of(None, *KEYS),
+        "excluded": dice.of((), ("ana",)),
+        "insists": dice.of(*RINGS),
+        "routing": Routing(
+            strict_priority=dice.of(False, True),
+            rescue_after=dice.of(0.0, 1.0, 3.0),
+            relax=dice.of((), (0.5,), (0.1, 0.75), (0.25, 0.5, 0.75)),
+            affinity_wait=dice.of(0.0, 0.2, 1.0),
+        ),
     }
 
 
-@settings(max_examples=examples(60))
-@given(facts(), SECONDS, SECONDS)
+facts = rolled(_facts)
+
+
+@settings(max_examples=examples(100))
+@given(facts, HOURS, HOURS)
 def test_place_tells_when_it_could_be_saved(ticket: dict[str, Any], first: timedelta, later: timedelta) -> None:
     """3.3: rescued after G lengths of the promise, savable up to the latest start, late between the two."""
     entry = place_in_queue(**ticket, now=NOW + first)
@@ -78,8 +89,8 @@ def test_place_tells_when_it_could_be_saved(ticket: dict[str, Any], first: timed
         assert expected == (entry.band, entry.order_rank, entry.order_at)
 
 
-@settings(max_examples=examples(60))
-@given(facts(), SECONDS, SECONDS)
+@settings(max_examples=examples(100))
+@given(facts, HOURS, HOURS)
 def test_coming_back_keeps_age_and_promise(ticket: dict[str, Any], first: timedelta, later: timedelta) -> None:
     """P14: a ticket that is queued again has its age, its due time and its timers; only its band may have moved on."""
     before = place_in_queue(**ticket, now=NOW + first)
@@ -93,8 +104,8 @@ def test_coming_back_keeps_age_and_promise(ticket: dict[str, Any], first: timede
     assert set(relaxed_before.prefers) == set(again.prefers)
 
 
-@settings(max_examples=examples(60))
-@given(facts(), agents(), st.lists(SECONDS, max_size=4).map(sorted))
+@settings(max_examples=examples(100))
+@given(facts, agents(), st.lists(HOURS, max_size=4).map(sorted))
 def test_who_may_have_a_ticket_may_have_it_later(
     ticket: dict[str, Any], roster: list[Agent], waits: Sequence[timedelta]
 ) -> None:
@@ -119,8 +130,8 @@ def test_who_may_have_a_ticket_may_have_it_later(
     assert mandatory == dict(last.needs)
 
 
-@settings(max_examples=examples(60))
-@given(facts())
+@settings(max_examples=examples(100))
+@given(facts)
 def test_ring_opens_within_the_promise_or_never_closes(ticket: dict[str, Any]) -> None:
     """3.5: the last group goes first, each at its share of the promise; a promise under two minutes insists on nothing."""
     entry = place_in_queue(**ticket, now=NOW - timedelta(days=30))
@@ -138,8 +149,8 @@ def test_ring_opens_within_the_promise_or_never_closes(ticket: dict[str, Any]) -
         assert entry.insists[:still_closed] == relaxed(entry, at).insists
 
 
-@settings(max_examples=examples(60))
-@given(facts(), SECONDS)
+@settings(max_examples=examples(100))
+@given(facts, HOURS)
 def test_wait_for_a_previous_owner_is_a_share_of_the_slack(ticket: dict[str, Any], wait: timedelta) -> None:
     """P13: never longer than the policy's share of the time in which it can still be saved, and not at all for a call."""
     now = NOW + wait
@@ -152,7 +163,7 @@ def test_wait_for_a_previous_owner_is_a_share_of_the_slack(ticket: dict[str, Any
 
 
 @settings(max_examples=examples(40))
-@given(st.lists(facts(), max_size=12, unique_by=lambda one: one["ticket_id"]), st.booleans(), SECONDS)
+@given(st.lists(facts, max_size=12, unique_by=lambda one: one["ticket_id"]), st.booleans(), HOURS)
 def test_strict_priority_is_by_urgency_then_by_due_time(
     many: list[dict[str, Any]], is_strict: bool, wait: timedelta
 ) -> None:

@@ -10,11 +10,14 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
+from msgspec import Struct
+
 from services.router.domain.queue import Waiting
 from services.router.domain.roster import Agent, Crowd, staff
 from shared.contract.tickets import Channel
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_NOTHING = (0, 0)
 _FEW = 8
 """So many are looked at one by one to find who waited longest; of more the order is kept."""
 
@@ -27,33 +30,28 @@ def numbers(crowd: Crowd) -> Iterator[int]:
         crowd ^= bit
 
 
-class Desk:
+class Desk(Struct, eq=False, gc=False):
     """An agent while the run goes on: their load grows with what they are given."""
 
-    __slots__ = ("bit", "calls", "capacity", "free", "interruptible", "key", "number", "primary", "room")
-
-    def __init__(self, agent: Agent, number: int) -> None:
-        self.key = agent.key
-        self.number = number
-        self.bit = 1 << number
-        self.capacity = agent.capacity
-        self.primary = agent.primary_used
-        self.interruptible = agent.interruptible_used
-        self.calls = agent.calls
-        self.room: dict[Channel, int] = (
-            {channel: most - agent.held.get(channel, 0) for channel, most in agent.at_most.items()}
-            if agent.at_most
-            else {}
-        )
-        """Tickets they may be given yet, of channels that have a ceiling."""
-        self.free = (0, 0)
-        """Units left for (real-time, interruptible) work: C3 without ceilings; nothing where it is negative."""
-        self.count_free()
+    key: str
+    number: int
+    bit: Crowd
+    capacity: int
+    primary: int
+    interruptible: int
+    calls: int
+    room: dict[Channel, int]
+    """Tickets they may be given yet, of channels that have a ceiling."""
+    free: tuple[int, int] = (0, 0)
+    """Units left for (real-time, interruptible) work: C3 without ceilings; nothing where it is negative."""
 
     def count_free(self) -> None:
         """Bring `free` up to date with the load."""
-        left = 0 if self.calls else self.capacity - self.primary
-        beside = 0 if self.calls else left - self.interruptible
+        if self.calls:
+            self.free = _NOTHING
+            return
+        left = self.capacity - self.primary
+        beside = left - self.interruptible
         self.free = (min(left, self.capacity + beside), beside)
 
     @property
@@ -69,6 +67,24 @@ class Desk:
     def is_at_ceiling(self, channel: Channel) -> bool:
         """Whether they have as many tickets of the channel as they may."""
         return bool(self.room) and self.room.get(channel, 1) <= 0
+
+
+def _desk(agent: Agent, number: int) -> Desk:
+    room = (
+        {channel: most - agent.held.get(channel, 0) for channel, most in agent.at_most.items()} if agent.at_most else {}
+    )
+    desk = Desk(
+        agent.key,
+        number,
+        1 << number,
+        agent.capacity,
+        agent.primary_used,
+        agent.interruptible_used,
+        agent.calls,
+        room,
+    )
+    desk.count_free()
+    return desk
 
 
 class Kind:
@@ -89,25 +105,20 @@ class Kind:
         """Who may be given it to begin later."""
         side = 1 if ticket.interruptible else 0
         for desk in desks:
-            if desk.is_at_ceiling(channel):
-                continue
-            if desk.free[side] >= units:
+            if desk.free[side] >= units and not (desk.room and desk.is_at_ceiling(channel)):
                 self.fits |= desk.bit
-            if may_overflow and desk.bearable >= units:
+            if may_overflow and desk.bearable >= units and not desk.is_at_ceiling(channel):
                 self.bears |= desk.bit
 
 
-class Line:
+class Line(Struct, eq=False, gc=False):
     """Tickets that the same people can take at the same cost."""
 
-    __slots__ = ("kind", "present", "search")
-
-    def __init__(self, present: Crowd, kind: Kind) -> None:
-        self.present = present
-        """Who may have them and is there, with or without room."""
-        self.kind = kind
-        self.search = 0
-        """The last search for room that looked on behalf of one of them."""
+    present: Crowd
+    """Who may have them and is there, with or without room."""
+    kind: Kind
+    search: int = 0
+    """The last search for room that looked on behalf of one of them."""
 
 
 class Levels:
@@ -139,7 +150,7 @@ class Floor:
         people = sorted(agents, key=lambda agent: agent.key)
         self.at_once = at_once
         self.staff = staff(tuple([agent.profile for agent in people]))
-        self.desks = [Desk(people[place], number) for number, place in enumerate(self.staff.places)]
+        self.desks = [_desk(people[place], number) for number, place in enumerate(self.staff.places)]
         self._by_key = {desk.key: desk for desk in self.desks}
         self._online: Crowd = 0
         self._closed: dict[str, Crowd] = {}
@@ -151,8 +162,9 @@ class Floor:
                 self._online |= desk.bit
             if desk.primary > 0:
                 self._holding |= desk.bit
-            for channel in agent.closed_channels:
-                self._closed[channel] = self._closed.get(channel, 0) | desk.bit
+            if agent.closed_channels:
+                for channel in agent.closed_channels:
+                    self._closed[channel] = self._closed.get(channel, 0) | desk.bit
         order = sorted(range(len(people)), key=lambda place: people[place].last_assigned_at or _NEVER)
         turns = {place: turn - len(order) for turn, place in enumerate(order)}
         self._turns = [turns[place] for place in self.staff.places]
@@ -207,7 +219,7 @@ class Floor:
         spare: dict[int, Crowd] = {}
         for desk in self.desks:
             units = desk.free[side]
-            if units > 0 and not desk.is_at_ceiling(kind.channel):
+            if units > 0 and not (desk.room and desk.is_at_ceiling(kind.channel)):
                 spare[units] = spare.get(units, 0) | desk.bit
         return spare
 

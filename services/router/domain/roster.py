@@ -114,17 +114,19 @@ def flexes(profiles: Sequence[Profile]) -> list[float]:
 
     The number of (channel, topic, language) classes they serve, each part counting more the fewer people have it.
     """
+    everybody = len(profiles)
     holders = Counter(chain.from_iterable([profile.skills for profile in profiles]))
-    takers = Counter(chain.from_iterable([profile.channels for profile in profiles]))
-    weights = {part: len(profiles) / count for part, count in (holders + takers).items()}
+    holders.update(chain.from_iterable([profile.channels for profile in profiles]))
+    weights = {part: everybody / count for part, count in holders.items()}
     languages = {part for part in weights if part.startswith(LANGUAGE_PREFIX)}
+    weigh_channels = {
+        channels: fsum([weights[channel] for channel in channels]) or 1.0
+        for channels in {profile.channels for profile in profiles}
+    }
     flex = []
     for profile in profiles:
-        topics: list[float] = []
-        spoken: list[float] = []
-        for skill in profile.skills:
-            (spoken if skill in languages else topics).append(weights[skill])
-        channels = [weights[channel] for channel in profile.channels]
+        topics = [weights[skill] for skill in profile.skills if skill not in languages]
+        spoken = [weights[skill] for skill in profile.skills if skill in languages]
         # `fsum`, so that the order in which a roster lists skills makes no difference
-        flex.append((fsum(channels) or 1.0) * (fsum(topics) or 1.0) * (fsum(spoken) or 1.0))
+        flex.append(weigh_channels[profile.channels] * (fsum(topics) or 1.0) * (fsum(spoken) or 1.0))
     return flex
