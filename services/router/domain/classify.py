@@ -78,9 +78,12 @@ def classify(policy: Policy, facts: Facts) -> Classification:
     )
     hits: list[str] = []
     ruled = _with_rule_theme(rules, fields, found, hits)
-    fields, theme_by, is_unsure = _with_theme(policy.model, ruled, facts)
+    fields, theme_by, is_unsure = ruled, By.RULE if hits else By.NOBODY, False
+    if facts.theme or facts.scored is not None:
+        fields, theme_by, is_unsure = _with_theme(policy.model, ruled, facts)
     urgency, urgency_by = _urgency_of(rules, (fields, ruled), found, facts, hits)
-    urgency, urgency_by = _raised(policy.model, facts, urgency, urgency_by)
+    if facts.scored is not None:
+        urgency, urgency_by = _raised(policy.model, facts, urgency, urgency_by)
     needs: tuple[tuple[str, int], ...] = ()
     prefers: tuple[str, ...] = ()
     insists: tuple[tuple[str, ...], ...] = ()
