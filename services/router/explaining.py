@@ -29,6 +29,7 @@ async def explain_ticket(
         log = (await ticket_rows.load_logs(connection, [ticket]))[ticket.id]
         stored = (await clock_rows.load(connection, [ticket.id]))[ticket.id]
         arrivals = await explaining_store.load_late_arrivals(connection, ticket.id)
+        given = await explaining_store.load_given(connection, ticket.id)
         waiting = await explaining_store.load_waiting(connection, ticket.id)
         present = ticket.policy_version if ticket.opened_at else None
         first, named = versions_named(log, present)
@@ -39,4 +40,4 @@ async def explain_ticket(
         later = {version: judge(await shelf.version(connection, tenant, version)) for version in named}
     # A long log takes a good part of a second: others are served meanwhile.
     told = await asyncio.to_thread(explain, log, judge(opening), now, later, stored=stored, arrivals=arrivals)
-    return None if told is None else replace(told, waiting=waiting)
+    return None if told is None else replace(told, waiting=waiting, given=given)

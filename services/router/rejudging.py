@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from services.router import recording
 from services.router.domain.effects import TicketOutcome, effects
-from services.router.domain.untouched import Pair, restamped
 from services.router.domain.standing import Touched
+from services.router.domain.untouched import Pair, restamped
 from services.router.store import policies as policies_store
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Meant

@@ -13,10 +13,10 @@ import asyncpg
 
 from services.router import saving
 from services.router.domain.effects import Counts, counted, total
+from services.router.domain.standing import Touched
 from services.router.owning import Tell, nobody
 from services.router.rejudging import Kept, Rejudging, Task
 from services.router.rollout_metrics import RolloutMetrics
-from services.router.domain.standing import Touched
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Meant, Rollout
 from shared import timesource

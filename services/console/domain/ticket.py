@@ -67,11 +67,14 @@ class EventLine(Struct, frozen=True, kw_only=True):
 
 
 class AssignmentLine(Struct, frozen=True, kw_only=True):
-    """Somebody had the ticket."""
+    """Somebody had the ticket, or was offered it."""
 
     agent: str
     by_hand: bool
     assigned_at: datetime
+    accepted_at: datetime | None
+    """None: it was only offered."""
+    state: str
     ended_at: datetime | None
     end_reason: str | None
 

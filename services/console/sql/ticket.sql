@@ -25,8 +25,8 @@ ORDER BY started_at, target, cycle
 SELECT event_id, occurred_at, received_at, data FROM ticket_event WHERE ticket_id = $1 ORDER BY occurred_at, event_id
 
 -- name: ticket_assignments
--- Who had the ticket, and until when.
-SELECT agent, by_hand, assigned_at, ended_at, end_reason FROM assignment WHERE ticket_id = $1 ORDER BY assigned_at, id
+-- Who had the ticket, or was offered it, and until when.
+SELECT agent, by_hand, assigned_at, accepted_at, state, ended_at, end_reason FROM assignment WHERE ticket_id = $1 ORDER BY assigned_at, id
 
 -- name: ticket_pages
 -- Whom the ticket's escalations reached.

@@ -15,6 +15,7 @@ from shared.sla.explaining.explained import (
     Classified,
     ClockStory,
     Explanation,
+    Given,
     Interval,
     IntervalState,
     Match,
@@ -47,12 +48,27 @@ def summary(told: Explanation) -> RenderableType:
     grid.add_row(Text("what happened", style="bold"), told.outlook.happened)
     grid.add_row(Text("what is next", style="bold"), told.outlook.next)
     grid.add_row(Text("responsible", style="bold"), told.outlook.responsible)
+    if told.given is not None:
+        grid.add_row(Text("given", style="bold"), _given(told.given, told.zone))
     if told.waiting is not None and told.waiting.next_shift_at is not None:
         grid.add_row(Text("next shift", style="bold"), outlook.moment(told.waiting.next_shift_at, told.zone))
     if told.waiting is not None and told.waiting.help_at is not None:
         said = f"{outlook.moment(told.waiting.help_at, told.zone)}, unless somebody takes it before"
         grid.add_row(Text("somebody is told", style="bold"), said)
     return grid
+
+
+def _given(given: Given, zone: str) -> str:
+    """Who is asked, or has it, and what time will do about that."""
+    since = outlook.moment(given.since, zone)
+    if given.offered_until is not None:
+        return f"offered to {given.agent} since {since}, until {outlook.moment(given.offered_until, zone)}"
+    said = f"{given.state} with {given.agent} since {since}"
+    if given.act_by is not None:
+        said += f", for somebody else if nothing is done by {outlook.moment(given.act_by, zone)}"
+    if given.park_at is not None:
+        said += f", parked if nobody writes by {outlook.moment(given.park_at, zone)}"
+    return said
 
 
 def classified(told: Classified | None, zone: str) -> list[tuple[str, str]]:

@@ -131,9 +131,13 @@ def _log(story: TicketStory, zone: str) -> RenderableType:
     entries: list[tuple[datetime, str, str]] = [(event.occurred_at, "event", _event(event)) for event in story.events]
     for assignment in story.assignments:
         by = " by hand" if assignment.by_hand else ""
-        entries.append((assignment.assigned_at, "owner", f"{assignment.agent} has it{by}"))
+        if assignment.accepted_at is None or assignment.accepted_at > assignment.assigned_at:
+            entries.append((assignment.assigned_at, "offer", f"{assignment.agent} is asked"))
+        if assignment.accepted_at is not None:
+            entries.append((assignment.accepted_at, "owner", f"{assignment.agent} has it{by}"))
         if assignment.ended_at is not None:
-            entries.append((assignment.ended_at, "owner", f"{assignment.agent} no longer: {assignment.end_reason}"))
+            what = "offer" if assignment.accepted_at is None else "owner"
+            entries.append((assignment.ended_at, what, f"{assignment.agent} no longer: {assignment.end_reason}"))
     for clock in story.clocks:
         entries += _turns(clock)
     for page in story.pages:

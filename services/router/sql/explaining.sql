@@ -13,6 +13,11 @@ SELECT q.reason, q.reason_at AS since,
        (SELECT min(r.due_at) FROM escalation_request r WHERE r.ticket_id = q.ticket_id) AS help_at
 FROM queued q WHERE q.ticket_id = $1;
 
+-- name: explain_given
+-- How an agent has a ticket, or is offered it.
+SELECT agent, state, coalesce(accepted_at, assigned_at) AS since, offered_until, act_by, park_at
+FROM assignment WHERE ticket_id = $1 AND ended_at IS NULL;
+
 -- name: explain_arrivals
 -- When those events of a ticket reached us that came over a second after they happened.
 SELECT event_id, received_at

@@ -284,6 +284,22 @@ class Waiting(Struct, frozen=True, kw_only=True):
     """When somebody is told, unless somebody takes it before; None where it just waits, or they were told."""
 
 
+class Given(Struct, frozen=True, kw_only=True):
+    """How an agent has a ticket, or is offered it, and what time will do about that."""
+
+    agent: str
+    state: str
+    """`offered`, `active` or `parked`."""
+    since: datetime
+    """When it was given or offered."""
+    offered_until: datetime | None
+    """When the offer lapses."""
+    act_by: datetime | None
+    """When it goes back into the queue, unless they do something with it."""
+    park_at: datetime | None
+    """When it is parked, unless somebody writes."""
+
+
 class Explanation(Struct, frozen=True, kw_only=True):
     """One ticket, explained at one instant."""
 
@@ -312,4 +328,6 @@ class Explanation(Struct, frozen=True, kw_only=True):
     late_events_left_out: int
     """Events that arrived late and were not checked for breaches they took back."""
     waiting: Waiting | None = None
+    given: Given | None = None
+    """How an agent has it; None while it waits, and once it is over."""
     """Why it has no owner yet; None where it has one, or needs none."""
