@@ -6,8 +6,10 @@ caller who finds the pool locked leaves a mark, and the run that holds it goes r
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -51,6 +53,8 @@ _RETRY_SECONDS = 0.01
 _RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 _log = Log(__name__)
+
+T = TypeVar("T")
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -173,15 +177,16 @@ class Assignment:
     ) -> None:
         """What a run leaves to do: the fallback gets what nobody can take, and promises of an owner are kept."""
         while has_lost and terms.fallback is not None:
-            async with connection.transaction():
-                now = await database_time.now(connection)
-                done = await helping.hand_over(connection, tenant, pool, terms.fallback, now)
+            done = await self._in_transaction(connection, partial(_hand_over, connection, tenant, pool, terms.fallback))
             self._relay.post(done.batch)
             self._metrics.count(pool, helping.FALLBACK, len(done.tickets))
             given += done.tickets
             has_lost = len(done.tickets) == helping.AT_ONCE
         if given:
-            await owning.settle_these(connection, self._shelf, self._relay, given, self._tell_kept)
+            try:
+                await owning.settle_these(connection, self._shelf, self._relay, given, self._tell_kept)
+            except _RACES:
+                self._metrics.retries.inc()  # what is left out is settled within a minute
 
     async def run_agents(self, tenant: str, agents: Sequence[str]) -> int:
         """Run the pools of these agents in which somebody waits, as after they came or have room; returns assignments made.
@@ -255,20 +260,7 @@ class Assignment:
     ) -> _Round | None:
         """One transaction, again after a deadlock; None where another process holds the pool."""
         started = timesource.monotonic()
-        attempt = 1
-        done: _Round | None = None
-        while True:
-            try:
-                async with connection.transaction():
-                    done = await _transact(connection, tenant, pool, view, terms)
-            except _RACES:
-                if attempt == _ATTEMPTS:
-                    raise
-                self._metrics.retries.inc()
-                await timesource.pause(attempt * _RETRY_SECONDS)
-                attempt += 1
-            else:
-                break
+        done = await self._in_transaction(connection, partial(_transact, connection, tenant, pool, view, terms))
         if done is not None:
             self._tell(pool, done, timesource.monotonic() - started)
         return done
@@ -276,17 +268,26 @@ class Assignment:
     async def _spread(self, connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict]) -> None:
         """Say of tickets deep in the queue what was found of the first of their kind; in small transactions of their own."""
         for _ in range(_SPREAD_ROUNDS):
-            async with connection.transaction():
-                changed = await pools_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
-                now = await database_time.now(connection)
-                await helping.see_to(connection, tenant, changed, now)
-                unroutable = _unroutable(changed)
-                batch = await save_news(connection, tenant, pool, [], unroutable, [], now)
-            self._relay.post(batch)
-            if unroutable:
-                self._metrics.count(pool, UNROUTABLE, len(unroutable))
-            if len(changed) < _SPREAD:
+            done = await self._in_transaction(connection, partial(_spread, connection, tenant, pool, verdicts))
+            self._relay.post(done.batch)
+            if done.unroutable:
+                self._metrics.count(pool, UNROUTABLE, done.unroutable)
+            if done.changed < _SPREAD:
                 return
+
+    async def _in_transaction(self, connection: Connection, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it in one transaction, and again after a deadlock: that reaches no caller of ours."""
+        attempt = 1
+        while True:
+            try:
+                async with connection.transaction():
+                    return await work()
+            except _RACES:
+                if attempt == _ATTEMPTS:
+                    raise
+                self._metrics.retries.inc()
+                await timesource.pause(attempt * _RETRY_SECONDS)
+                attempt += 1
 
     def _tell(self, pool: str, done: _Round, seconds: float) -> None:
         self._relay.post(done.batch)
@@ -312,6 +313,27 @@ class Assignment:
             parks={channel: rule.park for channel, rule in channels.items() if rule.park is not None},
             first_action=policy.routing.first_action,
         )
+
+
+class _Spread(Struct, frozen=True, kw_only=True):
+    """Tickets deep in the queue of which was said why they wait."""
+
+    changed: int
+    unroutable: int
+    batch: Batch | None
+
+
+async def _spread(connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict]) -> _Spread:
+    changed = await pools_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
+    now = await database_time.now(connection)
+    await helping.see_to(connection, tenant, changed, now)
+    unroutable = _unroutable(changed)
+    batch = await save_news(connection, tenant, pool, [], unroutable, [], now)
+    return _Spread(changed=len(changed), unroutable=len(unroutable), batch=batch)
+
+
+async def _hand_over(connection: Connection, tenant: str, pool: str, fallback: str) -> helping.HandedOver:
+    return await helping.hand_over(connection, tenant, pool, fallback, await database_time.now(connection))
 
 
 async def _transact(

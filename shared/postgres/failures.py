@@ -5,6 +5,7 @@ import asyncpg
 UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
@@ -13,7 +14,10 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
 )
-"""Lost connections, shut-downs, full servers, deadlocks and time-outs."""
+"""Lost connections, shut-downs, full servers, deadlocks and time-outs.
+
+`InternalClientError` is what a driver says of a connection that was lost in the middle of a COPY.
+"""
 
 UNSTORABLE: tuple[type[Exception], ...] = (asyncpg.DataError, asyncpg.CharacterNotInRepertoireError)
 """A value that no column can hold, though it passed every check of ours."""
