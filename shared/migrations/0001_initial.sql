@@ -469,6 +469,7 @@ CREATE TABLE escalation (
     CHECK (state = 'open' OR next_step_at IS NULL)
 );
 CREATE UNIQUE INDEX escalation_live ON escalation (ticket_id, target, cycle) WHERE state <> 'resolved';
+CREATE INDEX escalation_routing ON escalation (ticket_id) WHERE target = 'routing';
 CREATE INDEX escalation_due ON escalation (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX escalation_recent ON escalation (tenant, opened_at);
 

@@ -311,7 +311,8 @@ def _why(page: PageLine) -> str:
     if page.kind == "warning":
         return "at risk"
     again = f", step {page.step + 1}" if page.step else ""
-    return {"breached": "late", "warned": "at risk"}.get(page.reason, page.reason) + again
+    said = {"breached": "late", "warned": "at risk", "unroutable": "nobody takes it", "manual": "help is wanted"}
+    return said.get(page.reason, page.reason) + again
 
 
 def _outcome(page: PageLine) -> tuple[str, str, str]:
