@@ -1,5 +1,6 @@
 """Who was missing in the last weeks: waits as matching writes them, and the report of them, in virtual time."""
 
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.router import reports
 from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
-from services.router.domain.queue import QueueEntry, place_in_queue
+from services.router.domain.queue import QueueEntry, place_in_queue, signature
 from services.router.domain.staffing import Lack, Line, Staffing
 from services.router.reconciling import FORGET_BATCH, Reconciling
 from services.router.reports import StaffingQuestion
@@ -286,6 +287,51 @@ async def test_a_ticket_whose_needs_change_came_as_each(desk: Desk) -> None:
     assert (2, 2, 1, 1.0) == (line.arrived, line.waited, line.waiting, line.share)
     assert (2, 2) == (skill.arrived, skill.waited)
     assert (1, 1) == (found.total.arrived, found.total.waited)
+
+
+async def _step(desk: Desk, dice: random.Random, now: datetime, waiting: list[QueueEntry]) -> None:
+    """Something happens: a ticket comes, one is over, given by hand or needs something else, somebody comes or goes."""
+    match dice.randrange(6):
+        case 0 | 1:
+            waiting.append(await desk.come(now, dice.choice([CHAT, Channel.EMAIL]), dice.choice("abc")))
+        case 2 if waiting:
+            await desk.leave(now, waiting.pop(dice.randrange(len(waiting))))
+        case 3 if waiting:
+            await give(desk.pool, [dice.choice(waiting)], "ana")
+        case 4 if waiting:
+            ticket = dice.choice(waiting)
+            needs = ((dice.choice("abc"), 1),)
+            other = msgspec.structs.replace(ticket, needs=needs, signature=signature(ticket.channel, needs))
+            async with desk.pool.acquire() as connection, connection.transaction():
+                await queue_store.enqueue(connection, [other])
+        case _:
+            await desk.tell(dice.choice(["ana", "ben"]), dice.choice(["online", "offline", "away"]))
+    await desk.run()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_waits_are_what_somebody_watching_the_queue_would_write_down(desk: Desk, seed: int) -> None:
+    """Each stretch once, from when its reason was first seen to when it was not any more, whatever ended it."""
+    dice = random.Random(seed)
+    await desk.hire("ana", ["a"], "online")
+    await desk.hire("ben", ["a", "b"])
+    tickets: list[QueueEntry] = []
+    seen: dict[tuple[UUID, str, str], datetime] = {}
+    written: list[tuple[UUID, str, str, datetime, datetime]] = []
+    for minute in range(80):
+        now = END - timedelta(minutes=80 - minute)
+        await desk.at(now)
+        await _step(desk, dice, now, tickets)
+        rows = await desk.pool.fetch("SELECT ticket_id, reason, needs::text AS needs FROM queued WHERE reason <> 'new'")
+        present = {(row["ticket_id"], row["reason"], row["needs"]) for row in rows}
+        written += [(*stretch, since, now) for stretch, since in seen.items() if stretch not in present]
+        seen = {stretch: seen.get(stretch, now) for stretch in present}
+
+    rows = await desk.pool.fetch(
+        "SELECT ticket_id, reason, needs::text AS needs, since, until FROM wait WHERE since < until"
+    )
+    assert len(written) > 10
+    assert sorted(written) == sorted(tuple(row) for row in rows)
 
 
 async def test_a_ticket_that_is_given_at_once_leaves_no_trace(desk: Desk) -> None:
