@@ -1,9 +1,11 @@
 """Trained models at work on a real database: shadow, in force, rolled back; corrections; what `explain` says of them."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry
 
+from services.console.__main__ import run
 from services.console.training.history import CORRECTION_COLUMNS, Columns, Reading, cells_of
 from services.router import policies, trained
 from services.router.assignment import Assignment
@@ -29,6 +32,7 @@ from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from tests import lessons
+from tests.conftest import Database
 from tests.lessons import KNOWS, saying
 
 MONDAY = datetime(2026, 6, 1, 9, tzinfo=UTC)
@@ -363,3 +367,23 @@ async def test_a_whole_batch_is_scored_at_once(desk: Desk) -> None:
         tuple(row)
         for row in await desk.pool.fetch("SELECT tenant, theme, count(*) FROM ticket GROUP BY 1, 2 ORDER BY 1")
     ]
+
+
+async def test_the_terminal_tells_who_said_what(
+    desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Rules by name, the model's version and confidences, corrections, and all of it in the story."""
+    await desk.promote(await desk.add(lessons.model(KNOWS)))
+    await desk.open("1", "invoice, fire", channel="E-Mail")
+    await desk.take("1", Updated(theme="refunds"), "said", at=NOW)
+    monkeypatch.setenv("DESKCLOCK_DATABASE_URL", database.url)
+    monkeypatch.setenv("DESKCLOCK_HOME", str(tmp_path))
+    monkeypatch.delenv("DESKCLOCK_ENVIRONMENT", raising=False)
+    assert 0 == await asyncio.to_thread(run, ["ticket", "explain", "1", "--tenant", "acme"])
+    out = capsys.readouterr().out
+
+    for words in (
+        "urgent, by model 1", "refunds, said by a person", "model 1 said", "theme billing (", "urgency urgent (", "% sure)",
+        "theme billing -> refunds", "scored by model 1: urgency normal -> urgent, theme unknown -> billing",
+    ):  # fmt: skip
+        assert words in out, out
