@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import boston, calendars, evaluating, firing, intake, matching, memory, rollout, stack
+from tests.bench import assigning, boston, calendars, evaluating, firing, intake, matching, memory, rollout, stack
 from tests.bench.stack import Stack
 
 
@@ -52,6 +52,22 @@ async def _intake(bench: Stack, tickets: int) -> list[Row]:
             wanted="measured",
             is_good=True,
         ),
+    ]
+
+
+async def _assigning(bench: Stack) -> list[Row]:
+    turns = [(await assigning.product(bench), await assigning.floor(bench)) for _ in range(2)]
+    ours, bare = max(one for one, _ in turns), max(one for _, one in turns)
+    ratio = ours / bare
+    return [
+        Row(
+            what=f"assignments, {assigning.TICKETS:,} tickets wait for {stack.AGENTS} agents",
+            ours=f"{ours:,.0f}/s",
+            beside=f"{bare:,.0f}/s bare",
+            ratio=ratio,
+            wanted=">= 0.5",
+            is_good=ratio >= 0.5,
+        )
     ]
 
 
@@ -266,6 +282,7 @@ async def _main(given: argparse.Namespace) -> int:
     }
     served: dict[str, Callable[[Stack], Awaitable[list[Row]]]] = {
         "intake": lambda bench: _intake(bench, given.tickets),
+        "assigning": _assigning,
         "firing": lambda bench: _firing(bench, given.running),
         "rollout": lambda bench: _rollout(bench, given.open),
         "memory": _memory,
@@ -297,9 +314,21 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        choices=["calendars", "fold", "matching", "evaluate", "boston", "intake", "firing", "rollout", "memory", []],
+        choices=[
+            "calendars",
+            "fold",
+            "matching",
+            "evaluate",
+            "boston",
+            "intake",
+            "assigning",
+            "firing",
+            "rollout",
+            "memory",
+            [],
+        ],
         metavar="PART",
-        help="calendars, fold, matching, evaluate, boston, intake, firing, rollout, memory; all of them if none is named",
+        help="calendars, fold, matching, evaluate, boston, intake, assigning, firing, rollout, memory; all of them if none is named",
     )
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets of an intake run")
     parser.add_argument("--running", type=int, default=1_000_000, help="running clocks of the crowded firing run")

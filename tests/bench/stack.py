@@ -87,7 +87,7 @@ async def open_stack(started: embedded.Embedded) -> Stack:
     now = await database_time.now(connection)
     async with connection.transaction():
         await policies.apply_roster(connection, TENANT, yaml.safe_dump({"people": people}), "bench", now)
-    await connection.execute("UPDATE agent SET status = 'online', capacity = 1000000")
+    await connection.execute("UPDATE agent SET status = 'online', gone_at = NULL, capacity = 1000000")
     client = await nats.connect(started.nats_url, max_reconnect_attempts=-1)
     await streams.ensure(client)
     return Stack(started, pool, connection, client)
