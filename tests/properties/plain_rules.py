@@ -63,7 +63,7 @@ needs = st.sampled_from(NEEDS)
 
 
 def _profile(dice: Dice) -> Profile:
-    levels = {skill: dice.of(5, 3, 1, 0) for skill in SKILLS}
+    levels = {skill: dice.of(5, 3, 2, 1, 0) for skill in SKILLS}
     left_out = {dice.of(None, None, *CHANNELS), dice.of(None, None, *CHANNELS)}
     return Profile(
         skills={skill: level for skill, level in levels.items() if level},
