@@ -190,7 +190,7 @@ async def _give_back(
                 )
             )
             cleared += [one.ticket_id] if one.was_cleared else []
-            happened.pools |= {(tenant, one.pool), (tenant, case.ticket.pool)}
+            happened.pools |= {(tenant, pool) for pool in (*one.pools, case.ticket.pool)}
             if one.was_accepted:
                 happened.ended[one.pool, why] += 1
                 happened.changed_hands.append(one.ticket_id)

@@ -64,7 +64,9 @@ async def save(connection: Connection, touched: Sequence[Touched], outbox: Outbo
     if by_hand:
         await _assign_by_hand(connection, by_hand, outbox, happened, now)
         fitting |= await _hear_after(connection, by_hand, outbox, happened, now)
-    answers = {(event.tenant, event.id) for item in old for event in item.arrived if isinstance(event.data, _ANSWERS)}
+    answers = {
+        (event.tenant, event.id) for item in touched for event in item.arrived if isinstance(event.data, _ANSWERS)
+    }
     return Changed(happened=happened, moot=frozenset(answers - fitting))
 
 
@@ -105,6 +107,7 @@ async def _move_old(
         happened.add(await holding.settle(connection, cases, outbox, now))
     returned = [item for item in waiting if item.standing.ownership in _RETURNED]
     owners = await queue_store.last_owners(connection, _ids(returned)) if returned else {}
+    owners |= {item.standing.ticket.id: agent for item in returned if (agent := _last_named(item.arrived))}
     entries = [
         _entry(item, now, owners.get(item.standing.ticket.id), left.get(item.standing.ticket.id))
         for item in (*waiting, *moved)
@@ -115,6 +118,13 @@ async def _move_old(
         await fallback_store.retime_help(connection, _ids(moved), now)
     happened.pools |= {(entry.tenant, entry.pool) for entry in entries}
     return {(case.before.tenant, event_id) for case in cases for event_id in case.turn.fitting}
+
+
+def _last_named(events: Sequence[TicketEvent]) -> str | None:
+    """Whom the helpdesk named before the batch closed a ticket that it opened again: they had it last."""
+    named = [event for event in events if isinstance(event.data, Assigned)]
+    last = max(named, key=lambda event: (event.occurred_at, event.id), default=None)
+    return last.data.agent if last is not None and isinstance(last.data, Assigned) else None
 
 
 def _is_heard(events: Iterable[TicketEvent]) -> bool:
@@ -152,7 +162,7 @@ async def _release(
         for one in await queue_store.release(connection, tenant, sorted(items), why, now):
             ticket = items[one.ticket_id].standing.ticket
             ended[ticket.id] = one
-            happened.pools |= {(tenant, one.pool), (tenant, ticket.pool)}
+            happened.pools |= {(tenant, pool) for pool in (*one.pools, ticket.pool)}
             holding.tell_ended(outbox, ticket, one, why, happened)
     return ended
 

@@ -326,6 +326,23 @@ CREATE INDEX queued_rescue ON queued (tenant, pool, rescue_at) WHERE band = 2;
 CREATE INDEX queued_new ON queued (tenant, pool) WHERE reason = 'new';
 CREATE INDEX queued_unskilled ON queued (tenant, pool) WHERE reason = 'no_skill';
 
+-- The pools of a tenant in which somebody waits, and those whose agents may take one of another pool: one index probe each.
+CREATE FUNCTION deskclock_waiting_pools(of_tenant text) RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE place (pool) AS (
+        (SELECT pool FROM queued WHERE tenant = of_tenant ORDER BY pool LIMIT 1)
+        UNION ALL
+        SELECT following.pool FROM place CROSS JOIN LATERAL (
+            SELECT q.pool FROM queued q WHERE q.tenant = of_tenant AND q.pool > place.pool ORDER BY q.pool LIMIT 1) following
+    ), host (pool) AS (
+        (SELECT guest_of FROM queued WHERE tenant = of_tenant AND guest_of IS NOT NULL ORDER BY guest_of LIMIT 1)
+        UNION ALL
+        SELECT following.guest_of FROM host CROSS JOIN LATERAL (
+            SELECT q.guest_of FROM queued q WHERE q.tenant = of_tenant AND q.guest_of > host.pool
+            ORDER BY q.guest_of LIMIT 1) following
+    )
+    SELECT pool FROM place UNION SELECT pool FROM host
+$$;
+
 CREATE TABLE assignment (
     id            uuid PRIMARY KEY,
     tenant        text NOT NULL,

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.router import policies
+from services.router import policies, recording
 from services.router.assignment import Assignment
 from services.router.domain.queue import Groups, QueueEntry, place_in_queue
 from services.router.store import pools as pools_store
@@ -16,8 +16,8 @@ from services.router.store import queue as queue_store
 from services.router.store.agents import AgentStatus
 from services.router.views import load_views
 from shared import ids
-from shared.contract.events import Requester, Updated
-from shared.contract.tickets import Channel, Urgency
+from shared.contract.events import Requester, StatusChanged, Updated
+from shared.contract.tickets import Channel, Status, Urgency
 from shared.policy.document import Routing
 from shared.postgres.pool import Pool
 from tests.integration.desk import NOW, RULES, Ears, finish, hire, make, owners, people, put, reasons
@@ -432,3 +432,19 @@ async def test_who_applies_a_policy_hears_of_pools_without_people(pool: Pool) ->
             connection, TENANT, "people: {ana: {channels: email}, ben: {channels: email, pools: [fire]}}"
         )
         assert "did you mean `fires`?" == doubt.remedy
+
+
+async def test_who_gets_room_wakes_all_their_pools(pool: Pool, clock_control) -> None:  # type: ignore[no-untyped-def]
+    """Not only the one whose ticket it was; others are left alone."""
+    desk = RollingDesk(pool)
+    await desk.at(timedelta())
+    await desk.apply(POLICY)
+    await employ(pool, "ana", ["default", "fires"], tenant=TENANT)
+    await desk.record([opened("1", START)])
+    await make(pool, shelf=desk.shelf).run(TENANT, "default")
+    await desk.record([opened("2", START, urgency=Urgency.URGENT), opened("3", START, attributes={"town": "Oldtown"})])
+    now = await desk.at(MINUTE)
+    async with pool.acquire() as connection, connection.transaction():
+        done = event("1", 1, now, StatusChanged(status=Status.SOLVED))
+        recorded = await recording.record(connection, desk.shelf, [done])
+    assert {(TENANT, "default"), (TENANT, "fires")} == recorded.saved.pools

@@ -233,19 +233,7 @@ SELECT tenant, pool FROM place UNION SELECT tenant, pool FROM host;
 
 -- name: list_pools_of_agents
 -- The pools that agents (`$2`) of a tenant take tickets of and in which somebody waits for them.
-WITH RECURSIVE place (pool) AS (
-    (SELECT pool FROM queued WHERE tenant = $1 ORDER BY pool LIMIT 1)
-    UNION ALL
-    SELECT following.pool FROM place CROSS JOIN LATERAL (
-        SELECT q.pool FROM queued q WHERE q.tenant = $1 AND q.pool > place.pool ORDER BY q.pool LIMIT 1) following
-), host (pool) AS (
-    (SELECT guest_of FROM queued WHERE tenant = $1 AND guest_of IS NOT NULL ORDER BY guest_of LIMIT 1)
-    UNION ALL
-    SELECT following.guest_of FROM host CROSS JOIN LATERAL (
-        SELECT q.guest_of FROM queued q WHERE q.tenant = $1 AND q.guest_of > host.pool
-        ORDER BY q.guest_of LIMIT 1) following
-)
-SELECT p.pool FROM (SELECT pool FROM place UNION SELECT pool FROM host) p
+SELECT p.pool FROM deskclock_waiting_pools($1) AS p (pool)
 WHERE EXISTS (SELECT FROM agent a WHERE a.tenant = $1 AND a.key = ANY ($2::text[])
                                     AND (a.pools = '{}' OR p.pool = ANY (a.pools)));
 

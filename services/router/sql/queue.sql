@@ -61,7 +61,8 @@ WITH gone AS (
 SELECT ticket_id FROM gone;
 
 -- name: release
--- End what agents have of these tickets and give them back the room; what is parked takes none.
+-- End what agents have of these tickets and give them back the room; what is parked takes none. `pools`: where somebody may
+-- wait for the agent.
 WITH ended AS (
     UPDATE assignment SET ended_at = $3, end_reason = $4
     WHERE ticket_id = ANY($2::uuid[]) AND tenant = $1 AND ended_at IS NULL
@@ -72,6 +73,8 @@ WITH ended AS (
            coalesce(sum(units) FILTER (WHERE interruptible), 0) AS interruptible_units,
            count(*) FILTER (WHERE channel = 'phone') AS calls
     FROM ended GROUP BY agent
+), waiting (pool) AS MATERIALIZED (
+    SELECT * FROM deskclock_waiting_pools($1)
 ), held AS (
     SELECT a.key FROM agent a JOIN freed f ON f.agent = a.key WHERE a.tenant = $1
     ORDER BY a.key FOR NO KEY UPDATE OF a
@@ -86,7 +89,10 @@ WITH ended AS (
     FROM freed f JOIN held h ON h.key = f.agent
     WHERE a.tenant = $1 AND a.key = f.agent
 )
-SELECT ticket_id, agent, pool, queued_at, excluded, was_cleared, was_accepted FROM ended;
+SELECT e.ticket_id, e.agent, e.pool, e.queued_at, e.excluded, e.was_cleared, e.was_accepted,
+       ARRAY(SELECT p.pool FROM waiting p JOIN agent a ON a.pools = '{}' OR p.pool = ANY (a.pools)
+             WHERE a.tenant = $1 AND a.key = e.agent) AS pools
+FROM ended e;
 
 -- name: end_for_others
 -- End assignments of tickets that the helpdesk gives to somebody else; the loads are left to `change_loads`.

@@ -33,7 +33,7 @@ class Released(Struct, frozen=True):
     ticket_id: UUID
     agent: str
     pool: str
-    """Whose queue may now find room."""
+    """Where it was taken."""
     queued_at: datetime | None = None
     """Since when it wanted an owner; None where it was given by hand."""
     excluded: tuple[str, ...] = ()
@@ -42,6 +42,8 @@ class Released(Struct, frozen=True):
     """False: it was only offered."""
     was_cleared: bool = False
     """All had declined it, and were asked once more."""
+    pools: tuple[str, ...] = ()
+    """Where somebody waits whom the agent may now have room for."""
 
 
 class ByHand(Struct, frozen=True, kw_only=True):
@@ -137,6 +139,7 @@ async def release(
             tuple(row["excluded"]),
             row["was_accepted"],
             row["was_cleared"],
+            tuple(row["pools"]),
         )
         for row in rows
     ]
