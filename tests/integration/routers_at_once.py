@@ -6,6 +6,7 @@ snapshots of the database from a connection of its own, and kills connections of
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from itertools import count
 from random import Random
 from typing import TypeVar, cast
@@ -192,13 +193,13 @@ class Router:
         assert 0 == await self.assignment.sweep()
 
 
-async def set_up(connection: Connection) -> None:
-    """Policy, roster, everybody there, and time that runs fast."""
+async def set_up(connection: Connection, *, rate: float = RATE, at: datetime = NOW) -> None:
+    """Policy, roster, everybody there, and time that runs."""
     async with connection.transaction():
-        await policies.apply_roster(connection, TENANT, ROSTER, "lead", NOW)
-        await policies.apply_policy(connection, TENANT, POLICY, "lead", NOW)
+        await policies.apply_roster(connection, TENANT, ROSTER, "lead", at)
+        await policies.apply_policy(connection, TENANT, POLICY, "lead", at)
     await connection.execute("UPDATE agent SET status = 'online', gone_at = NULL")
-    await database_time.warp(connection, to=NOW, rate=RATE)
+    await database_time.warp(connection, to=at, rate=rate)
 
 
 class Worker:
