@@ -145,11 +145,9 @@ def test_choice_is_the_plain_lexicographic_one(
 
 
 @settings(max_examples=examples(100))
-@given(queues(), agents(), st.booleans())
-def test_reasons_are_true(queue: list[Waiting], roster: list[Agent], is_ring: bool) -> None:
-    """3.6: each says what is missing; nobody lacks a skill that is only insisted upon."""
-    if is_ring:
-        queue = [replace(ticket, insists=(tuple(skill for skill, _ in ticket.needs),)) for ticket in queue]
+@given(queues(), agents())
+def test_reasons_are_true(queue: list[Waiting], roster: list[Agent]) -> None:
+    """3.6: each says what is missing."""
     matched = match(queue, roster, NOW)
     loads = loads_after(matched, roster)
     for ticket, reason in matched.left:
@@ -160,12 +158,7 @@ def expected_reason(ticket: Waiting, loads: Sequence[Load]) -> Reason:
     """The list of 3.6, from above."""
     skilled = [load for load in loads if is_skilled(load.agent, ticket.channel, ticket.needs)]
     if not skilled:
-        in_time = () if ticket.insists else ticket.needs
-        return (
-            Reason.OFFLINE
-            if ticket.insists and any(is_skilled(load.agent, ticket.channel, in_time) for load in loads)
-            else Reason.NO_SKILL
-        )
+        return Reason.NO_SKILL
     asked = [load for load in skilled if load.agent.key not in ticket.excluded]
     if not asked:
         return Reason.EXCLUDED

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from services.router.domain.floor import Desk, Floor, Kind, Line
-from services.router.domain.queue import Groups, Reason, Waiting
+from services.router.domain.queue import Reason, Waiting
 from services.router.domain.rearranging import Place, Rearranger
 from services.router.domain.roster import Agent, Crowd
 from shared.contract.tickets import Channel
@@ -95,7 +95,7 @@ def match(
 _key = attrgetter("band", "order_rank", "order_at", "queued_at", "ticket_id")
 """`Waiting.key`, made faster: UUIDs compare as their numbers."""
 
-_Alike: TypeAlias = tuple[int, int, bool, Groups]
+_Alike: TypeAlias = tuple[int, int, bool]
 
 
 class _Run:
@@ -163,7 +163,7 @@ class _Run:
         """Why nobody gets it as loads are at the end of the run (routing-rules 3.6)."""
         if ticket.excluded or ticket.previous_owner:
             return self._judge(ticket)
-        kind = (ticket.signature, ticket.units, ticket.interruptible, ticket.insists)
+        kind = (ticket.signature, ticket.units, ticket.interruptible)
         reason = self._reasons.get(kind)
         if reason is None:
             reason = self._reasons[kind] = self._judge(ticket)
@@ -173,9 +173,7 @@ class _Run:
         floor = self._floor
         skilled = floor.staff.serving(ticket.channel, ticket.needs)
         if not skilled:
-            # what is only insisted upon is given up in time: nobody lacks what the ticket needs
-            is_ring = bool(ticket.insists) and floor.staff.serving(ticket.channel, ticket.mandatory)
-            return Reason.OFFLINE if is_ring else Reason.NO_SKILL
+            return Reason.NO_SKILL
         allowed = skilled & ~floor.crowd(ticket.excluded)
         if not allowed:
             return Reason.EXCLUDED

@@ -51,7 +51,10 @@ class Band(IntEnum):
 
 
 class Reason(StrEnum):
-    """Why a ticket still waits (routing-rules 3.6); `new` until a matching run has seen it."""
+    """Why a ticket still waits (routing-rules 3.6); `new` until a matching run has seen it.
+
+    `no_skill` may be for the want of what is only insisted upon: then that is given up at once.
+    """
 
     NEW = "new"
     NO_SKILL = "no_skill"
@@ -73,8 +76,6 @@ class Waiting(Struct, frozen=True, kw_only=True):
     prefers: tuple[str, ...]
     signature: int
     """Tickets with the same one can be taken by the same people."""
-    insists: Groups = ()
-    """Preferred skills that count as needs for now; the last group is given up first. None of them is mandatory."""
     queued_at: datetime
     """When it was first queued; kept when it comes back, so that it doesn't lose its age."""
     band: Band
@@ -92,14 +93,6 @@ class Waiting(Struct, frozen=True, kw_only=True):
         """Its place: smaller is sooner (routing-rules 3.3)."""
         return (self.band, self.order_rank, self.order_at, self.queued_at, self.ticket_id.int)
 
-    @property
-    def mandatory(self) -> Needs:
-        """What it needs when nothing is insisted upon any more."""
-        if not self.insists:
-            return self.needs
-        insisted = {skill for group in self.insists for skill in group}
-        return tuple(need for need in self.needs if need[0] not in insisted)
-
 
 class QueueEntry(Waiting, frozen=True, kw_only=True):
     """One ticket that waits for an owner, whole: a row of the table `queued`."""
@@ -112,11 +105,21 @@ class QueueEntry(Waiting, frozen=True, kw_only=True):
     """Whoever starts later than this can't answer in time."""
     rescue_at: datetime
     """After this it comes before everything that isn't."""
+    insists: Groups = ()
+    """Preferred skills that count as needs for now; the last group is given up first. None of them is mandatory."""
     relax_at: tuple[datetime, ...] = ()
     """When the groups of `insists` are given up, ascending: the first instant is the last group's."""
     overflow_pool: str | None = None
     """Whose agents may take it, too, from `overflow_at` on."""
     overflow_at: datetime | None = None
+
+    @property
+    def mandatory(self) -> Needs:
+        """What it needs when nothing is insisted upon any more."""
+        if not self.insists:
+            return self.needs
+        insisted = {skill for group in self.insists for skill in group}
+        return tuple(need for need in self.needs if need[0] not in insisted)
 
 
 def place_in_queue(

@@ -369,14 +369,6 @@ def test_ticket_does_not_wait_for_a_previous_owner_who_closed_its_channel() -> N
     assert ["ben"] == given_to(match([wanted], agents, NOW))
 
 
-def test_ring_that_nobody_is_in_does_not_make_a_ticket_unroutable() -> None:
-    """It is given up in time; a mandatory skill never is."""
-    needs = (("a", 1), ("vip", 1))
-
-    assert [Reason.OFFLINE] == reasons(match([ticket(needs=needs, insists=(("vip",),))], [agent("ana")], NOW))
-    assert [Reason.NO_SKILL] == reasons(match([ticket(needs=needs)], [agent("ana")], NOW))
-
-
 def test_room_is_made_by_moving_what_the_run_gave() -> None:
     """Two tickets and two agents: both are served, though the only one who can do the second was given the first."""
     agents = [agent("ana", "ab"), agent("ben", "acd")]
