@@ -58,7 +58,7 @@ def _column(role: str, name: str) -> Callable[[Callable[..., None]], Callable[..
     default=MOST_ROWS,
     show_default=True,
     metavar="N",
-    help="Learn from so many at most, drawn by the seed; 10,000 of 500 characters take about 300 MB.",
+    help="Learn from so many at most, drawn by the seed; 10,000 of 500 characters take 400 MB and half a minute.",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, metavar="N", help="Same seed, same file."

@@ -122,23 +122,26 @@ def shape_for(classes: int) -> Shape:
 
 def matrix(texts: Sequence[str], shape: Shape, tick: Callable[[], None]) -> Any:
     """Texts as sparse rows of counted n-grams."""
-    places, values, ends = [], [], [0]
+    parts = []
     for start in range(0, len(texts), AT_ONCE):
-        for counted in features.count(texts[start : start + AT_ONCE], shape):
+        counted = list(features.count(texts[start : start + AT_ONCE], shape))
+        ends = np.cumsum([0, *(len(row.places) for row in counted)], dtype=np.int32)
+        places, values = (
+            np.concatenate([row.places for row in counted]),
+            np.concatenate([row.values for row in counted]),
+        )
+        part = scipy.sparse.csr_matrix((values, places, ends), shape=(len(counted), shape.places))
+        part.sum_duplicates()
+        parts.append(part)
+        for _ in counted:
             tick()
-            places.append(counted.places)
-            values.append(counted.values)
-            ends.append(ends[-1] + len(counted.places))
-    made = scipy.sparse.csr_matrix(
-        (np.concatenate(values), np.concatenate(places), np.array(ends)), shape=(len(texts), shape.places)
-    )
-    made.sum_duplicates()
-    return made
+    return scipy.sparse.vstack(parts, format="csr")
 
 
 def learn(task: Task, counted: Any, groups: NDArray[np.int64], seed: int, step: Callable[[], None]) -> Learned:
     """One head, judged by cross-validation; `step` is called after each of the six times it is learned."""
-    mine, mine_groups, classes = counted[task.rows], groups[task.rows], len(task.classes)
+    mine = counted if len(task.rows) == counted.shape[0] else counted[task.rows]
+    mine_groups, classes = groups[task.rows], len(task.classes)
     logits = np.full((len(task.rows), classes), _NEVER, dtype=np.float64)
     deal = StratifiedGroupKFold(n_splits=FOLDS, shuffle=True, random_state=seed)
     for seen, held_out in deal.split(mine, task.truth, mine_groups):

@@ -87,6 +87,7 @@ DATA = st.fixed_dictionaries(
         "into": mostly(ANY_TEXTS),
         "channel": mostly(st.sampled_from(["email", "phone"])),
         "urgency": mostly(st.sampled_from(["urgent", "low"])),
+        "theme": mostly(ANY_TEXTS),
         "attributes": mostly(st.dictionaries(ANY_TEXTS, JSON, max_size=2)),
         "requester": mostly(REQUESTERS),
         "agent": mostly(ANY_TEXTS),
