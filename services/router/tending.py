@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from services.router import holding, owning
 from services.router.assignment import Assignment
 from services.router.domain.standing import owed_clock
-from services.router.domain.tenure import Ended, Turn, in_open_time, lapse
+from services.router.domain.tenure import Ended, Turn, first_action_by, in_open_time, lapse
 from services.router.holding import Case, Happened
 from services.router.owning import Tell
 from services.router.store import assignments as assignments_store
@@ -161,6 +161,7 @@ class Tending:
             policy = await self._shelf.version(connection, ticket.tenant, ticket.policy_version)
             turn = _in_open_time(lapse(tenure, now), ticket, policy, clocks[ticket.id], now)
             cases.append(Case(ticket=ticket, policy=policy, clocks=clocks[ticket.id], before=tenure, turn=turn))
+        cases = await _for_others(connection, cases, now)
         outbox = Outbox(now)
         moving = [case.before.ticket_id for case in cases if case.turn.moves_load]
         if moving:
@@ -176,6 +177,24 @@ class _Failed(Exception):
         super().__init__(str(error))
         self.ticket_ids = ticket_ids
         self.error = error
+
+
+async def _for_others(connection: Connection, cases: Sequence[Case], now: datetime) -> list[Case]:
+    """Untouched work stays with its agent where nobody else could ever have it; they are looked at again."""
+    untouched = [case.before.ticket_id for case in cases if case.turn.ended is Ended.UNTOUCHED]
+    theirs = await assignments_store.list_replaceable(connection, untouched) if untouched else set()
+    return [
+        case
+        if case.turn.ended is not Ended.UNTOUCHED or case.before.ticket_id in theirs
+        else replace(case, turn=_looked_at_again(case, now))
+        for case in cases
+    ]
+
+
+def _looked_at_again(case: Case, now: datetime) -> Turn:
+    terms = holding.terms_of(case.ticket, case.policy, case.clocks, now)
+    tenure = replace(case.before, act_by=first_action_by(now, terms))
+    return replace(case.turn, ended=None, tenure=tenure)
 
 
 def _in_open_time(turn: Turn, ticket: Ticket, policy: Policy, clocks: Sequence[Clock], now: datetime) -> Turn:

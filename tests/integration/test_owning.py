@@ -154,6 +154,23 @@ async def test_whoever_had_a_ticket_that_was_over_for_a_moment_is_its_previous_o
     assert ClockState.RUNNING is (await desk.ownership())[-1].state
 
 
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_whoever_was_named_before_a_ticket_was_over_for_a_moment_had_it_last(
+    desk: Owning, *, is_one_batch: bool
+) -> None:
+    """Given to bob, solved and reopened: it is for bob first."""
+    await desk.apply(OWNED)
+    await desk.record([opened("1", START)])
+    later = [
+        event("1", 2, START + SECOND, Assigned(agent="bob")),
+        event("1", 3, START + 2 * SECOND, StatusChanged(status=Status.SOLVED)),
+        event("1", 4, START + 3 * SECOND, StatusChanged(status=Status.OPEN)),
+    ]
+    for batch in [later] if is_one_batch else [[one] for one in later]:
+        await desk.record(batch)
+    assert "bob" == await desk.pool.fetchval("SELECT previous_owner FROM queued")
+
+
 async def test_a_team_waits_for_an_owner_again_when_its_agent_leaves(desk: Owning) -> None:
     """Where only the team promises one, too."""
     await desk.apply(TEAM)

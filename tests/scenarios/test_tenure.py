@@ -221,6 +221,17 @@ async def test_what_an_agent_did_something_with_stays_theirs(desk: Any, touch: s
     assert [] == await desk.said_of("ticket.unassigned")
 
 
+async def test_untouched_work_that_nobody_else_could_have_stays(desk: Any) -> None:
+    """Only ana can do billing: taking it from her would help nobody."""
+    await desk.applies(ACTING + "skills: [{need: [billing], when: {text: [invoice]}}]")
+    await desk.comes("ana")
+    await desk.comes("ben")
+    await desk.opens("881", subject="my invoice")
+    await desk.advance(hours=7)
+    assert "ana" == await desk.owner("881")
+    assert [] == await desk.said_of("ticket.unassigned")
+
+
 async def test_a_customer_who_writes_does_not_touch_for_the_agent(desk: Any) -> None:
     """It is still the agent's turn."""
     await desk.applies(ACTING)

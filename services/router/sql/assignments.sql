@@ -24,6 +24,17 @@ ORDER BY a.next_at
 LIMIT $1
 FOR NO KEY UPDATE OF t SKIP LOCKED;
 
+-- name: list_replaceable
+-- Those of the tickets that somebody else on the roster could have: not whoever has one now, nor who declined it.
+SELECT t.id
+FROM ticket t JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL
+WHERE t.id = ANY($1::uuid[]) AND EXISTS (
+    SELECT FROM agent g
+    WHERE g.tenant = t.tenant AND g.active AND g.key <> a.agent AND g.key <> ALL (a.excluded)
+      AND a.channel = ANY (g.channels) AND (g.pools = '{}' OR t.pool = ANY (g.pools))
+      AND NOT EXISTS (SELECT FROM jsonb_array_elements(t.needs) n
+                      WHERE coalesce((g.skills ->> (n.value ->> 0))::integer, 0) < (n.value ->> 1)::integer));
+
 -- name: load_rooms
 -- What agents (locked before) can take; `held` counts what takes room, by channel.
 SELECT a.tenant, a.key, a.capacity, a.primary_used, a.interruptible_used, a.calls, a.closed_channels, a.at_most,

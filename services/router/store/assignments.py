@@ -63,6 +63,11 @@ async def claim_due(connection: Connection, limit: int, but: Iterable[UUID] = ()
     return [row["id"] for row in await connection.fetch(QUERIES["claim_due_tenures"], limit, list(but))]
 
 
+async def list_replaceable(connection: Connection, ticket_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the tickets that somebody else on the roster could have, there or not."""
+    return {row["id"] for row in await connection.fetch(QUERIES["list_replaceable"], ticket_ids)}
+
+
 async def load_rooms(
     connection: Connection, ceilings: Mapping[tuple[str, str], Mapping[Channel, int]], now: datetime
 ) -> dict[tuple[str, str], Room]:
