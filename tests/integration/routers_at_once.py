@@ -188,9 +188,7 @@ class Router:
                 break
         else:
             raise AssertionError(f"it finds {found} again and again")
-        for _ in range(12):
-            await self.assignment.sweep()
-        assert 0 == await self.assignment.sweep()
+        await self.assignment.sweep()
 
 
 async def set_up(connection: Connection, *, rate: float = RATE, at: datetime = NOW) -> None:

@@ -46,6 +46,8 @@ async def test_many_routers_at_once_keep_every_promise_of_the_rules(
         assert watcher.killed > 0
         await clock_control.freeze(await clock_control.now())
         await routers[0].settle()
+        assert [] == await routers_at_once.idle_pairs(eye)  # after one sweep (P4), so never for longer than one (P5)
+        assert 0 == sum([await routers[n % 4].assignment.sweep() for n in range(12)])
         assert [] == await routers_at_once.idle_pairs(eye)
         assert [] == await routers_at_once.look(eye)
         opened = sorted(name for worker in workers for name in worker.opened)

@@ -20,7 +20,7 @@ from shared.contract.events import Requester, StatusChanged, Updated
 from shared.contract.tickets import Channel, Status, Urgency
 from shared.policy.document import Routing
 from shared.postgres.pool import Pool
-from tests.integration.desk import NOW, RULES, Ears, finish, hire, make, owners, people, put, reasons
+from tests.integration.desk import NOW, RULES, Ears, drift, finish, hire, make, owners, people, put, reasons
 from tests.integration.rolling import START, TENANT, RollingDesk, event, opened
 
 HOUR = timedelta(hours=1)
@@ -448,3 +448,38 @@ async def test_who_gets_room_wakes_all_their_pools(pool: Pool, clock_control) ->
         done = event("1", 1, now, StatusChanged(status=Status.SOLVED))
         recorded = await recording.record(connection, desk.shelf, [done])
     assert {(TENANT, "default"), (TENANT, "fires")} == recorded.saved.pools
+
+
+async def test_a_new_policy_moves_open_tickets_to_its_pools(pool: Pool, clock_control) -> None:  # type: ignore[no-untyped-def]
+    """With their order: what the version says of the queue holds for them, too."""
+    desk = RollingDesk(pool)
+    await desk.at(timedelta())
+    await desk.apply(POLICY.split("pools:", maxsplit=1)[0])
+    await desk.record([opened("1", START, attributes={"town": "Oldtown"}), opened("2", START, urgency=Urgency.URGENT)])
+    assert ["default", "default"] == [row["pool"] for row in await pool.fetch("SELECT pool FROM queued")]
+    await desk.at(MINUTE)
+
+    await desk.apply_to_open(POLICY.replace("routing: {", "routing: {strict_priority: true, "))
+
+    rows = await pool.fetch(
+        "SELECT q.pool, q.order_rank FROM queued q JOIN ticket t ON t.id = q.ticket_id ORDER BY external_id"
+    )
+    assert [("east", 2), ("fires", 0)] == [tuple(row) for row in rows]
+
+
+async def test_a_deadlock_reaches_no_caller(assignment: Assignment, pool: Pool) -> None:
+    """Somebody locks agents in the wrong order: the run begins again, and all that was to be given is."""
+    await employ(pool, "ana", capacity=6)
+    await employ(pool, "ben", capacity=6)
+    await put(pool, waiting(), waiting())
+    async with pool.acquire() as other:
+        async with other.transaction():
+            await other.execute("SET LOCAL deadlock_timeout = '30s'")  # so that the run is the one to be ended
+            await other.execute("SELECT FROM agent WHERE key = 'ben' FOR UPDATE")
+            run = asyncio.create_task(assignment.run("default", "east"))
+            while not await pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                await asyncio.wait([run], timeout=0.01)
+            await other.execute("SELECT FROM agent WHERE key = 'ana' FOR UPDATE")
+        assert 2 == (await run).assigned
+    assert 1 == assignment._metrics.retries._value.get()
+    assert 0 == await drift(pool)
