@@ -16,6 +16,7 @@ from services.router.assignment import Assignment
 from services.router.domain.reach import Reach
 from services.router.presence import PresenceLoop
 from services.router.presence_metrics import PresenceMetrics
+from services.router.store import presence as presence_store
 from services.router.store.agents import AgentStatus, AgentView
 from services.router.tenure_metrics import TenureMetrics
 from shared.contract.tickets import Channel
@@ -249,6 +250,30 @@ async def test_heartbeats_and_expiry_at_once_agree(
         assert not {row["key"] for row in rows if row["gone_at"] is not None} & set(beating)
 
 
+async def test_p7_a_lease_that_ends_while_a_run_waits_for_its_agent_brings_nothing(
+    assignment: Assignment, agents: Agents, pool: Pool, clock_control
+) -> None:  # type: ignore[no-untyped-def]
+    """What counts is the instant at which the run has everybody still."""
+    await roster(pool, ana="presence: lease")
+    await agents.beat("default", "ana")
+    ticket = waiting()
+    await put(pool, ticket)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM agent FOR UPDATE")
+        run = asyncio.create_task(assignment.run("default", "default"))
+        waiting_for_us = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while not await pool.fetchval(waiting_for_us):
+            await asyncio.wait([run], timeout=0.01)
+        await clock_control.advance(LEASE)
+        await connection.execute("UPDATE agent SET last_assigned_at = NULL")
+
+    assert 0 == (await run).assigned
+
+    assert {ticket.ticket_id: "offline"} == await reasons(pool)
+
+
 # Shifts.
 
 
@@ -383,6 +408,9 @@ async def test_a_new_way_of_knowing_begins_anew(agents: Agents, pool: Pool, assi
     assert (NOW, None) == (await gone_at(pool, "dan"), (await view(agents, "dan")).next_present_at)
     await roster(pool, ana="presence: shift, calendar: early", dan="presence: shift, calendar: early")
     assert (await view(agents, "dan")).is_there
+    await roster(pool, ana="presence: shift, calendar: early")
+    dan = await view(agents, "dan")
+    assert (False, None, None) == (dan.is_there, dan.present_until, dan.next_present_at)
 
 
 async def test_a_roster_applied_again_leaves_people_as_they_are(
@@ -648,6 +676,31 @@ async def test_offers_to_who_goes_are_offered_to_somebody_else_at_once(
     assert {chat.ticket_id: "offline"} == await reasons(pool)
     assert [[]] == [row["excluded"] for row in await pool.fetch("SELECT excluded FROM queued")]
     assert (0, 0) == (await drift(pool), await loop.advance())
+
+
+async def test_an_offer_that_is_answered_meanwhile_is_not_withdrawn(agents: Agents, pool: Pool, clock_control) -> None:  # type: ignore[no-untyped-def]
+    """What was seen before the ticket was held doesn't count: they are back, or have accepted."""
+    await apply(pool, POLICY + "channels: {live_chat: {units: 4, offer: 30s}}\n")
+    await roster(pool, ana="", ben="")
+    back, accepted, held = (waiting(Channel.LIVE_CHAT) for _ in range(3))
+    await put(pool, back, accepted, held)
+    await agents.set_status("default", "ana", AgentStatus.ONLINE)
+    await pool.execute(
+        "UPDATE assignment SET state = 'active', offered_until = NULL, accepted_at = $2 WHERE ticket_id = $1",
+        accepted.ticket_id,
+        NOW,
+    )
+    await pool.execute("UPDATE agent SET closed_channels = '{live_chat}'")
+    async with pool.acquire() as connection, pool.acquire() as other, other.transaction():
+        offered = (await presence_store.offers_of_absent(connection, 10))["default"]
+        assert {back.ticket_id, held.ticket_id} == set(offered)
+        await other.execute("SELECT FROM ticket WHERE id = $1 FOR UPDATE", held.ticket_id)
+        first = await absence.withdraw_offers(connection, PolicyShelf(), [accepted.ticket_id, held.ticket_id])
+        await pool.execute("UPDATE agent SET closed_channels = '{}'")
+        second = await absence.withdraw_offers(connection, PolicyShelf(), offered)
+
+    assert (0, 0) == (first.tickets, second.tickets)
+    assert 3 == len(await owners(pool))
 
 
 async def test_a_long_list_of_work_is_looked_at_in_turns(
