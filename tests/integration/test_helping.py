@@ -114,6 +114,19 @@ async def test_who_comes_but_is_busy_ends_the_wait_for_somebody(still: Pool) -> 
     assert [due.ticket_id] == [one["ticket_id"] for one in await requests(still)]
 
 
+async def test_what_is_due_is_not_put_off(still: Pool) -> None:
+    """Somebody is hired who is not there yet: whoever is about to be told still is."""
+    await hire(still, "ana", "a")
+    lost = waiting(skill="z", due=4 * HOUR)
+    await put(still, lost)
+    assignment = make(still)
+    await assignment.run("default", "default")
+    await hire(still, "zoe", "z", status="offline")
+    await assignment.run("default", "default", refresh=True)
+    assert {lost.ticket_id: "offline"} == await reasons(still)
+    assert [(NOW, "no_skill")] == [(one["due_at"], one["about"]["why"]) for one in await requests(still)]
+
+
 async def test_an_owner_ends_what_is_asked_for_in_the_same_transaction(still: Pool, ears: Ears) -> None:
     """Requests go, escalations are resolved, and it is said once."""
     await hire(still, "ben", "b", status="offline", capacity=100)

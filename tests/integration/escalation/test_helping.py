@@ -178,6 +178,19 @@ async def test_a_ticket_that_somebody_is_told_of_is_left_alone(world) -> None:
     assert [] == await world.pool.fetch("SELECT FROM escalation_request")
 
 
+async def test_a_person_who_asks_while_people_are_told_wakes_nobody_twice(world) -> None:
+    """Also where two asked in the same instant."""
+    await world.people("ana", "ben", "head")
+    lost = await world.ticket()
+    await ask(world, lost)
+    await drain(world)
+    await ask(world, lost, cause=Cause.MANUAL, about=CALLED)
+    await drain(world)
+    [one] = await world.escalations()
+    assert (1, "open", 1) == (one["generation"], one["state"], one["step"])
+    assert (1, 1) == (len(world.provider.sent), counted(world, "manual", "live"))
+
+
 async def test_both_requests_of_one_ticket_are_one_call(world) -> None:
     """The person's words stand in it."""
     await world.people("ana", "ben", "head")
