@@ -76,7 +76,8 @@ WITH ended AS (
 ), waiting (pool) AS MATERIALIZED (
     SELECT * FROM deskclock_waiting_pools($1)
 ), held AS (
-    SELECT a.key FROM agent a JOIN freed f ON f.agent = a.key WHERE a.tenant = $1
+    SELECT a.key, f.primary_units, f.interruptible_units, f.calls
+    FROM agent a JOIN freed f ON f.agent = a.key WHERE a.tenant = $1
     ORDER BY a.key FOR NO KEY UPDATE OF a
 ), relieved AS (
     UPDATE agent a
@@ -86,8 +87,7 @@ WITH ended AS (
         over_capacity = a.over_capacity
             AND (a.primary_used - f.primary_units > a.capacity
                  OR a.primary_used + a.interruptible_used - f.primary_units - f.interruptible_units > 2 * a.capacity)
-    FROM freed f JOIN held h ON h.key = f.agent
-    WHERE a.tenant = $1 AND a.key = f.agent
+    FROM held f WHERE a.tenant = $1 AND a.key = f.key
 )
 SELECT e.ticket_id, e.agent, e.pool, e.queued_at, e.excluded, e.was_cleared, e.was_accepted,
        ARRAY(SELECT p.pool FROM waiting p JOIN agent a ON a.pools = '{}' OR p.pool = ANY (a.pools)
