@@ -166,6 +166,43 @@ async def test_no_event_is_a_fault_of_ours(router) -> None:
     check(await router.acme.get(path.removesuffix("/events")))
 
 
+CALLS = st.fixed_dictionaries(
+    {},
+    optional={
+        "reason": mostly(ANY_TEXTS),
+        "by": mostly(ANY_TEXTS),
+        "seen": mostly(st.fixed_dictionaries({"generation": SCALARS, "step": SCALARS})),
+    },
+)
+
+
+async def test_no_call_for_help_is_a_fault_of_ours(router) -> None:
+    """Of a ticket that is there, by a policy that has somebody to call."""
+    yaml = {"content-type": "application/yaml"}
+    await router.acme.put("/v1/roster", content="people: {ana: {name: Ana}}", headers=yaml)
+    policy = "targets: []\nescalations: {ask: {steps: [{page: [person/ana]}]}}"
+    await router.acme.put("/v1/policy", content=policy, headers=yaml)
+    made = await router.acme.post("/v1/tickets", json={"source": "s", "external_id": "1", "channel": "email"})
+    path = f"/v1/tickets/{made.json()['id']}/escalate"
+    loop = asyncio.get_running_loop()
+    taken = []
+
+    @SETTINGS
+    @given(st.lists(CALLS | JSON, min_size=1, max_size=20), ESCAPED)
+    def send(calls: list[Any], ascii_only: bool) -> None:
+        async def all_of_them() -> None:
+            posts = [ask(router, "POST", path, encoded(each, ascii_only=ascii_only)) for each in calls]
+            for answer in await asyncio.gather(*posts):
+                check(answer)
+                taken.append(answer.status_code)
+
+        asyncio.run_coroutine_threadsafe(all_of_them(), loop).result(60)
+
+    await asyncio.to_thread(send)
+    assert 202 in taken
+    assert 1 == await router.pool.fetchval("SELECT count(*) FROM escalation_request WHERE reason = 'manual'")
+
+
 async def test_no_body_is_a_fault_of_any_route(router) -> None:
     """Every method of every route takes any bytes, any JSON and any media type."""
     told = (await router.acme.get("/openapi.json")).json()
