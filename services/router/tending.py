@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from services.router import holding, owning
 from services.router.assignment import Assignment
 from services.router.domain.standing import owed_clock
-from services.router.domain.tenure import Ended, Turn, first_action_by, in_open_time, lapse
+from services.router.domain.tenure import Ended, Turn, in_open_time, lapse
 from services.router.holding import Case, Happened
 from services.router.owning import Tell
 from services.router.store import assignments as assignments_store
@@ -45,6 +45,8 @@ class _Done(Struct, frozen=True, kw_only=True):
     """One transaction."""
 
     claimed: int
+    acted: int = 0
+    """Of these: assignments that are not as they were."""
     happened: Happened = field(default_factory=Happened)
     batch: Batch | None = None
 
@@ -74,13 +76,13 @@ class Tending:
         self._failing: set[UUID] = set()
 
     async def run_once(self) -> int:
-        """Act on up to a batch of timers that have come; returns how many assignments were looked at.
+        """Act on up to a batch of timers that have come; returns on how many assignments.
 
         One that fails for a reason of its own is passed over, so that it holds up no other. Raises asyncpg's errors where
         the database is away.
         """
         try:
-            return await self._act(self._batch)
+            return (await self._act(self._batch)).acted
         except _Failed:
             return await self._act_singly()
 
@@ -99,9 +101,9 @@ class Tending:
                 done = await self._act(1)
             except _Failed as failed:
                 self._put_aside(failed.ticket_ids, failed.error)
-                done = len(failed.ticket_ids)
-            acted += done
-            if not done:
+                continue
+            acted += done.acted
+            if not done.claimed:
                 break
         return acted
 
@@ -118,7 +120,7 @@ class Tending:
                 ticket_id=str(ticket_id),
             )
 
-    async def _act(self, limit: int) -> int:
+    async def _act(self, limit: int) -> _Done:
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 done = await self._transact(connection, limit)
@@ -135,7 +137,7 @@ class Tending:
                 await self._assignment.run(tenant, pool)
             except Exception as error:  # noqa: BLE001 - committed is committed: the sweep matches within a second
                 _log.warning("matching_put_off", "Matching is left to the sweep", error=error, tenant=tenant, pool=pool)
-        return done.claimed
+        return done
 
     async def _transact(self, connection: Connection, limit: int) -> _Done:
         claimed = await assignments_store.claim_due(connection, limit, self._failing)
@@ -161,13 +163,18 @@ class Tending:
             policy = await self._shelf.version(connection, ticket.tenant, ticket.policy_version)
             turn = _in_open_time(lapse(tenure, now), ticket, policy, clocks[ticket.id], now)
             cases.append(Case(ticket=ticket, policy=policy, clocks=clocks[ticket.id], before=tenure, turn=turn))
-        cases = await _for_others(connection, cases, now)
+        cases = await _for_others(connection, cases)
         outbox = Outbox(now)
         moving = [case.before.ticket_id for case in cases if case.turn.moves_load]
         if moving:
             await queue_store.hold_owners(connection, moving, [])
         happened = await holding.settle(connection, cases, outbox, now)
-        return _Done(claimed=len(claimed), happened=happened, batch=await outbox.save(connection))
+        return _Done(
+            claimed=len(claimed),
+            acted=sum(case.turn != Turn(tenure=case.before) for case in cases),
+            happened=happened,
+            batch=await outbox.save(connection),
+        )
 
 
 class _Failed(Exception):
@@ -179,22 +186,16 @@ class _Failed(Exception):
         self.error = error
 
 
-async def _for_others(connection: Connection, cases: Sequence[Case], now: datetime) -> list[Case]:
-    """Untouched work stays with its agent where nobody else could ever have it; they are looked at again."""
+async def _for_others(connection: Connection, cases: Sequence[Case]) -> list[Case]:
+    """Untouched work stays with its agent for good where nobody else could ever have it."""
     untouched = [case.before.ticket_id for case in cases if case.turn.ended is Ended.UNTOUCHED]
-    theirs = await assignments_store.list_replaceable(connection, untouched) if untouched else set()
+    others = await assignments_store.list_replaceable(connection, untouched) if untouched else set()
     return [
         case
-        if case.turn.ended is not Ended.UNTOUCHED or case.before.ticket_id in theirs
-        else replace(case, turn=_looked_at_again(case, now))
+        if case.turn.ended is not Ended.UNTOUCHED or case.before.ticket_id in others
+        else replace(case, turn=replace(case.turn, ended=None, tenure=replace(case.before, act_by=None)))
         for case in cases
     ]
-
-
-def _looked_at_again(case: Case, now: datetime) -> Turn:
-    terms = holding.terms_of(case.ticket, case.policy, case.clocks, now)
-    tenure = replace(case.before, act_by=first_action_by(now, terms))
-    return replace(case.turn, ended=None, tenure=tenure)
 
 
 def _in_open_time(turn: Turn, ticket: Ticket, policy: Policy, clocks: Sequence[Clock], now: datetime) -> Turn:
