@@ -291,7 +291,7 @@ async def test_a_shift_begins_and_ends_by_the_policys_calendar(
         ana.present_until,
         ana.next_present_at,
     )
-    assert (False, NOW.replace(hour=14)) == (ben.is_there, ben.next_present_at)
+    assert (False, None, NOW.replace(hour=14)) == (ben.is_there, ben.present_until, ben.next_present_at)
     mails = [waiting(due=timedelta(hours=9 - n)) for n in range(5)]
     await clock_control.freeze(NOW.replace(hour=14) - MOMENT)
     assert 0 == await loop.advance()

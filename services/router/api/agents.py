@@ -106,7 +106,11 @@ async def set_presence(request: Call, key: FromPath[str]) -> ASGIResponse:
     return answers.json(agent)
 
 
-@post("/v1/agents/{key:str}/heartbeat", status_code=200, opt=operation(Scope.AGENTS_WRITE, gives={200: Lease}))
+@post(
+    "/v1/agents/{key:str}/heartbeat",
+    status_code=200,
+    opt=operation(Scope.AGENTS_WRITE, gives={200: Lease}, problems=(Kind.CONFLICT,)),
+)
 async def beat(request: Call, key: FromPath[str]) -> ASGIResponse:
     """Say that an agent with `presence: lease` is there; to be sent every 15 seconds, without a body.
 

@@ -35,7 +35,9 @@ WITH shift AS (
     ORDER BY a.key FOR NO KEY UPDATE OF a
 )
 UPDATE agent a
-SET present_until = coalesce(m.until, least(a.present_until, $5)), next_present_at = m.next_at,
+SET present_until = CASE WHEN m.until IS NULL AND a.present_until <= $5 THEN a.present_until
+                         WHEN m.until IS NULL AND a.present_until > $5 THEN $5 ELSE m.until END,
+    next_present_at = m.next_at,
     status = CASE WHEN m.begins THEN 'online' ELSE a.status END,
     closed_channels = CASE WHEN m.begins THEN '{}' ELSE a.closed_channels END,
     expired_offers = CASE WHEN m.begins THEN 0 ELSE a.expired_offers END,
