@@ -1,6 +1,7 @@
 """When shifts begin and end, and what becomes of the work of those who have gone."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -102,6 +103,21 @@ def test_a_calendar_that_never_closes_has_a_shift_all_the_same(name: str) -> Non
     assert found.until is not None
     assert found.until > NOW + timedelta(days=365)
     assert found.until == found.next_at
+
+
+@pytest.mark.parametrize("name", ["early", "split", "night", "both", "shared"])
+def test_shifts_agree_with_the_open_time_of_the_calendar(name: str) -> None:
+    """At any instant of a year: open to the end of the shift, closed from there to the next, open again at that instant."""
+    hours, random = calendar(name), Random(name)
+    for _ in range(200):
+        now = NOW + timedelta(seconds=random.randrange(365 * 86_400))
+        found = shift_at(hours, now)
+        begins = found.until or now
+        assert found.next_at is not None
+        assert begins - now == hours.between(now, begins)
+        assert timedelta() == hours.between(begins, found.next_at)
+        assert MOMENT == hours.between(found.next_at, found.next_at + MOMENT)
+        assert (found.until is not None) is (hours.next_open(now) == now)
 
 
 def changed(**fields: Any) -> GoneWork:
