@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from services.router.domain.consequences import consequence
+from services.router.domain.queue import Reason
 from services.router.news import TicketAssigned
 from services.router.store import fallback as fallback_store
 from services.router.store import queue as queue_store
@@ -31,9 +32,13 @@ AT_ONCE = 200
 async def see_to(connection: Connection, tenant: str, judged: Iterable[Judged], now: datetime) -> bool:
     """Do what follows from why tickets wait since now, in the transaction that stores it.
 
-    True where all had declined one for the first time, and are asked once more: match again.
+    True where all had declined one for the first time, and are asked once more: match again. A helpdesk whose roster has
+    nobody who works tickets gives them to its people itself: then nobody is woken because nobody here can take them.
     """
     requests, waits, again = [], [], []
+    judged = list(judged)
+    if any(one.reason is Reason.NO_SKILL for one in judged) and not await fallback_store.has_people(connection, tenant):
+        return False
     for one in judged:
         found = consequence(one.reason, now, one.latest_start_at, was_cleared=one.was_cleared)
         if found is not None:

@@ -72,6 +72,19 @@ async def opens(pool: Pool, ticket_id: Any) -> None:
     )
 
 
+async def test_nobody_is_called_for_a_helpdesk_whose_roster_works_no_tickets(still: Pool) -> None:
+    """It gives them to its people itself; a roster with somebody who can't take them is another thing."""
+    first, second = waiting(skill="z"), waiting(skill="z")
+    await put(still, first)
+    await make(still).run("default", "default")
+    assert ({first.ticket_id: "no_skill"}, []) == (await reasons(still), await requests(still))
+
+    await hire(still, "ana", "a")
+    await put(still, second)
+    await make(still).run("default", "default")
+    assert [second.ticket_id] == [request["ticket_id"] for request in await requests(still)]
+
+
 async def test_each_reason_asks_for_help_when_the_rule_says(still: Pool) -> None:
     """At once without the skill, at half of the slack where nobody is there, never for who is only busy."""
     await hire(still, "ana", "a", capacity=0)

@@ -3,6 +3,10 @@
 UPDATE queued SET excluded = '{}', was_cleared = true, reason = 'new', reason_at = NULL
 WHERE ticket_id = ANY($1::uuid[]);
 
+-- name: has_people
+-- Whether anybody on the roster works tickets, whatever they can do.
+SELECT EXISTS (SELECT FROM agent WHERE tenant = $1 AND active AND channels <> '{}');
+
 -- name: retime_help
 -- Tickets whose people are not there: somebody is told at half of the slack, as it is now.
 UPDATE escalation_request r

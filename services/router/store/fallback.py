@@ -42,6 +42,12 @@ async def clear_exclusions(connection: Connection, ticket_ids: Sequence[UUID]) -
     await connection.execute(QUERIES["clear_exclusions"], ticket_ids)
 
 
+async def has_people(connection: Connection, tenant: str) -> bool:
+    """Whether anybody on the roster works tickets, whatever they can do."""
+    found: bool = await connection.fetchval(QUERIES["has_people"], tenant)
+    return found
+
+
 async def retime_help(connection: Connection, ticket_ids: Sequence[UUID], now: datetime) -> None:
     """Move what was asked for later to half of the present slack."""
     await connection.execute(QUERIES["retime_help"], ticket_ids, now)
