@@ -35,8 +35,8 @@ def read_settings() -> Settings:
 
 
 def console() -> Console:
-    """Where answers go: wide where nobody looks, so that a pipe gets whole lines."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+    """Where answers go: wide where nobody looks, so that a pipe gets whole lines. What customers write is no markup."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def errors() -> Console:

@@ -437,9 +437,9 @@ CREATE TABLE model_score (
     version            integer NOT NULL,
     ticket_id          uuid NOT NULL,
     theme              text,
-    theme_confidence   real NOT NULL,
+    theme_confidence   double precision NOT NULL,
     urgency            text,
-    urgency_confidence real NOT NULL,
+    urgency_confidence double precision NOT NULL,
     scored_at          timestamptz NOT NULL,
     PRIMARY KEY (tenant, version, ticket_id)
 );

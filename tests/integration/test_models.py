@@ -374,8 +374,8 @@ async def test_the_terminal_tells_who_said_what(
 ) -> None:
     """Rules by name, the model's version and confidences, corrections, and all of it in the story."""
     await desk.promote(await desk.add(lessons.model(KNOWS)))
-    await desk.open("1", "invoice, fire", channel="E-Mail")
-    await desk.take("1", Updated(theme="refunds"), "said", at=NOW)
+    await desk.open("1", "invoice, fire", channel="E-Mail", attributes={"state": "[/b] [red]"}, team="[/team]")
+    await desk.take("1", Updated(theme="refunds", attributes={"state": "[/i]"}), "said", at=NOW)
     monkeypatch.setenv("DESKCLOCK_DATABASE_URL", database.url)
     monkeypatch.setenv("DESKCLOCK_HOME", str(tmp_path))
     monkeypatch.delenv("DESKCLOCK_ENVIRONMENT", raising=False)
@@ -384,6 +384,6 @@ async def test_the_terminal_tells_who_said_what(
 
     for words in (
         "urgent, by model 1", "refunds, said by a person", "model 1 said", "theme billing (", "urgency urgent (", "% sure)",
-        "theme billing -> refunds", "scored by model 1: urgency normal -> urgent, theme unknown -> billing",
+        "theme billing -> refunds", '{"state":"[/i]"}', "[/team]", "scored by model 1: urgency normal -> urgent, theme unknown -> billing",
     ):  # fmt: skip
         assert words in out, out

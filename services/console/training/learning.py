@@ -169,6 +169,11 @@ def learn(task: Task, counted: Any, groups: NDArray[np.int64], seed: int, step: 
 def _fit(counted: Any, truth: NDArray[np.int64], classes: int, seed: int) -> tuple[Numbers, Numbers]:
     """Biases and weights by place and class; a class that isn't among the rows is never said."""
     rows = len(truth)
+    biases = np.full(classes, _NEVER, dtype=np.float32)
+    weights = np.zeros((counted.shape[1], classes), dtype=np.float32)
+    if len(known := np.unique(truth)) == 1:
+        biases[known] = 0
+        return biases, weights
     epochs = min(max(_LOOKS // rows, _FEWEST_EPOCHS), _MOST_EPOCHS)
     model = SGDClassifier(
         loss="log_loss",
@@ -182,8 +187,6 @@ def _fit(counted: Any, truth: NDArray[np.int64], classes: int, seed: int) -> tup
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(counted, truth)
-    biases = np.full(classes, _NEVER, dtype=np.float32)
-    weights = np.zeros((counted.shape[1], classes), dtype=np.float32)
     if len(model.classes_) == 2:  # noqa: PLR2004 - one line then tells both apart
         no, yes = model.classes_
         biases[[no, yes]] = -model.intercept_[0] / 2, model.intercept_[0] / 2

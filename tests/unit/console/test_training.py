@@ -366,3 +366,14 @@ def test_no_more_than_the_limit_of_faults_is_shown() -> None:
     found = read("text,theme\n" + ",\n" * 50)
 
     assert (50, history.FAULTS_SHOWN) == (found.faults, len(found.first_faults))
+
+
+def test_a_fold_without_a_class_is_learned_all_the_same() -> None:
+    """What is not there is never said; where only one class is left, it always is."""
+    rows = read(as_csv(lessons.tickets(60, 1))).used
+    counted = learning.matrix([row.text for row in rows], lessons.SHAPE, lambda: None)
+    truth = np.array([number % 2 for number in range(60)])
+    for given, never in ((truth, [2]), (np.zeros(60, dtype=np.int64), [1, 2])):
+        biases, weights_found = learning._fit(counted, given, 3, 0)
+        said = (counted @ weights_found + biases).argmax(axis=1)
+        assert not set(never) & set(said.tolist())
