@@ -210,9 +210,10 @@ async def test_what_the_fallback_has_is_handed_on_like_anything_else(still: Pool
 @pytest.mark.parametrize("is_known", [False, True])
 async def test_a_fallback_who_is_not_on_the_roster_gets_nothing(still: Pool, is_known: bool) -> None:
     """It waits, and is asked for."""
+    await hire(still, "ana", "a")
     if is_known:
         await hire(still, "gone", "a")
-        await still.execute("UPDATE agent SET active = false, status = 'offline'")
+        await still.execute("UPDATE agent SET active = false, status = 'offline' WHERE key = 'gone'")
     lost = waiting(skill="z")
     await put(still, lost)
     await make(still, shelf=Named("gone")).run("default", "default")
@@ -269,6 +270,7 @@ async def test_a_request_that_cannot_be_written_takes_the_reason_with_it(
     still: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One transaction: a reason without its consequence can't be."""
+    await hire(still, "ana", "a")
     lost = waiting(skill="z")
     await put(still, lost)
 
@@ -286,6 +288,7 @@ async def test_a_request_that_cannot_be_written_takes_the_reason_with_it(
 
 async def test_ending_asks_nothing_more_of_tickets_nobody_was_asked_about(still: Pool) -> None:
     """One look."""
+    await hire(still, "ana", "a")
     entries = [waiting(skill="z"), waiting(skill="z"), waiting(skill="z")]
     await put(still, *entries)
     await make(still).run("default", "default")
@@ -296,7 +299,6 @@ async def test_ending_asks_nothing_more_of_tickets_nobody_was_asked_about(still:
         nobodys = Ending(ticket_id=named, resolution=ASSIGNED, agent="ana")
         assert [] == await help_rows.end_if_any(connection, [nobodys], NOW)
     assert [named] == [one["ticket_id"] for one in await requests(still)]
-    await hire(still, "ana", "a")
     await give(still, [entries[2]], "ana")
     async with still.acquire() as connection, connection.transaction():
         await help_rows.end_if_any(connection, [nobodys], NOW)
