@@ -73,10 +73,15 @@ class Happened(Struct, kw_only=True):
         self.overflown += other.overflown
 
 
-def terms_of(ticket: Ticket, policy: Policy, clocks: Iterable[Clock], now: datetime) -> Terms:
-    """What the policy says of a ticket that somebody has; nothing is owed where it promises nothing."""
+def terms_of(
+    ticket: Ticket, policy: Policy, clocks: Iterable[Clock], now: datetime, *, with_slack: bool = True
+) -> Terms:
+    """What the policy says of a ticket that somebody has; nothing is owed where it promises nothing.
+
+    Without `with_slack` the latest start is left out, for callers who don't ask for it.
+    """
     rule = policy.channels[Channel(ticket.channel or Channel.OTHER)]
-    is_promised = ticket.matched is not None and ticket.opened_at is not None
+    is_promised = with_slack and ticket.matched is not None and ticket.opened_at is not None
     return Terms(
         first_action=policy.routing.first_action,
         park=rule.park,

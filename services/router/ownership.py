@@ -141,8 +141,10 @@ async def _cases(
         standing = item.standing
         tenure = tenures.get(standing.ticket.id)
         if tenure is not None:
-            terms = holding.terms_of(standing.ticket, standing.policy, standing.clocks, now)
-            turn = hear(tenure, events[standing.ticket.id], terms, now)
+            told = events[standing.ticket.id]
+            may_begin = any(isinstance(event.data, Accepted) for event in told)
+            terms = holding.terms_of(standing.ticket, standing.policy, standing.clocks, now, with_slack=may_begin)
+            turn = hear(tenure, told, terms, now)
             cases.append(
                 Case(ticket=standing.ticket, policy=standing.policy, clocks=standing.clocks, before=tenure, turn=turn)
             )

@@ -47,6 +47,18 @@ async def test_an_offered_ticket_says_so_and_has_no_owner(router, ticket: dict[s
     assert [] == (await router.acme.get("/v1/tickets", params={"owner": "ana"})).json()["tickets"]
 
 
+async def test_an_explanation_says_who_is_asked_and_then_who_has_it(router, ticket: dict[str, Any]) -> None:
+    """With the timers that run."""
+    place = f"/v1/tickets/{ticket['id']}/explain"
+    given = (await router.acme.get(place)).json()["given"]
+    assert ("ana", "offered", "2026-06-01T09:30:30Z") == (given["agent"], given["state"], given["offered_until"])
+    await say(router, ticket, "accept", "ana")
+    given = (await router.acme.get(place)).json()["given"]
+    assert ("active", None, "2026-06-01T09:40:00Z") == (given["state"], given["offered_until"], given["park_at"])
+    await say(router, ticket, "release", "ana")
+    assert (await router.acme.get(place)).json()["given"] is None
+
+
 async def test_whoever_accepts_owns_it(router, ticket: dict[str, Any]) -> None:
     """Asked twice, the answer is the same: it is theirs."""
     for _ in range(2):

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from rich.console import Console
 
-from services.console.domain.ticket import ClockLine, EventLine, TicketHead, TicketStory
+from services.console.domain.ticket import AssignmentLine, ClockLine, EventLine, TicketHead, TicketStory
 from services.console.views import ticket
 from shared.contract.tickets import Status, TargetKind, Urgency
 from shared.sla.explaining.explain import explain
@@ -81,7 +81,7 @@ def test_a_late_answer_is_no_kept_promise() -> None:
     assert "still open, 2h late" in told(CLOCK)
 
 
-def reasons(*data: bytes, **clock: object) -> str:
+def reasons(*data: bytes, assignments: tuple[AssignmentLine, ...] = (), **clock: object) -> str:
     """What `ticket explain` says of a log and a clock; promises are explained from a log of their own."""
     events = [opened("1 09:00"), urgency("1 10:00", Urgency.URGENT), status("1 18:00", Status.SOLVED)]
     promises = policy(
@@ -99,7 +99,7 @@ def reasons(*data: bytes, **clock: object) -> str:
         head=HEAD,
         clocks=(msgspec.structs.replace(CLOCK, **clock),),
         events=tuple(lines),
-        assignments=(),
+        assignments=assignments,
         pages=(),
     )
     console = Console(width=160, file=io.StringIO(), record=True)
@@ -137,3 +137,27 @@ def test_a_warning_of_an_internal_promise_stands_where_it_was_given() -> None:
     """Not before the promise began, and under the name that people say."""
     text = reasons(target="internal_resolution", started_at=NOW, warned_at=NOW - timedelta(hours=1), warned=1)
     assert "Fri 05 Jun 2026 14:00   clock   team's resolution is at risk" in text
+
+
+def test_offers_stand_beside_who_had_it() -> None:
+    """Who was asked and did not take it never had it; who took it later had it from then on; what is direct is no offer."""
+    minute = timedelta(minutes=1)
+    declined = AssignmentLine(
+        agent="ana", by_hand=False, assigned_at=NOW, accepted_at=None, state="offered", ended_at=NOW + minute,
+        end_reason="declined",
+    )  # fmt: skip
+    taken = AssignmentLine(
+        agent="ben", by_hand=False, assigned_at=NOW + minute, accepted_at=NOW + 2 * minute, state="active", ended_at=None,
+        end_reason=None,
+    )  # fmt: skip
+    direct = AssignmentLine(
+        agent="chi", by_hand=True, assigned_at=NOW, accepted_at=NOW, state="active", ended_at=None, end_reason=None
+    )
+    text = reasons(assignments=(declined, taken, direct))
+    assert ("ana has it" in text, "chi is asked" in text, "chi has it by hand" in text) == (False, False, True)
+    for said in (
+        "14:00   offer   ana is asked",
+        "14:01   offer   ana no longer: declined",
+        "14:02   owner   ben has it",
+    ):
+        assert said in text
