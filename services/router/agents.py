@@ -15,6 +15,7 @@ from services.router.store.agents import AgentStatus, AgentView, Beat
 from shared.contract.tickets import Channel
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
+from shared.postgres import failures
 from shared.postgres.pool import Pool
 
 LEASE = timedelta(seconds=45)
@@ -22,7 +23,7 @@ LEASE = timedelta(seconds=45)
 HEARTBEAT = timedelta(seconds=15)
 """How often a heartbeat is to come."""
 
-_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_AWAY = (asyncpg.PostgresError, *failures.UNAVAILABLE)
 
 
 class Agents:
