@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from services.router.domain.queue import Needs
 from services.router.domain.queueing import entry_of
 from services.router.domain.tenure import EXCLUDES, Ended, OfferOutcome, State, Tenure, Terms, Turn, Wants
 from services.router.news import AgentAway, OfferEnded, TicketAssigned, TicketUnassigned
@@ -231,6 +233,7 @@ def _tell(case: Case, outbox: Outbox, happened: Happened) -> None:
             ticket=ticket.external_id,
             owner=before.agent,
             channel=before.channel,
+            skills=msgspec.json.decode(ticket.needs, type=Needs),
             prefers=tuple(ticket.prefers),
             reasons=("accepted",),
             pool=before.pool,

@@ -13,7 +13,7 @@ from services.router import holding
 from services.router.domain.queue import QueueEntry
 from services.router.domain.queueing import entry_of
 from services.router.domain.standing import Ownership, Touched, is_moved
-from services.router.domain.tenure import Tenure, hear
+from services.router.domain.tenure import OfferOutcome, Tenure, hear
 from services.router.holding import Case, Happened
 from services.router.news import TicketAssigned
 from services.router.store import affinity as affinity_store
@@ -190,6 +190,7 @@ async def _assign_by_hand(
         ticket = tickets[ended.ticket_id]
         happened.pools.add((ticket.tenant, ended.pool))
         holding.tell_ended(outbox, ticket, ended, "reassigned", happened)
+    happened.offers.update((pool, OfferOutcome.WITHDRAWN) for pool in handed.settled)
     for ticket_id in handed.changed:
         ticket, one = tickets[ticket_id], given[ticket_id]
         happened.pools.add((one.tenant, one.pool))
@@ -211,6 +212,7 @@ def _given(item: Touched, now: datetime) -> ByHand:
         raise ValueError("the helpdesk named no agent")
     channel = Channel(ticket.channel or Channel.OTHER)
     rule = item.standing.policy.channels[channel]
+    can_park = rule.park is not None and not rule.interruptible and channel is not Channel.PHONE
     return ByHand(
         tenant=ticket.tenant,
         ticket_id=ticket.id,
@@ -219,7 +221,7 @@ def _given(item: Touched, now: datetime) -> ByHand:
         channel=channel,
         units=rule.units,
         interruptible=rule.interruptible,
-        park_at=now + rule.park if rule.park is not None and not rule.interruptible else None,
+        park_at=now + rule.park if rule.park is not None and can_park else None,
         queued_at=_waits_since(item, now),
     )
 

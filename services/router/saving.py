@@ -3,7 +3,7 @@
 Lock order: tickets (held by the caller), then queue rows, then agents, then escalations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -45,7 +45,7 @@ async def save(connection: Connection, touched: Sequence[Touched], now: datetime
     change = await ownership.save(connection, touched, outbox, now)
     if moot:
         await _resolve_escalations(connection, touched, moot, outbox, now)
-    await _end_help(connection, touched, outbox, now)
+    await _end_help(connection, touched, change.moot, outbox, now)
     return Saved(
         announcements=await outbox.save(connection),
         pools=frozenset(change.happened.pools),
@@ -106,10 +106,12 @@ async def _resolve_escalations(
         outbox.add(ticket.tenant, "escalation.resolved", ticket.external_id, ended)
 
 
-async def _end_help(connection: Connection, touched: Sequence[Touched], outbox: Outbox, now: datetime) -> None:
+async def _end_help(
+    connection: Connection, touched: Sequence[Touched], moot: Collection[tuple[str, str]], outbox: Outbox, now: datetime
+) -> None:
     """Whoever was told that nobody takes a ticket hears that somebody does, or that it is over."""
     tickets = {item.standing.ticket.id: item.standing.ticket for item in touched}
-    endings = [ending for item in touched if (ending := _ending(item)) is not None]
+    endings = [ending for item in touched if (ending := _ending(item, moot)) is not None]
     if not endings:
         return
     for ended in await help_rows.end_if_any(connection, endings, now):
@@ -117,7 +119,8 @@ async def _end_help(connection: Connection, touched: Sequence[Touched], outbox: 
         outbox.add(ticket.tenant, "escalation.resolved", ticket.external_id, ended)
 
 
-def _ending(item: Touched) -> Ending | None:
+def _ending(item: Touched, moot: Collection[tuple[str, str]]) -> Ending | None:
+    """`moot`: (tenant, id) of answers that changed nothing."""
     if item.before is None:
         return None
     ticket_id = item.standing.ticket.id
@@ -127,7 +130,7 @@ def _ending(item: Touched) -> Ending | None:
         return Ending(ticket_id=ticket_id, resolution=ASSIGNED)
     for event in item.arrived:
         match event.data:
-            case Accepted(agent=agent):
+            case Accepted(agent=agent) if (event.tenant, event.id) not in moot:
                 return Ending(ticket_id=ticket_id, resolution=ASSIGNED, agent=agent)
             case Replied(by=Author.AGENT, public=True):
                 return Ending(ticket_id=ticket_id, resolution=ANSWERED)

@@ -255,6 +255,44 @@ async def test_an_assignment_that_fails_holds_up_no_other(floor: Floor) -> None:
     assert 3 == await floor.pool.fetchval("SELECT count(*) FROM queued")
 
 
+async def test_nobody_is_told_any_more_of_a_ticket_that_is_accepted_whoever_else_answers(floor: Floor) -> None:
+    """Somebody whose offer lapsed answers in the same batch, and before."""
+    await floor.tell("1", Opened(channel="live_chat"))
+    [(ticket_id, agent)] = await floor.pool.fetch("SELECT ticket_id, agent FROM assignment")
+    await floor.pool.execute(
+        "INSERT INTO escalation_request (id, tenant, ticket_id, reason, due_at, about)"
+        " VALUES (gen_random_uuid(), $1, $2, 'unroutable', $3, '{}')",
+        TENANT,
+        ticket_id,
+        NOW + OFFER,
+    )
+    other = next(key for key in PEOPLE if key != agent)
+    receipts = await floor.intake.process([await floor.event("1", Accepted(agent=key)) for key in (other, agent)])
+
+    assert [True, False] == [receipt.is_moot for receipt in receipts]
+    assert 0 == await floor.pool.fetchval("SELECT count(*) FROM escalation_request")
+
+
+@pytest.mark.parametrize(("channel", "agent"), [("phone", "p0"), ("email", "p0")])
+async def test_what_cannot_be_parked_is_not_even_where_the_policy_says_so(
+    floor: Floor, channel: str, agent: str
+) -> None:
+    """A call given by hand, and an e-mail that is a chat when it is confirmed: loads stay what they are."""
+    await floor.pool.execute("UPDATE agent SET status = 'offline' WHERE key <> $1", agent)
+    async with floor.pool.acquire() as connection:
+        policy = POLICY.replace("channels:", "channels:\n  phone: {park: 1m}").replace("true}", "true, offer: 10m}", 1)
+        await policies.apply_policy(connection, TENANT, policy, "test", await floor.clock.now())
+    await floor.tell("1", Opened(channel=channel))
+    if channel == "email":
+        await floor.tell("1", Updated(channel="live_chat"))
+    await floor.tell("1", Assigned(agent=agent))
+    await floor.clock.advance(3 * OFFER)
+    await _drain(floor.tending)
+
+    assert "active" == await floor.pool.fetchval("SELECT state FROM assignment WHERE ended_at IS NULL")
+    await floor.check()
+
+
 @pytest.mark.parametrize("seed", range(examples(4)))
 async def test_p1_p3_p15_hold_whatever_happens_to_assignments_at_once(floor: Floor, seed: int) -> None:
     """Two routers, everything that may be said of tickets, all timers, agents who come and go; no deadlock is heard of."""

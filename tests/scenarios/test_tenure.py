@@ -154,7 +154,10 @@ async def test_the_helpdesk_gives_an_offered_ticket_to_whom_it_names(desk: Any) 
     await desk.advance(minutes=5)
     assert (("ana", "active"), (4, 0), 0) == (await desk.stands("2"), await desk.load("ana"), await desk.drift())
     assert [("ana", "withdrawn")] == await said_of(desk, "ticket.offer_ended", "agent", "outcome")
-    assert 2 == desk.counted("sla_assignments_by_hand_total", pool="default")
+    assert (2, 2) == (
+        desk.counted("sla_assignments_by_hand_total", pool="default"),
+        desk.counted("sla_offers_total", pool="default", outcome="withdrawn"),
+    )
 
 
 async def test_an_agent_gives_back_what_they_have(desk: Any) -> None:

@@ -1,6 +1,6 @@
 """When people are there by their shifts, and what becomes of the work of those who have gone (routing-rules 3.7)."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -10,7 +10,8 @@ EXPECTED_WITHIN = timedelta(days=1)
 """Who has gone and has no shift ahead is expected back within this."""
 
 _HORIZON = timedelta(days=400)
-"""An opening that goes on for longer counts as one that ends and begins anew."""
+"""An opening that goes on for longer counts as one that ends and begins anew, at a multiple of this from `_ORIGIN`."""
+_ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Shift(Struct, frozen=True, kw_only=True):
@@ -30,7 +31,9 @@ def shift_at(calendar: Calendar, now: datetime) -> Shift:
     begins = calendar.next_open(now)
     if begins is None or begins > now:
         return Shift(until=None, next_at=begins)
-    [(_, until), *_] = calendar.intervals(now, now + _HORIZON)
+    # an end that doesn't move with `now`, so that nothing is written anew as long as the same shift is on
+    last = _ORIGIN + ((now - _ORIGIN) // _HORIZON + 2) * _HORIZON
+    [(_, until), *_] = calendar.intervals(now, last)
     return Shift(until=until, next_at=calendar.next_open(until))
 
 

@@ -166,10 +166,10 @@ def _hear_one(turn: Turn, event: TicketEvent, terms: Terms, now: datetime) -> Tu
             return _answered(turn, answer, event.id, terms, now)
         case Replied(by=Author.AGENT):
             wrote = _written(_touched(turn.tenure, event, now), event, terms, now)
-            return replace(turn, tenure=wrote, wants=_woken(wrote, turn.wants, Wants.ROOM))
+            return replace(turn, tenure=wrote, wants=_woken(turn, event, terms, now, Wants.ROOM))
         case Replied(by=Author.CUSTOMER):
             wrote = _written(turn.tenure, event, terms, now)
-            return replace(turn, tenure=wrote, wants=_woken(wrote, turn.wants, Wants.ROOM_OR_QUEUE))
+            return replace(turn, tenure=wrote, wants=_woken(turn, event, terms, now, Wants.ROOM_OR_QUEUE))
         case StatusChanged() | Updated():
             return replace(turn, tenure=_touched(turn.tenure, event, now))
     return turn
@@ -191,11 +191,15 @@ def _answered(turn: Turn, answer: Accepted | Declined | Released, event_id: str,
             return replace(turn, ended=Ended.RELEASED)
 
 
-def _woken(tenure: Tenure, before: Wants, wanted: Wants) -> Wants:
-    """Somebody wrote in parked work: a customer's message weighs more than an agent's."""
-    if tenure.state is not State.PARKED or tenure.park_at is None:
-        return before
-    return before if before is Wants.ROOM_OR_QUEUE else wanted
+def _woken(turn: Turn, event: TicketEvent, terms: Terms, now: datetime, wanted: Wants) -> Wants:
+    """Somebody wrote in parked work: a customer's message weighs more than an agent's.
+
+    What was written so long ago that it would be parked again wakes nobody; by a policy that parks nothing all does.
+    """
+    is_over = terms.park is not None and min(event.occurred_at, now) + terms.park <= now
+    if turn.tenure.state is not State.PARKED or is_over:
+        return turn.wants
+    return turn.wants if turn.wants is Wants.ROOM_OR_QUEUE else wanted
 
 
 def _is_open(tenure: Tenure, now: datetime) -> bool:
@@ -268,6 +272,8 @@ def lapse(tenure: Tenure, now: datetime) -> Turn:
     if tenure.act_by is not None and tenure.act_by <= now:
         return Turn(tenure=tenure, ended=Ended.UNTOUCHED)
     if tenure.park_at is not None and tenure.park_at <= now and tenure.state is State.ACTIVE:
+        if not tenure.can_park:
+            return Turn(tenure=replace(tenure, park_at=None))
         return Turn(tenure=tenure, wants=Wants.PARKING)
     return Turn(tenure=tenure)
 

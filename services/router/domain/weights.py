@@ -102,8 +102,8 @@ class Head(Struct, frozen=True, kw_only=True):
 
     field: Field
     classes: Annotated[tuple[ClassName, ...], Meta(min_length=2, max_length=MOST_CLASSES)]
-    temperature: Annotated[float, Meta(gt=0, le=1_000)]
-    """Scores are divided by it, so that of what it says with 70 % confidence, 70 % is right."""
+    temperature: Annotated[float, Meta(ge=1e-3, le=1_000)]
+    """Scores are divided by it, so that of what it says with 70 % confidence, 70 % is right; less could not be calculated with."""
     report: Report
 
 

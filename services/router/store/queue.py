@@ -70,6 +70,8 @@ class Handed(Struct, frozen=True, kw_only=True):
     """Tickets that are somebody else's now."""
     ended: list[Released]
     """What other agents had of them, or were offered."""
+    settled: list[str]
+    """Pools of offers that need no answer any more, as the agent has the ticket."""
 
 
 class Load(Struct, kw_only=True):
@@ -186,6 +188,7 @@ async def assign_by_hand(connection: Connection, given: Sequence[ByHand], now: d
         ended=[
             Released(row["ticket_id"], row["agent"], row["pool"], was_accepted=row["was_accepted"]) for row in ended
         ],
+        settled=[row["pool"] for row in confirmed if not row["was_accepted"]],
     )
 
 

@@ -28,6 +28,19 @@ def test_targets_are_compared_by_name() -> None:
     )
 
 
+def test_what_decides_over_agents_is_told_too() -> None:
+    """Pools by name, routing and model by their terms."""
+    assert (
+        'pools: "vip" added',
+        "routing relax [25%] -> [50%]",
+        "routing fallback none -> ana",
+        "model confidence 60% -> 70%",
+    ) == between(
+        "{routing: {relax: [25%]}, model: {confidence: 60%}}",
+        "{pools: [{name: vip}], routing: {fallback: ana, relax: [50%]}, model: {confidence: 70%}}",
+    )
+
+
 def test_sections_of_names_and_of_rules_without_names() -> None:
     """Calendars by name, skills by what they say, follow_up by its terms."""
     assert (

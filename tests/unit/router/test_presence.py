@@ -103,6 +103,7 @@ def test_a_calendar_that_never_closes_has_a_shift_all_the_same(name: str) -> Non
     assert found.until is not None
     assert found.until > NOW + timedelta(days=365)
     assert found.until == found.next_at
+    assert found == shift_at(calendar(name), NOW + timedelta(days=30))
 
 
 @pytest.mark.parametrize("name", ["early", "split", "night", "both", "shared"])

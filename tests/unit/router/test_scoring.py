@@ -181,6 +181,10 @@ HEADER = weights.read_header(lessons.model(lessons.KNOWS))
             _forged(msgspec.structs.replace(HEADER, heads=(msgspec.structs.replace(HEADER.heads[1], classes=("a", "b")),)), b""),
             "urgencies are not among",
         ),
+        (
+            _forged(msgspec.structs.replace(HEADER, heads=(msgspec.structs.replace(HEADER.heads[0], temperature=1e-50),)), b""),
+            "header can't be read",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_model_is_refused_with_the_way_out(file: bytes, words: str) -> None:

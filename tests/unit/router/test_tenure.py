@@ -143,6 +143,20 @@ def test_whoever_writes_wakes_what_is_parked(said: Data, wants: Wants) -> None:
     assert Wants.NOTHING is turn(ACTIVE, said).wants
 
 
+def test_what_was_parked_by_another_version_of_the_policy_is_woken() -> None:
+    """The one that judges the ticket parks nothing: whoever writes is heard, however late, and it is not parked again."""
+    for said, wants in ((AGENT, Wants.ROOM), (CUSTOMER, Wants.ROOM_OR_QUEUE)):
+        found = hear(PARKED, [happened(said, 60 * MINUTE)], Terms(), NOW)
+        assert (wants, None) == (found.wants, found.tenure.park_at)
+
+
+@pytest.mark.parametrize("held", [tenure(channel=Channel.PHONE, park_at=NOW), mail(act_by=None, park_at=NOW)])
+def test_a_call_and_work_that_can_wait_are_never_parked(held: Tenure) -> None:
+    """Whatever the channel became since they were given: the timer ends, and no load moves."""
+    found = lapse(held, NOW)
+    assert (Wants.NOTHING, None, False) == (found.wants, found.tenure.park_at, found.moves_load)
+
+
 def test_a_customer_weighs_more_than_the_agent() -> None:
     """In whatever order they wrote."""
     for said in ([AGENT, CUSTOMER], [CUSTOMER, AGENT]):
