@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.router.domain.match import match
-from services.router.domain.queue import Reason, Waiting
-from services.router.domain.roster import Agent, flexes
+from services.router.domain.queue import Band, Reason, Waiting, signature
+from services.router.domain.roster import Agent, Profile, flexes
 from shared.contract.tickets import Channel
 from tests.effort import examples
 from tests.properties.plain_rules import (
+    INSTANTS,
     KEYS,
     NOW,
+    Dice,
     Load,
     agents,
     carry,
@@ -28,6 +30,7 @@ from tests.properties.plain_rules import (
     place,
     profiles,
     queues,
+    rolled,
     waits_for_owner,
 )
 
@@ -96,7 +99,8 @@ def test_order_is_kept_among_tickets_of_one_kind(
 def test_order_of_rows_does_not_matter(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel], random: Any
 ) -> None:
-    """P11: the same snapshot, the same result."""
+    """P11: the same snapshot, the same result, also among people who are alike."""
+    roster += [replace(agent, key=f"{agent.key}'s twin") for agent in roster]
     first = match(queue, roster, NOW, at_once=at_once)
     random.shuffle(queue)
     random.shuffle(roster)
@@ -244,21 +248,70 @@ def test_equal_agents_take_turns(crew: tuple[list[str], list[Agent]], runs: list
     assert (twins * len(turns))[: len(turns)] == turns
 
 
-@st.composite
-def whole_work(draw: st.DrawFn) -> tuple[list[Waiting], list[Agent]]:
-    """Up to seven tickets that each take a whole agent, and up to seven agents."""
-    interruptible = draw(st.booleans())
-    people = [
-        Agent(key=KEYS[n], profile=profile, capacity=UNIT, is_online=True)
-        for n, profile in enumerate(draw(st.lists(profiles, min_size=1, max_size=7)))
+Work: TypeAlias = tuple[list[Waiting], list[Agent]]
+
+
+def _crowded(dice: Dice, *, sizes: Sequence[int], capacities: Sequence[int]) -> Work:
+    """Few who can do much and many who want the same of them, so that room has to be made; loads begin empty."""
+    channels = dice.of((Channel.LIVE_CHAT,), (Channel.LIVE_CHAT, Channel.MESSAGING, Channel.PHONE))
+    interruptible = dice.of(False, False, True)
+    roster = [
+        Agent(
+            key=key,
+            profile=Profile(skills={dice.of(*"abcde"): 1 for _ in range(4)}, channels=frozenset(channels)),
+            capacity=dice.of(*capacities),
+            is_online=True,
+            at_most=dice.of({}, {}, {Channel.LIVE_CHAT: 1}, {Channel.MESSAGING: 1}) if len(capacities) > 1 else {},
+        )
+        for key in KEYS[: dice.of(3, 5, 7)]
     ]
-    queue = draw(queues(at_most=7))
-    return [replace(ticket, units=UNIT, interruptible=interruptible, previous_owner=None) for ticket in queue], people
+    queue = []
+    for number in range(dice.of(4, 7) if len(sizes) == 1 else dice.of(7, 14)):
+        channel, asked = dice.of(*channels), ((dice.of(*"abcde"), 1),)
+        ticket = Waiting(
+            ticket_id=UUID(int=number),
+            channel=channel,
+            units=dice.of(*sizes),
+            interruptible=interruptible,
+            needs=asked,
+            prefers=(),
+            signature=signature(channel, asked),
+            queued_at=NOW,
+            band=Band.SAVABLE,
+            order_rank=0,
+            order_at=dice.of(*INSTANTS),
+            excluded=dice.of((), (), (), (dice.of(*KEYS),)),
+        )
+        queue.append(ticket)
+    return queue, roster
+
+
+@settings(max_examples=examples(400))
+@given(rolled(lambda dice: _crowded(dice, sizes=(dice.of(4, 12),) * 2, capacities=(12, 12, 24))))
+def test_moves_keep_every_rule(work: Work) -> None:
+    """P1, P3, P4, P6: what is moved leaves loads, ceilings, order and calls as they have to be."""
+    queue, roster = work
+    matched = match(queue, roster, NOW)
+    loads = {agent.key: Load(agent) for agent in roster}
+    for choice in matched.chosen:
+        assert loads[choice.agent].may_have(choice.ticket)
+        assert loads[choice.agent].fits(choice.ticket)
+        loads[choice.agent].add(choice.ticket)
+    served = [choice.ticket for choice in matched.chosen]
+    assert Counter(ticket.ticket_id for ticket in queue) == Counter(
+        ticket.ticket_id for ticket in (*served, *(ticket for ticket, _ in matched.left))
+    )
+    for ticket, _ in matched.left:
+        assert not any(load.may_have(ticket) and load.fits(ticket) for load in loads.values())
+        assert not any(
+            (other.signature, other.excluded) == (ticket.signature, ticket.excluded) and place(other) > place(ticket)
+            for other in served
+        )
 
 
 @settings(max_examples=examples(250))
-@given(whole_work())
-def test_served_set_is_the_best_one(work: tuple[list[Waiting], list[Agent]]) -> None:
+@given(rolled(lambda dice: _crowded(dice, sizes=(UNIT,), capacities=(UNIT,))))
+def test_served_set_is_the_best_one(work: Work) -> None:
     """P12: with one ticket for each agent, the best set in the order of the queue is served, and it is the largest."""
     queue, roster = work
     queue = sorted(queue, key=place)

@@ -310,8 +310,3 @@ class Floor:
                 if kind.channel is channel:
                     kind.fits &= ~desk.bit
                     kind.bears &= ~desk.bit
-
-    def exchange(self, desk: Desk, before: Waiting, after: Waiting) -> None:
-        """Put a ticket where another one of the same cost was, which `Rearranger` has seen to leave the load as it is."""
-        desk.calls += (after.channel is Channel.PHONE) - (before.channel is Channel.PHONE)
-        desk.count_free()

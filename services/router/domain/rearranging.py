@@ -132,7 +132,7 @@ class Rearranger:
             return True
         if held in desk.room or ticket.channel in desk.room:
             return False
-        # where one ticket is all they can have, nothing else fits beside a call, and nothing beside what isn't one
+        # where one ticket is all they can have, nothing fits beside it, a call or not
         is_all = desk.capacity == ticket.units and not self._floor.at_once
         return is_all or Channel.PHONE not in (held, ticket.channel)
 
@@ -143,7 +143,6 @@ class Rearranger:
         self._floor.take(desk, step.ticket)
         while place is not None and step.before is not None:
             step = step.before
-            self._floor.exchange(place.desk, place.ticket, step.ticket)
             place.ticket, place.line = step.ticket, step.place.line if step.place else line
             place = step.place
         return end
