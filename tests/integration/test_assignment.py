@@ -217,7 +217,8 @@ async def test_ticket_becomes_late_and_then_is_rescued(assignment: Assignment, p
         bands.append(tuple(await pool.fetchrow("SELECT band, order_rank, order_at FROM queued")))
 
     due_at = NOW + timedelta(hours=1)
-    assert [(1, 0, due_at - timedelta(minutes=9)), (2, Urgency.NORMAL.rank, due_at), (0, 0, due_at)] == bands
+    start_by = due_at - timedelta(minutes=14)
+    assert [(1, 0, start_by), (2, Urgency.NORMAL.rank, due_at), (0, 0, start_by + timedelta(hours=6))] == bands
 
 
 async def test_backlog_larger_than_a_batch_is_given_in_one_call(assignment: Assignment, pool: Pool) -> None:

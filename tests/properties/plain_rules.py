@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import sqrt
 from random import Random
 from typing import Any, TypeVar
 from uuid import UUID
@@ -141,6 +142,20 @@ def place(ticket: Waiting) -> tuple[int, int, datetime, datetime, UUID]:
     return (ticket.band, ticket.order_rank, ticket.order_at, ticket.queued_at, ticket.ticket_id)
 
 
+def in_order(queue: Iterable[Waiting], roster: Sequence[Agent]) -> list[Waiting]:
+    """3.3: as by `place`, where the time left to save a ticket counts by the root of the share of those who could take it."""
+    present = [Load(agent) for agent in roster if agent.is_online]
+
+    def weighed(ticket: Waiting) -> tuple[int, int, float, datetime, UUID]:
+        band, rank, at, *rest = place(ticket)
+        if band is not Band.SAVABLE:
+            return (band, rank, at.timestamp(), *rest)
+        able = sum(load.may_have(replace(ticket, excluded=())) for load in present)
+        return (band, rank, (at - NOW).total_seconds() * sqrt(able / (len(present) or 1)), *rest)
+
+    return sorted(queue, key=weighed)
+
+
 def is_skilled(agent: Agent, channel: Channel, asked: Iterable[tuple[str, int]]) -> bool:
     """C2, and that they take the channel at all."""
     return channel in agent.profile.channels and all(
@@ -243,7 +258,7 @@ def carry(matched: Matched, roster: Sequence[Agent], now: datetime = NOW) -> lis
 def moved_on(entry: QueueEntry, now: datetime) -> QueueEntry:
     """The two timers of 3.3, as the database keeps them."""
     if entry.band is not Band.RESCUE and now > entry.rescue_at:
-        return replace(entry, band=Band.RESCUE, order_rank=0, order_at=entry.due_at)
+        return replace(entry, band=Band.RESCUE, order_rank=0, order_at=entry.rescue_at)
     if entry.band is Band.SAVABLE and now > entry.latest_start_at:
         return replace(entry, band=Band.LATE, order_rank=entry.urgency_rank, order_at=entry.due_at)
     return entry

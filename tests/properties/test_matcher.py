@@ -25,6 +25,7 @@ from tests.properties.plain_rules import (
     agents,
     carry,
     channels_at_once,
+    in_order,
     is_skilled,
     loads_after,
     place,
@@ -39,11 +40,12 @@ UNIT = 12
 
 
 @settings(max_examples=examples(100))
-@given(queues(), agents(), channels_at_once)
+@given(queues(), agents(), channels_at_once, st.sampled_from(({}, {Channel.EMAIL: 1, Channel.SOCIAL: 2})))
 def test_hard_constraints_hold_for_every_assignment(
-    queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
+    queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel], at_most: dict[Channel, int]
 ) -> None:
     """P1, P2, P7: skills, channel, presence, exclusions, and capacity and ceilings at the moment of each assignment."""
+    roster = [replace(agent, at_most=at_most or agent.at_most) for agent in roster]
     loads = {agent.key: Load(agent) for agent in roster}
     for choice in match(queue, roster, NOW, at_once=at_once).chosen:
         load, ticket = loads[choice.agent], choice.ticket
@@ -119,13 +121,14 @@ def test_choice_is_the_plain_lexicographic_one(
     queue: list[Waiting], roster: list[Agent], at_once: frozenset[Channel]
 ) -> None:
     """Where nothing is moved, whoever a scan over everybody would choose by the order of 3.4, ticket by ticket."""
+    roster += [mirrored(agent) for agent in roster]
     loads = {agent.key: Load(agent) for agent in roster}
     flex = dict(zip((agent.key for agent in roster), flexes([agent.profile for agent in roster]), strict=True))
     never = datetime.min.replace(tzinfo=UTC)
     turns = {agent.key: (0, agent.last_assigned_at or never, agent.key) for agent in roster}
     matched = match(queue, roster, NOW, at_once=at_once, rearranged=0)
     chosen = {choice.ticket.ticket_id: choice.agent for choice in matched.chosen}
-    for number, ticket in enumerate(sorted(queue, key=place), start=1):
+    for number, ticket in enumerate(in_order(queue, roster), start=1):
         ranks = {
             key: (
                 flex[key],
@@ -146,6 +149,14 @@ def test_choice_is_the_plain_lexicographic_one(
         if best:
             loads[best].add(ticket)
             turns[best] = (number, never, best)
+
+
+def mirrored(agent: Agent) -> Agent:
+    """Somebody as flexible, who has the one skill where the other has the other."""
+    swap = {"a": "b", "b": "a"}
+    skills = {swap.get(skill, skill): level for skill, level in agent.profile.skills.items()}
+    profile = Profile(skills=skills, channels=agent.profile.channels)
+    return replace(agent, key=f"{agent.key}'s mirror", profile=profile)
 
 
 @settings(max_examples=examples(100))
@@ -314,7 +325,7 @@ def test_moves_keep_every_rule(work: Work) -> None:
 def test_served_set_is_the_best_one(work: Work) -> None:
     """P12: with one ticket for each agent, the best set in the order of the queue is served, and it is the largest."""
     queue, roster = work
-    queue = sorted(queue, key=place)
+    queue = in_order(queue, roster)
     able = [[load.may_have(ticket) for load in map(Load, roster)] for ticket in queue]
 
     @cache
@@ -348,7 +359,7 @@ def test_moving_what_was_given_keeps_what_came_first(queue: list[Waiting], roste
     """The first ticket for which room is made comes on top: all before it that a plain run gives, this one gives too."""
     plain = {choice.ticket.ticket_id for choice in match(queue, roster, NOW, rearranged=0).chosen}
     moved = {choice.ticket.ticket_id for choice in match(queue, roster, NOW).chosen}
-    for ticket in sorted(queue, key=place):
+    for ticket in in_order(queue, roster):
         if (ticket.ticket_id in plain) != (ticket.ticket_id in moved):
             assert ticket.ticket_id in moved
             break

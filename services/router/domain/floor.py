@@ -188,6 +188,10 @@ class Floor:
             line = self._lines[key] = Line(present, self._kind(ticket))
         return line
 
+    def share(self, ticket: Waiting) -> float:
+        """Of those who are there: how many may have tickets of this signature, with or without room. From 0 to 1."""
+        return self.line(ticket).present.bit_count() / (self._online.bit_count() or 1)
+
     def allowed(self, ticket: Waiting, line: Line) -> Crowd:
         """C1, C2 and C4: who may have a ticket of this line and is there, with or without room."""
         return line.present & ~self.crowd(ticket.excluded) if ticket.excluded else line.present

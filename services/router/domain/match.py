@@ -8,13 +8,13 @@ the same run gave (`rearranging`).
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
+from math import sqrt
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from services.router.domain.floor import Desk, Floor, Kind, Line
-from services.router.domain.queue import Reason, Waiting
+from services.router.domain.queue import Band, Reason, Waiting
 from services.router.domain.rearranging import Place, Rearranger
 from services.router.domain.roster import Agent, Crowd
 from shared.contract.tickets import Channel
@@ -76,7 +76,7 @@ def match(
     run = _Run(agents, now, at_once, rearranged)
     end_ids = {ticket.ticket_id for ticket in ends}
     passed_over: list[Waiting] = []
-    for ticket in sorted(waiting, key=_key):
+    for ticket in run.in_order(waiting):
         if len(run.given) == limit:
             return Matched(chosen=run.chosen(), left=[], has_more=True, is_blocked=False)
         if not run.give(ticket):
@@ -91,9 +91,6 @@ def match(
         is_blocked=any(ticket.signature in hidden and run.could_give(ticket) for ticket in passed_over),
     )
 
-
-_key = attrgetter("band", "order_rank", "order_at", "queued_at", "ticket_id")
-"""`Waiting.key`, made faster: UUIDs compare as their numbers."""
 
 _Alike: TypeAlias = tuple[int, int, bool]
 
@@ -116,6 +113,26 @@ class _Run:
             Choice(place.ticket, place.desk.key, because)
             for place, because in zip(self.given, self._because, strict=True)
         ]
+
+    def in_order(self, waiting: Iterable[Waiting]) -> list[Waiting]:
+        """By routing-rules 3.3, where the time left to save a ticket counts as less if few of those present could take it.
+
+        It is multiplied by the root of their share: nobody else serves a rare kind, while many can catch up on a common one.
+        Within a signature all are weighed alike, so there it is the order of `Waiting.key`.
+        """
+        now, weights = self._now, dict[int, float]()
+        places = []
+        for ticket in waiting:
+            if ticket.band == Band.SAVABLE:
+                weight = weights.get(ticket.signature)
+                if weight is None:
+                    weight = weights[ticket.signature] = sqrt(self._floor.share(ticket))
+                soon = (ticket.order_at - now).total_seconds() * weight
+            else:
+                soon = ticket.order_at.timestamp()
+            places.append((ticket.band, ticket.order_rank, soon, ticket.queued_at, ticket.ticket_id, ticket))
+        places.sort()
+        return [place[-1] for place in places]
 
     def give(self, ticket: Waiting) -> bool:
         """Give a ticket to the best by routing-rules 3.4; False where nobody can take it, or it waits for its owner."""

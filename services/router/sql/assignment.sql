@@ -48,7 +48,7 @@ WITH late AS (
 UPDATE queued q
 SET band = CASE WHEN q.rescue_at < $3 THEN 0 ELSE 2 END,
     order_rank = CASE WHEN q.rescue_at < $3 THEN 0 ELSE q.urgency_rank END,
-    order_at = q.due_at
+    order_at = CASE WHEN q.rescue_at < $3 THEN q.rescue_at ELSE q.due_at END
 FROM (SELECT ticket_id FROM late UNION ALL SELECT ticket_id FROM lost) due
 WHERE q.ticket_id = due.ticket_id
 RETURNING 1;

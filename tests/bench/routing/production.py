@@ -1,7 +1,8 @@
 """The policy under test: `place_in_queue` and `match` as the router calls them, on a simulated office.
 
-Between two runs nothing waits that somebody could take, so a run looks at what changed: a ticket that came, or one agent
-with more room. `is_whole` shows the matcher everything each time; what comes out is the same (a test holds it to that).
+Between two runs nothing waits that somebody could take, so a run looks at what changed: a ticket that came, or the lines
+of one agent with more room. `is_whole` shows the matcher all lines each time; what comes out is the same (a test holds it
+to that).
 """
 
 from datetime import timedelta
@@ -43,12 +44,9 @@ def place(job: Job, now: float) -> QueueEntry:
 
 
 def place_by_due_time(job: Job, now: float) -> QueueEntry:
-    """Earliest deadline first: the production queue without its bands."""
+    """Earliest deadline first: the production queue with everything in one band, in which only the due time counts."""
     entry = place(job, now)
-    never = instant(1e6)
-    return replace(
-        entry, band=Band.SAVABLE, order_rank=0, order_at=entry.due_at, latest_start_at=never, rescue_at=never
-    )
+    return replace(entry, band=Band.RESCUE, order_rank=0, order_at=entry.due_at)
 
 
 def profiles(day: Day) -> list[Profile]:
@@ -114,12 +112,12 @@ class Production:
             if not heads:
                 return
             entries = [entry for entry, _ in heads]
-            matched = match(entries, [self._as_is(worker)], instant(office.now), ends=entries)
+            matched = match(entries, self._everybody(office), instant(office.now), ends=entries)
             if not matched.chosen:
                 return
             jobs = {entry.ticket_id: job for entry, job in heads}
             for choice in matched.chosen:
-                office.start(jobs[choice.ticket.ticket_id], worker)
+                office.start(jobs[choice.ticket.ticket_id], office.workers[_number(choice.agent)])
 
     def over(self, job: Job) -> None:
         """Nothing to forget: lines drop it when it comes up."""

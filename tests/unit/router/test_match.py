@@ -93,6 +93,16 @@ def test_late_tickets_go_by_urgency_then_due_time() -> None:
     assert [overdue, urgent, low] == [choice.ticket for choice in matched.chosen]
 
 
+def test_what_few_could_take_comes_before_what_has_a_little_less_time() -> None:
+    """One in four can do `b`, so a ticket that needs it counts as if it had half of its time left."""
+    agents = [agent("ana", "ab", capacity=6), *(agent(key, calls=1) for key in ("ben", "chi", "dan"))]
+    common, rare = ticket(order_at=NOW + 6 * MINUTE), ticket(needs=(("b", 1),), order_at=NOW + 11 * MINUTE)
+    rushed, late = ticket(order_at=NOW + 5 * MINUTE), ticket(needs=(("b", 1),), band=Band.LATE, order_at=NOW)
+
+    assert [rare] == [choice.ticket for choice in match([common, rare], agents, NOW).chosen]
+    assert [rushed] == [choice.ticket for choice in match([rushed, rare, late], agents, NOW).chosen]
+
+
 def test_least_flexible_agent_gets_it() -> None:
     """Generalists are kept for what only they can do."""
     matched = match([ticket()], [agent("ana", "abc"), agent("ben", "a")], NOW)
@@ -372,7 +382,7 @@ def test_ticket_does_not_wait_for_a_previous_owner_who_closed_its_channel() -> N
 def test_room_is_made_by_moving_what_the_run_gave() -> None:
     """Two tickets and two agents: both are served, though the only one who can do the second was given the first."""
     agents = [agent("ana", "ab"), agent("ben", "acd")]
-    either, only = ticket(Channel.PHONE), ticket(Channel.PHONE, (("b", 1),))
+    either, only = ticket(Channel.PHONE, order_at=NOW), ticket(Channel.PHONE, (("b", 1),))
 
     matched = match([either, only], agents, NOW)
 
@@ -383,7 +393,7 @@ def test_room_is_made_by_moving_what_the_run_gave() -> None:
 def test_room_is_made_over_more_than_one_agent() -> None:
     """The third ticket takes the place of the second, which takes that of the first."""
     agents = [agent("ana", "ab"), agent("ben", "bcxy"), agent("chi", "cdefgh")]
-    first, second, third = (ticket(Channel.PHONE, ((skill, 1),)) for skill in "bca")
+    first, second, third = (ticket(Channel.PHONE, ((skill, 1),), band=Band.LATE) for skill in "bca")
 
     matched = match([first, second, third], agents, NOW)
 
@@ -394,7 +404,8 @@ def test_room_is_made_over_more_than_one_agent() -> None:
 def test_ticket_that_went_to_its_previous_owner_is_not_moved() -> None:
     """The customer has met who knows the case already."""
     agents = [agent("ana", "ab"), agent("ben", "acd")]
-    kept, other = ticket(Channel.PHONE, previous_owner="ana"), ticket(Channel.PHONE, (("b", 1),))
+    kept = ticket(Channel.PHONE, previous_owner="ana", order_at=NOW)
+    other = ticket(Channel.PHONE, (("b", 1),))
 
     matched = match([kept, other], agents, NOW)
 
@@ -407,7 +418,7 @@ def test_ticket_that_went_to_its_previous_owner_is_not_moved() -> None:
 def test_work_of_another_cost_is_not_moved() -> None:
     """A mail in the place of a chat would change what else fits."""
     agents = [agent("ana", "ab", capacity=6), agent("ben", "acd", capacity=6)]
-    chat, mail = ticket(Channel.LIVE_CHAT), ticket(Channel.EMAIL, (("b", 1),))
+    chat, mail = ticket(Channel.LIVE_CHAT, order_at=NOW), ticket(Channel.EMAIL, (("b", 1),))
 
     matched = match([chat, mail], agents, NOW)
 

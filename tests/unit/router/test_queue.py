@@ -58,11 +58,12 @@ def test_late_ticket_is_ordered_by_urgency_then_due_time() -> None:
 
 
 def test_very_late_ticket_is_rescued() -> None:
-    """Later than three lengths of its promise, it comes before everything else, the longest overdue first."""
-    due_at = NOW - 3 * 2 * HOUR - MINUTE
-    entry = place(due_at=due_at)
+    """Later than three lengths of its promise, it comes before everything else, the first to be so late first."""
+    entry = place(due_at=NOW - 3 * 2 * HOUR - MINUTE)
+    of_short_promise = place(due_at=NOW - 2 * HOUR, promised=HOUR / 2)
 
-    assert (Band.RESCUE, 0, due_at) == (entry.band, entry.order_rank, entry.order_at)
+    assert (Band.RESCUE, 0, NOW - MINUTE) == (entry.band, entry.order_rank, entry.order_at)
+    assert of_short_promise.key < entry.key
     assert entry.key < place(due_at=NOW - 5 * HOUR).key
 
 
@@ -78,10 +79,10 @@ def test_ticket_at_its_latest_start_is_still_savable() -> None:
         (Channel.PHONE, timedelta()),
         (Channel.LIVE_CHAT, timedelta()),
         (Channel.MESSAGING, timedelta()),
-        (Channel.EMAIL, 9 * MINUTE),
-        (Channel.SOCIAL, 8 * MINUTE),
-        (Channel.SELF_SERVICE, 8 * MINUTE),
-        (Channel.OTHER, 9 * MINUTE),
+        (Channel.EMAIL, 14 * MINUTE),
+        (Channel.SOCIAL, 12 * MINUTE),
+        (Channel.SELF_SERVICE, 12 * MINUTE),
+        (Channel.OTHER, 14 * MINUTE),
     ],
 )
 def test_latest_start_leaves_time_to_write(channel: Channel, effort: timedelta) -> None:

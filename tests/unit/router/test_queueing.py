@@ -58,7 +58,7 @@ def test_all_that_the_policy_says_of_a_place_is_heeded() -> None:
 
     assert (Channel.SOCIAL, 2, "returns") == (entry.channel, entry.units, entry.pool)
     assert (Band.SAVABLE, 1) == (entry.band, entry.order_rank)
-    assert NOW + 3 * HOUR - timedelta(minutes=8) == entry.latest_start_at
+    assert NOW + 3 * HOUR - timedelta(minutes=12) == entry.latest_start_at
     assert entry.latest_start_at + 8 * HOUR == entry.rescue_at
     assert ("default", NOW) == (entry.overflow_pool, entry.overflow_at)
     assert ((("c",),), (NOW + HOUR,)) == (entry.insists, entry.relax_at)
