@@ -232,7 +232,7 @@ def test_nobody_starves(coming: list[tuple[timedelta, timedelta, Urgency, timede
         rescue_at = entry.latest_start_at + G * (entry.due_at - entry.queued_at)
         if at > rescue_at:
             ahead = [other for other_at, other in begun if rescue_at < other_at < at]
-            assert all((other.band, other.due_at) <= (Band.RESCUE, entry.due_at) for other in ahead)
+            assert all((other.band, other.rescue_at) <= (Band.RESCUE, entry.rescue_at) for other in ahead)
             assert people * (at - rescue_at) <= (len(ahead) + people) * longest
 
 
