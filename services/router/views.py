@@ -157,6 +157,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     status: Status | None = None
     owner: str | None = None
+    offered_to: str | None = None
     before: UUID | None = None
     """Only tickets older than this one."""
 
@@ -179,6 +180,7 @@ async def list_views(connection: Connection, tenant: str, wanted: Filter, limit:
         wanted.external_id,
         wanted.status,
         wanted.owner,
+        wanted.offered_to,
         wanted.before,
         limit,
     )

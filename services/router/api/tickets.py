@@ -77,6 +77,8 @@ class TicketQuery(Struct, frozen=True, kw_only=True):
     external_id: Name | None = None
     status: Status | None = None
     owner: Name | None = None
+    offered_to: Name | None = None
+    """Key of an agent who is asked whether they take them."""
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     cursor: Annotated[str, Meta(max_length=100)] | None = None
 
@@ -162,6 +164,7 @@ async def list_tickets(request: Call) -> ASGIResponse:
         external_id=wanted.external_id,
         status=wanted.status,
         owner=wanted.owner,
+        offered_to=wanted.offered_to,
         before=before,
     )
     async with dependencies.of(request).pool.acquire() as connection:

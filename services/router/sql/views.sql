@@ -46,9 +46,12 @@ WHERE t.tenant = $1
   AND ($4::text IS NULL OR t.status = $4)
   AND ($5::text IS NULL OR EXISTS (
       SELECT FROM assignment a WHERE a.ticket_id = t.id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL AND a.agent = $5))
-  AND ($6::uuid IS NULL OR t.id < $6)
+  AND ($6::text IS NULL OR EXISTS (
+      SELECT FROM assignment a
+      WHERE a.ticket_id = t.id AND a.ended_at IS NULL AND a.state = 'offered' AND a.agent = $6))
+  AND ($7::uuid IS NULL OR t.id < $7)
 ORDER BY t.id DESC
-LIMIT $7;
+LIMIT $8;
 
 -- name: view_identity
 -- Which ticket of which helpdesk an id of ours is; the time that decides comes along.
