@@ -133,6 +133,8 @@ def _read(path: Path, columns: Columns, meanings: Mapping[str, Urgency], reading
             reading.read(text, columns, meanings)
     except BadHistory as error:
         raise Refused(f"{path}: {error}") from None
+    except OSError as error:
+        raise Refused(f"{path} can't be read: {error.strerror}") from None
 
 
 async def _read_corrections(tenant: str, reading: Reading) -> None:

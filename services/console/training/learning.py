@@ -33,8 +33,10 @@ WEIGHTS = 2_000_000
 STEPS = FOLDS + 1
 """How often a head is learned."""
 _REGULARITY = 10.0
-_LOOKS = 40_000
-_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 60
+"""As `C` of a logistic regression: how freely weights may grow."""
+_LOOKS = 20_000
+"""So many rows are looked at in all; of more rows, each six times."""
+_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 30
 _NEVER = -1e3
 _MOST_WORD_BITS = 15
 _FEWEST_WORD_BITS = 6

@@ -344,6 +344,12 @@ def test_a_history_that_teaches_nothing_is_refused(
     assert words in err
 
 
+@pytest.mark.parametrize("path", ["nowhere.csv", "."])
+def test_a_file_that_cannot_be_read_is_refused(train: Train, path: str) -> None:
+    """In one line."""
+    assert 4 == run(["train", path])
+
+
 def test_own_names_of_urgencies_are_read(train: Train) -> None:
     """As `--means` says."""
     rows = [(text, {"bug": "P1", "account": "P2"}.get(theme, "low")) for text, theme in lessons.tickets(300, 1)]
