@@ -260,7 +260,9 @@ class Assignment:
     ) -> _Round | None:
         """One transaction, again after a deadlock; None where another process holds the pool."""
         started = timesource.monotonic()
-        done = await self._in_transaction(connection, partial(_transact, connection, tenant, pool, view, terms))
+        done = await self._in_transaction(
+            connection, partial(_transact, connection, self._shelf, tenant, pool, view, terms)
+        )
         if done is not None:
             self._tell(pool, done, timesource.monotonic() - started)
         return done
@@ -268,7 +270,9 @@ class Assignment:
     async def _spread(self, connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict]) -> None:
         """Say of tickets deep in the queue what was found of the first of their kind; in small transactions of their own."""
         for _ in range(_SPREAD_ROUNDS):
-            done = await self._in_transaction(connection, partial(_spread, connection, tenant, pool, verdicts))
+            done = await self._in_transaction(
+                connection, partial(_spread, connection, self._shelf, tenant, pool, verdicts)
+            )
             self._relay.post(done.batch)
             if done.unroutable:
                 self._metrics.count(pool, UNROUTABLE, done.unroutable)
@@ -323,10 +327,12 @@ class _Spread(Struct, frozen=True, kw_only=True):
     batch: Batch | None
 
 
-async def _spread(connection: Connection, tenant: str, pool: str, verdicts: Sequence[Verdict]) -> _Spread:
+async def _spread(
+    connection: Connection, shelf: PolicyShelf, tenant: str, pool: str, verdicts: Sequence[Verdict]
+) -> _Spread:
     changed = await pools_store.spread_reasons(connection, tenant, pool, verdicts, _SPREAD)
     now = await database_time.now(connection)
-    await helping.see_to(connection, tenant, changed, now)
+    await helping.see_to(connection, shelf, tenant, changed, now)
     unroutable = _unroutable(changed)
     batch = await save_news(connection, tenant, pool, [], unroutable, [], now)
     return _Spread(changed=len(changed), unroutable=len(unroutable), batch=batch)
@@ -338,6 +344,7 @@ async def _hand_over(connection: Connection, tenant: str, pool: str, fallback: s
 
 async def _transact(
     connection: Connection,
+    shelf: PolicyShelf,
     tenant: str,
     pool: str,
     view: "_View",
@@ -374,7 +381,7 @@ async def _transact(
     left = [(ticket, reason) for ticket, reason in matched.left if ticket.ticket_id not in heads.guests]
     verdicts = await widening.widen(connection, tenant, left, opening.now)
     judged = await _save_reasons(connection, verdicts.judged, opening.now)
-    asks_again = await helping.see_to(connection, tenant, judged, opening.now)
+    asks_again = await helping.see_to(connection, shelf, tenant, judged, opening.now)
     unroutable = _unroutable(judged)
     helped = await helping.given(connection, [one for one in given if one.offered_until is None], opening.now)
     return _Round(

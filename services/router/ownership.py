@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.router import holding
+from services.router import helping, holding
 from services.router.domain.queue import QueueEntry
 from services.router.domain.queueing import entry_of
 from services.router.domain.standing import Ownership, Touched, is_moved
@@ -18,7 +18,6 @@ from services.router.holding import Case, Happened
 from services.router.news import TicketAssigned
 from services.router.store import affinity as affinity_store
 from services.router.store import assignments as assignments_store
-from services.router.store import fallback as fallback_store
 from services.router.store import queue as queue_store
 from services.router.store.queue import ByHand, Released
 from shared.contract.events import Accepted, Assigned, Declined, Opened, Replied, StatusChanged, TicketEvent, Updated
@@ -115,7 +114,7 @@ async def _move_old(
     if entries:
         await queue_store.enqueue(connection, entries)
     if moved:
-        await fallback_store.retime_help(connection, _ids(moved), now)
+        await helping.retime(connection, moved, now)
     happened.pools |= {(entry.tenant, entry.pool) for entry in entries}
     return {(case.before.tenant, event_id) for case in cases for event_id in case.turn.fitting}
 

@@ -18,6 +18,7 @@ from services.router.store.trained import State
 from shared import timesource
 from shared.contract.events import Opened, Scored, TicketEvent
 from shared.contract.tickets import Urgency
+from shared.postgres import failures
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
 from shared.runtime.logs import Log, describe
@@ -30,6 +31,8 @@ SECONDS = 1.0
 SCORES_KEPT = timedelta(days=90)
 _MOST_MODELS = 10_000
 _REMOVED_AT_ONCE = 5_000
+_REMOVALS = 20
+"""In a row: more than a minute brings, so that what is kept doesn't grow without end."""
 _ROUNDS_BETWEEN_REMOVALS = 60
 
 _Key = tuple[str, int]
@@ -101,7 +104,9 @@ class Scoring:
             async with self._pool.acquire() as connection:
                 file = await trained_store.load_file(connection, tenant, version)
             return await asyncio.to_thread(read, file)
-        except (weights.BadModel, LookupError) as error:
+        except failures.UNAVAILABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the other models are used
             text = f"Model {version} of tenant {tenant} can't be used: {describe(error)}"
             _log.error("model_unusable", text, tenant=tenant, version=version)
             return None
@@ -109,7 +114,12 @@ class Scoring:
     async def _forget(self) -> None:
         async with self._pool.acquire() as connection:
             now = await database_time.now(connection)
-            await trained_store.drop_old_scores(connection, now - SCORES_KEPT, _REMOVED_AT_ONCE)
+            for _ in range(_REMOVALS):
+                if (
+                    await trained_store.drop_old_scores(connection, now - SCORES_KEPT, _REMOVED_AT_ONCE)
+                    < _REMOVED_AT_ONCE
+                ):
+                    break
 
 
 def read(file: bytes) -> "Scorer":

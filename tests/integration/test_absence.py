@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.router import absence, presence
 from services.router.agents import LEASE, Agents
 from services.router.assignment import Assignment
+from services.router.domain.queue import REPLY_EFFORT
 from services.router.presence import PresenceLoop
 from services.router.store import presence as presence_store
 from services.router.store.agents import AgentStatus
@@ -179,8 +180,9 @@ async def test_work_that_has_to_be_begun_before_the_next_shift_goes_on(
     await agents.set_status("default", "ana", AgentStatus.ONLINE)
     await touch(pool, soon.ticket_id, later.ticket_id)
     morning = NOW.replace(day=2, hour=6)
-    await promise(pool, soon.ticket_id, "next_response", morning + timedelta(minutes=8) - MOMENT)
-    await promise(pool, later.ticket_id, "next_response", morning + timedelta(minutes=8))
+    effort = REPLY_EFFORT[Channel.SOCIAL]
+    await promise(pool, soon.ticket_id, "next_response", morning + effort - MOMENT)
+    await promise(pool, later.ticket_id, "next_response", morning + effort)
     await clock_control.freeze(NOW.replace(hour=14, minute=1))
     await loop.advance()
 

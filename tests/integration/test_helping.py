@@ -6,9 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.router import helping, policies
+from services.router.intake import Intake
+from services.router.metrics import RouterMetrics
 from services.router.store import queue as queue_store
+from shared.contract.events import Data, Opened, TicketEvent, Updated
+from shared.contract.tickets import Urgency
 from shared.ledger import help as help_rows
 from shared.ledger.help import ASSIGNED, CANCELLED, Ending
 from shared.ledger.policies import PolicyShelf
@@ -98,6 +103,32 @@ async def test_each_reason_asks_for_help_when_the_rule_says(still: Pool) -> None
     assert {"why": "no_skill", "channel": "email", "needs": [["z", 1]]} == first["about"]
     assert (night.ticket_id, NOW + (night.latest_start_at - NOW) / 2) == (second["ticket_id"], second["due_at"])
     assert {"why": "offline", "channel": "email", "needs": [["b", 1]]} == second["about"]
+
+
+async def test_nobody_is_woken_for_a_ticket_of_the_night_before_its_calendar_opens(
+    still: Pool, clock_control: Any
+) -> None:
+    """Half of the open time that is left, also when its urgency and so its promise changes in the night."""
+    night, opens_at = NOW.replace(hour=22), NOW.replace(hour=9) + timedelta(days=1)
+    await clock_control.freeze(night)
+    await hire(still, "ana", status="offline")
+    policy = """
+        calendars: {office: {hours: {mon-fri: "09:00-17:00"}}}
+        targets:
+          - {name: fast, calendar: office, when: {urgency: urgent}, first_response: 2h}
+          - {name: all, calendar: office, first_response: 4h}
+    """
+    async with still.acquire() as connection:
+        await policies.apply_policy(connection, "default", policy, "test", night)
+    ears: Any = Ears()
+    intake = Intake(still, PolicyShelf(), make(still), ears, RouterMetrics(CollectorRegistry()))
+    told: tuple[Data, ...] = (Opened(channel="email"), Updated(urgency=Urgency.URGENT))
+    for n, data in enumerate(told):
+        event = TicketEvent(tenant="default", id=f"{n}", source="desk", ticket="1", occurred_at=night, data=data)
+        await intake.process([event])
+        effort = await still.fetchval("SELECT due_at - latest_start_at FROM queued")
+        [request] = await requests(still)
+        assert opens_at + (HOUR * (4 - 2 * n) - effort) / 2 == request["due_at"]
 
 
 async def test_tickets_deep_in_the_queue_are_asked_for_too(still: Pool) -> None:

@@ -7,13 +7,17 @@ WHERE ticket_id = ANY($1::uuid[]);
 -- Whether anybody on the roster works tickets, whatever they can do.
 SELECT EXISTS (SELECT FROM agent WHERE tenant = $1 AND active AND channels <> '{}');
 
--- name: retime_help
--- Tickets whose people are not there: somebody is told at half of the slack, as it is now.
-UPDATE escalation_request r
-SET due_at = greatest(q.reason_at, $2, q.reason_at + (q.latest_start_at - q.reason_at) / 2)
-FROM queued q
-WHERE q.ticket_id = ANY($1::uuid[]) AND q.reason = 'offline' AND r.ticket_id = q.ticket_id AND r.reason = 'unroutable'
-  AND r.due_at > $2;
+-- name: list_help_ahead
+-- Tickets whose people are not there, of which somebody is to be told after `$2`.
+SELECT q.ticket_id, q.reason_at AS since, q.latest_start_at
+FROM queued q JOIN escalation_request r ON r.ticket_id = q.ticket_id AND r.reason = 'unroutable'
+WHERE q.ticket_id = ANY($1::uuid[]) AND q.reason = 'offline' AND r.due_at > $2;
+
+-- name: move_help
+-- Somebody is told of them at another instant, unless that is due by `$3`.
+UPDATE escalation_request r SET due_at = k.due_at
+FROM unnest($1::uuid[], $2::timestamptz[]) AS k (ticket_id, due_at)
+WHERE r.ticket_id = k.ticket_id AND r.reason = 'unroutable' AND r.due_at > $3;
 
 -- name: claim_unskilled
 -- Tickets that nobody on the roster can take, but for those that `$3` gave back; locked, without those that somebody is

@@ -1,6 +1,6 @@
 """Tickets that nobody can take, in SQL: asked for once more, or given to whom the policy names for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +19,14 @@ _ASSIGNMENT = (
     "queued_at", "excluded", "was_cleared", "by_hand",
 )  # fmt: skip
 _decode_needs = msgspec.json.Decoder(Needs).decode
+
+
+class HelpAhead(Struct, frozen=True):
+    """A ticket whose people are not there, since when, and until when it can be saved."""
+
+    ticket_id: UUID
+    since: datetime
+    latest_start_at: datetime
 
 
 class Unskilled(Struct, frozen=True, kw_only=True):
@@ -48,9 +56,14 @@ async def has_people(connection: Connection, tenant: str) -> bool:
     return found
 
 
-async def retime_help(connection: Connection, ticket_ids: Sequence[UUID], now: datetime) -> None:
-    """Move what was asked for later to half of the present slack."""
-    await connection.execute(QUERIES["retime_help"], ticket_ids, now)
+async def list_help_ahead(connection: Connection, ticket_ids: Sequence[UUID], now: datetime) -> list[HelpAhead]:
+    """Those of the tickets whose people are not there, and of which somebody is to be told later."""
+    return [HelpAhead(*row) for row in await connection.fetch(QUERIES["list_help_ahead"], ticket_ids, now)]
+
+
+async def move_help(connection: Connection, instants: Mapping[UUID, datetime], now: datetime) -> None:
+    """Tell somebody of these tickets at another instant, unless it is due by now."""
+    await connection.execute(QUERIES["move_help"], list(instants), list(instants.values()), now)
 
 
 async def claim_unskilled(connection: Connection, tenant: str, pool: str, person: str, limit: int) -> list[Unskilled]:

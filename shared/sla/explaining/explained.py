@@ -328,6 +328,6 @@ class Explanation(Struct, frozen=True, kw_only=True):
     late_events_left_out: int
     """Events that arrived late and were not checked for breaches they took back."""
     waiting: Waiting | None = None
+    """Why it has no owner yet; None where it has one, or needs none."""
     given: Given | None = None
     """How an agent has it; None while it waits, and once it is over."""
-    """Why it has no owner yet; None where it has one, or needs none."""
