@@ -15,7 +15,11 @@ from services.router.assignment import Assignment
 from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
 from services.router.metrics import RouterMetrics
+from services.router.presence import PresenceLoop
+from services.router.presence_metrics import PresenceMetrics
 from services.router.store import QUERIES
+from services.router.store import agents as agents_store
+from services.router.store.agents import AgentStatus
 from services.router.tending import Tending
 from services.router.tenure_metrics import TenureMetrics
 from shared import timesource
@@ -70,6 +74,13 @@ class Floor:
         metrics = RouterMetrics(registry)
         intake = Intake(self.pool, shelf, assignment, relay, metrics)
         return intake, Tending(self.pool, shelf, assignment, metrics.tenures, relay, batch=batch)
+
+    def presence(self) -> PresenceLoop:
+        """Its loops that follow who is there."""
+        shelf, registry, relay = PolicyShelf(), CollectorRegistry(), cast("Relay", self.ears)
+        assignment = Assignment(self.pool, shelf, AssignmentMetrics(registry), relay)
+        metrics = PresenceMetrics(registry, TenureMetrics(registry))
+        return PresenceLoop(self.pool, shelf, assignment, relay, metrics)
 
     async def set_up(self, *, online: Sequence[str] = PEOPLE) -> None:
         """The policy and people of this file, on a Monday at noon."""
@@ -320,13 +331,20 @@ async def test_p1_p3_p15_hold_whatever_happens_to_assignments_at_once(floor: Flo
 
     async def come_and_go(rng: Random) -> None:
         for _ in range(60):
-            status, agent = rng.choice(("online", "online", "away")), rng.choice(PEOPLE)
-            await floor.pool.execute("UPDATE agent SET status = $1 WHERE key = $2", status, agent)
+            status, agent = rng.choice(("online", "online", "away", "offline")), rng.choice(PEOPLE)
+            async with floor.pool.acquire() as connection:
+                await agents_store.save_status(connection, TENANT, agent, AgentStatus(status), None)
             await floor.check_capacity()
+
+    async def watch(presence: PresenceLoop) -> None:
+        for _ in range(60):
+            await presence.advance()
+            await presence.sweep()
 
     await asyncio.gather(
         *(talk(Random(f"{seed} {n}"), intake) for n, (intake, _) in enumerate(routers * 2)),
         *(tend(tending) for _, tending in routers),
+        *(watch(floor.presence()) for _ in range(2)),
         come_and_go(Random(seed)),
     )
     await floor.check()
