@@ -23,7 +23,7 @@ LEASE = timedelta(seconds=45)
 HEARTBEAT = timedelta(seconds=15)
 """How often a heartbeat is to come."""
 
-_AWAY = (asyncpg.PostgresError, *failures.UNAVAILABLE)
+_AWAY: tuple[type[Exception], ...] = (asyncpg.PostgresError, *failures.UNAVAILABLE)
 
 
 class Agents:

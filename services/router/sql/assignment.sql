@@ -54,7 +54,8 @@ WHERE q.ticket_id = due.ticket_id
 RETURNING 1;
 
 -- name: load_heads
--- The first tickets of each signature: up to `$3` of real-time work, `$4` of interruptible work, and about `$5` in all.
+-- The first tickets of each signature: up to `$3` of real-time work, `$4` of interruptible work, and about `$5` in all; and
+-- one more than that (`depth`) where there are more.
 -- Signatures are found by one index probe each, up to `$8` of them from after `$7`; all of one are the same kind of work, so
 -- the first one tells. `following` is the last one where there may be more. A signature of which nothing is wanted has one
 -- row without a ticket.
@@ -81,7 +82,7 @@ FROM page LEFT JOIN LATERAL (
     FROM queued q
     WHERE q.tenant = $1 AND q.pool = $2 AND q.signature = page.signature
     ORDER BY q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id
-    LIMIT page.depth
+    LIMIT page.depth + sign(page.depth)::bigint
 ) head ON true;
 
 -- name: load_new

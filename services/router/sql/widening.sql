@@ -24,7 +24,7 @@ FROM page LEFT JOIN LATERAL (
     FROM queued q
     WHERE q.tenant = $1 AND q.guest_of = $2 AND q.signature = page.signature
     ORDER BY q.band, q.order_rank, q.order_at, q.queued_at, q.ticket_id
-    LIMIT page.depth
+    LIMIT page.depth + sign(page.depth)::bigint
 ) head ON true;
 
 -- name: hold_rings

@@ -214,17 +214,20 @@ async def load_heads(
         extent.after,
         extent.signatures,
     )
-    rows = [row for row in found if row["ticket_id"] is not None]
-    heads = [_waiting(row) for row in rows]
+    tickets: list[Waiting] = []
     ends: list[Waiting] = []
-    count = 0
-    for index, head in enumerate(heads):  # the rows of a signature come together, in the order of the queue
+    signature, count = None, 0
+    for row in found:  # the rows of a signature come together, in the order of the queue
+        if row["ticket_id"] is None:
+            continue
+        if row["signature"] != signature:
+            signature, count = row["signature"], 0
         count += 1
-        if index + 1 == len(heads) or heads[index + 1].signature != head.signature:
-            if count == rows[index]["depth"]:
-                ends.append(head)
-            count = 0
-    return Heads(tickets=heads, ends=ends, following=found[0]["following"] if found else None)
+        if count > row["depth"]:
+            ends.append(tickets[-1])
+        else:
+            tickets.append(_waiting(row))
+    return Heads(tickets=tickets, ends=ends, following=found[0]["following"] if found else None)
 
 
 async def load_new(connection: Connection, tenant: str, pool: str, limit: int) -> list[Waiting]:
