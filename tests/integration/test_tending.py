@@ -284,6 +284,18 @@ async def test_nobody_is_told_any_more_of_a_ticket_that_is_accepted_whoever_else
     assert 0 == await floor.pool.fetchval("SELECT count(*) FROM escalation_request")
 
 
+async def test_a_helpdesk_that_repeats_who_has_a_ticket_changes_nothing(floor: Floor) -> None:
+    """It heard it from us: the ticket is not given by hand by that, and still goes to others when nothing is done with it."""
+    read = "SELECT by_hand, act_by, accepted_at, park_at FROM assignment WHERE ended_at IS NULL"
+    await floor.tell("1", Opened(channel="email"))
+    [before] = await floor.pool.fetch(read)
+    agent = await floor.pool.fetchval("SELECT agent FROM assignment")
+    await floor.tell("1", Assigned(agent=agent))
+
+    assert [before] == await floor.pool.fetch(read)
+    assert (False, True) == (before["by_hand"], before["act_by"] is not None)
+
+
 @pytest.mark.parametrize(("channel", "agent"), [("phone", "p0"), ("email", "p0")])
 async def test_what_cannot_be_parked_is_not_even_where_the_policy_says_so(
     floor: Floor, channel: str, agent: str

@@ -103,9 +103,11 @@ RETURNING a.ticket_id, a.tenant, a.agent, a.pool, a.channel, CASE WHEN a.state =
           a.interruptible, a.accepted_at IS NOT NULL AS was_accepted, false AS is_given;
 
 -- name: confirm_by_hand
--- What the helpdesk gives to the agent who has it, or to whom it is offered: theirs now, and no timer takes it away.
+-- What the helpdesk gives to the agent to whom it is offered, or who has it parked: theirs now, and no timer takes it away.
+-- Who has it already has what was asked for, and by whom they got it stays: helpdesks repeat what we told them.
 UPDATE assignment a
-SET state = 'active', by_hand = true, accepted_at = coalesce(a.accepted_at, $3), offered_until = NULL, act_by = NULL,
+SET state = 'active', by_hand = a.by_hand OR before.state <> 'active', accepted_at = coalesce(a.accepted_at, $3),
+    offered_until = NULL,
     park_at = CASE WHEN before.state = 'active' THEN a.park_at ELSE n.park_at END
 FROM unnest($1::uuid[], $2::text[], $4::timestamptz[]) AS n (ticket_id, agent, park_at)
 JOIN assignment before ON before.ticket_id = n.ticket_id AND before.agent = n.agent AND before.ended_at IS NULL
