@@ -1,13 +1,7 @@
 """Making room for a ticket that nobody has room for: what was given before in the same run goes to somebody else.
 
-The augmenting step of routing-rules 3.8. A run gives each ticket to the least flexible who can do it, in the order of
-the queue, and may so give away the only one who could do a later ticket. Then a chain of moves is looked for: the
-ticket takes the place of another of the same cost, which takes the place of a third, until one finds somebody with
-room. Nobody's load changes but that of the last, and it grows; so what was found before of who has no room stays true, and
-a place from which no chain leads on never has one later: all failed searches of a run together cost one walk over
-its pairs. With one ticket for each agent, the tickets served are the best set in the order of the queue, and the
-largest (P12).
-
+The augmenting step of routing-rules 3.8: a chain of moves between places of the same cost, up to somebody who has room.
+With one ticket for each agent, the tickets served are the best set in the order of the queue, and the largest (P12).
 Only what this run gave moves, and not what went to its previous owner or into somebody's own list.
 """
 
@@ -53,7 +47,11 @@ class _Step(Struct, eq=False, gc=False):
 
 
 class Rearranger:
-    """Remembers what may be moved, and moves it."""
+    """Remembers what may be moved, and moves it.
+
+    A move changes nobody's load but that of the last in the chain, and it grows. So a place from which no chain leads on
+    never has one later, and all failed searches of a run together cost one walk over its pairs.
+    """
 
     def __init__(self, floor: Floor, given: Sequence[Place], steps: int) -> None:
         """`given` grows with the run; `steps` bounds the tickets that searches which succeed look at.
