@@ -206,9 +206,9 @@ async def test_nobody_has_to_act_at_night(desk: Any) -> None:
     assert None is await desk.owner("881")
 
 
-@pytest.mark.parametrize("touch", ["reply", "note", "status", "by hand", "none"])
+@pytest.mark.parametrize("touch", ["reply", "note", "status", "none"])
 async def test_what_an_agent_did_something_with_stays_theirs(desk: Any, touch: str) -> None:
-    """A reply, a note, a move of the ticket; what was given by hand is not taken away; `none` has no bound."""
+    """A reply, a note, a move of the ticket; `none` has no bound."""
     await desk.applies(ACTING + ("routing: {first_action: none}" if touch == "none" else ""))
     await desk.comes("ben")
     await desk.opens("881")
@@ -217,11 +217,22 @@ async def test_what_an_agent_did_something_with_stays_theirs(desk: Any, touch: s
             await desk.replies("881", public=touch == "reply")
         case "status":
             await desk.becomes("881", Status.PENDING_CUSTOMER)
-        case "by hand":
-            await desk.gives("881", "ben")
     await desk.advance(days=3)
     assert "ben" == await desk.owner("881")
     assert [] == await desk.said_of("ticket.unassigned")
+
+
+async def test_what_is_given_by_hand_is_not_taken_away_and_what_is_repeated_is_not_given(desk: Any) -> None:
+    """A helpdesk that says who has a ticket, as it heard from us, leaves it as it is."""
+    await desk.applies(ACTING)
+    await desk.comes("ben")
+    await desk.opens("881")
+    await desk.gives("881", "ana")
+    await desk.opens("882")
+    await desk.gives("882", "ben")
+    assert "ben" == await desk.owner("882")
+    await desk.advance(days=3)
+    assert ("ana", None) == (await desk.owner("881"), await desk.owner("882"))
 
 
 async def test_untouched_work_that_nobody_else_could_have_stays(desk: Any) -> None:

@@ -234,12 +234,12 @@ async def test_the_ticket_shows_when_somebody_is_told(router) -> None:
     await router.acme.put("/v1/policy", content=shift, headers=YAML)
     made = (await router.acme.post("/v1/tickets", json=TICKET)).json()
     assert "offline" == made["queue"]["reason"]
-    assert "2026-06-01T11:25:30Z" == made["queue"]["help_at"]
+    assert "2026-06-01T11:23:00Z" == made["queue"]["help_at"]
     assert "2026-06-01T11:00:00Z" == made["queue"]["next_shift_at"]
     told = (await router.acme.get(f"/v1/tickets/{made['id']}/explain")).json()["waiting"]
     assert {
         "reason": "offline",
         "since": "2026-06-01T09:30:00Z",
         "next_shift_at": "2026-06-01T11:00:00Z",
-        "help_at": "2026-06-01T11:25:30Z",
+        "help_at": "2026-06-01T11:23:00Z",
     } == told
