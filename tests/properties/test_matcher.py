@@ -269,15 +269,17 @@ def _crowded(dice: Dice, *, sizes: Sequence[int], capacities: Sequence[int]) -> 
     roster = [
         Agent(
             key=key,
-            profile=Profile(skills={dice.of(*"abcde"): 1 for _ in range(4)}, channels=frozenset(channels)),
+            profile=Profile(
+                skills={dice.of(*"abcde"): 1 for _ in range(dice.of(1, 2, 3))}, channels=frozenset(channels)
+            ),
             capacity=dice.of(*capacities),
             is_online=True,
             at_most=dice.of({}, {}, {Channel.LIVE_CHAT: 1}, {Channel.MESSAGING: 1}) if len(capacities) > 1 else {},
         )
-        for key in KEYS[: dice.of(3, 5, 7)]
+        for key in KEYS[: dice.of(3, 6, 7)]
     ]
     queue = []
-    for number in range(dice.of(4, 7) if len(sizes) == 1 else dice.of(7, 14)):
+    for number in range(dice.of(5, 7) if len(sizes) == 1 else dice.of(7, 14)):
         channel, asked = dice.of(*channels), ((dice.of(*"abcde"), 1),)
         ticket = Waiting(
             ticket_id=UUID(int=number),
@@ -351,6 +353,61 @@ def test_served_set_is_the_best_one(work: Work) -> None:
 
     assert best(0, frozenset()) == tuple(ticket.ticket_id in served for ticket in queue)
     assert most(0, frozenset()) == len(served)
+
+
+def _large(dice: Dice) -> Work:
+    """Up to thirty agents and thirty chats that each take one of them."""
+    letters, channels = "abcdefghijkl", frozenset({Channel.LIVE_CHAT})
+    roster = [
+        Agent(
+            key=f"agent{number:02}",
+            profile=Profile(skills={dice.of(*letters): 1 for _ in range(dice.of(2, 4, 6))}, channels=channels),
+            capacity=UNIT,
+            is_online=True,
+        )
+        for number in range(dice.of(20, 25, 30))
+    ]
+    wanted = [{dice.of(*letters), *dice.of((), letters[0], letters[1], letters[2])} for _ in range(30)]
+    queue = [
+        Waiting(
+            ticket_id=UUID(int=number),
+            channel=Channel.LIVE_CHAT,
+            units=UNIT,
+            interruptible=False,
+            needs=asked,
+            prefers=(),
+            signature=signature(Channel.LIVE_CHAT, asked),
+            queued_at=NOW,
+            band=Band.SAVABLE,
+            order_rank=0,
+            order_at=NOW,
+        )
+        for number, asked in enumerate([tuple((skill, 1) for skill in sorted(skills)) for skills in wanted])
+    ]
+    return queue, roster
+
+
+@settings(max_examples=examples(100))
+@given(rolled(_large))
+def test_as_many_are_served_as_can_be(work: Work) -> None:
+    """P12 at a size that can't be tried out: as many as a plain search for paths finds."""
+    queue, roster = work
+    able = {ticket.ticket_id: [agent.key for agent in roster if Load(agent).may_have(ticket)] for ticket in queue}
+    holds: dict[str, UUID] = {}
+
+    def find(ticket_id: UUID, tried: set[str]) -> bool:
+        for key in able[ticket_id]:
+            if key not in tried:
+                tried.add(key)
+                if key not in holds or find(holds[key], tried):
+                    holds[key] = ticket_id
+                    return True
+        return False
+
+    for ticket in queue:
+        find(ticket.ticket_id, set())
+
+    assert len(holds) == len(match(queue, roster, NOW).chosen)
 
 
 @settings(max_examples=examples(100))

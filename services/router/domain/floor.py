@@ -9,6 +9,7 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from math import sqrt
 
 from msgspec import Struct
 
@@ -117,6 +118,8 @@ class Line(Struct, eq=False, gc=False):
     present: Crowd
     """Who may have them and is there, with or without room."""
     kind: Kind
+    weight: float
+    """The root of their share of those who are there, from 0 to 1."""
     search: int = 0
     """The last search for room that looked on behalf of one of them."""
 
@@ -165,6 +168,7 @@ class Floor:
             if agent.closed_channels:
                 for channel in agent.closed_channels:
                     self._closed[channel] = self._closed.get(channel, 0) | desk.bit
+        self._online_count = self._online.bit_count() or 1
         order = sorted(range(len(people)), key=lambda place: people[place].last_assigned_at or _NEVER)
         turns = {place: turn - len(order) for turn, place in enumerate(order)}
         self._turns = [turns[place] for place in self.staff.places]
@@ -185,12 +189,9 @@ class Floor:
             present = self.staff.serving(ticket.channel, ticket.needs) & self._online
             if self._closed:
                 present &= ~self._closed.get(ticket.channel, 0)
-            line = self._lines[key] = Line(present, self._kind(ticket))
+            weight = sqrt(present.bit_count() / self._online_count)
+            line = self._lines[key] = Line(present, self._kind(ticket), weight)
         return line
-
-    def share(self, ticket: Waiting) -> float:
-        """Of those who are there: how many may have tickets of this signature, with or without room. From 0 to 1."""
-        return self.line(ticket).present.bit_count() / (self._online.bit_count() or 1)
 
     def allowed(self, ticket: Waiting, line: Line) -> Crowd:
         """C1, C2 and C4: who may have a ticket of this line and is there, with or without room."""

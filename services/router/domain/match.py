@@ -5,11 +5,11 @@ best of those who may have it and have room, or where nobody has, to somebody fo
 the same run gave (`rearranging`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from math import sqrt
 from typing import TypeAlias
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -76,10 +76,10 @@ def match(
     run = _Run(agents, now, at_once, rearranged)
     end_ids = {ticket.ticket_id for ticket in ends}
     passed_over: list[Waiting] = []
-    for ticket in run.in_order(waiting):
+    for ticket, line in run.in_order(waiting):
         if len(run.given) == limit:
             return Matched(chosen=run.chosen(), left=[], has_more=True, is_blocked=False)
-        if not run.give(ticket):
+        if not run.give(ticket, line):
             passed_over.append(ticket)
         elif ticket.ticket_id in end_ids:
             return Matched(chosen=run.chosen(), left=[], has_more=True, is_blocked=False)
@@ -114,31 +114,24 @@ class _Run:
             for place, because in zip(self.given, self._because, strict=True)
         ]
 
-    def in_order(self, waiting: Iterable[Waiting]) -> list[Waiting]:
+    def in_order(self, waiting: Iterable[Waiting]) -> Iterator[tuple[Waiting, Line]]:
         """By routing-rules 3.3, where the time left to save a ticket counts as less if few of those present could take it.
 
         It is multiplied by the root of their share: nobody else serves a rare kind, while many can catch up on a common one.
         Within a signature all are weighed alike, so there it is the order of `Waiting.key`.
         """
-        now, weights = self._now, dict[int, float]()
-        places = []
+        now, line_of = self._now, self._floor.line
+        places: list[tuple[Band, int, float | datetime, datetime, UUID, Waiting, Line]] = []
         for ticket in waiting:
-            if ticket.band == Band.SAVABLE:
-                weight = weights.get(ticket.signature)
-                if weight is None:
-                    weight = weights[ticket.signature] = sqrt(self._floor.share(ticket))
-                soon = (ticket.order_at - now).total_seconds() * weight
-            else:
-                soon = ticket.order_at.timestamp()
-            places.append((ticket.band, ticket.order_rank, soon, ticket.queued_at, ticket.ticket_id, ticket))
-        places.sort()
-        return [place[-1] for place in places]
+            line, band, soon = line_of(ticket), ticket.band, ticket.order_at
+            weighed = (soon - now).total_seconds() * line.weight if band == Band.SAVABLE else soon
+            places.append((band, ticket.order_rank, weighed, ticket.queued_at, ticket.ticket_id, ticket, line))
+        places.sort()  # within a band, instants meet instants and numbers meet numbers
+        return ((place[5], place[6]) for place in places)
 
-    def give(self, ticket: Waiting) -> bool:
+    def give(self, ticket: Waiting, line: Line) -> bool:
         """Give a ticket to the best by routing-rules 3.4; False where nobody can take it, or it waits for its owner."""
-        floor = self._floor
-        line = floor.line(ticket)
-        kind = line.kind
+        floor, kind = self._floor, line.kind
         owner = self._previous_owner(ticket, line) if ticket.previous_owner else None
         if owner is not None:
             if (kind.fits | kind.bears) & owner.bit:
