@@ -56,14 +56,13 @@ async def _intake(bench: Stack, tickets: int) -> list[Row]:
 
 
 async def _assigning(bench: Stack) -> list[Row]:
-    turns = [(await assigning.product(bench), await assigning.floor(bench)) for _ in range(2)]
-    ours, bare = max(one for one, _ in turns), max(one for _, one in turns)
-    ratio = ours / bare
+    cost = await assigning.cost(bench)
+    ratio = cost.ours / cost.bare
     return [
         Row(
             what=f"assignments, {assigning.TICKETS:,} tickets wait for {stack.AGENTS} agents",
-            ours=f"{ours:,.0f}/s",
-            beside=f"{bare:,.0f}/s bare",
+            ours=f"{cost.ours:,.0f}/s",
+            beside=f"{cost.bare:,.0f}/s bare",
             ratio=ratio,
             wanted=">= 0.5",
             is_good=ratio >= 0.5,

@@ -1,6 +1,6 @@
 """Assignments a second on PostgreSQL: one router's matching runs beside a bare batch that gives tickets away without thought.
 
-20,000 tickets of many kinds wait for 200 agents of 12 units. Both take turns with releases, which are not timed: half of
+20,000 tickets of many kinds wait for 200 agents of 12 units; they were looked at when they came, and all were busy. Both take turns with releases, which are not timed: half of
 what agents have is finished after each run. The floor takes the next tickets by the same key under the same lock, locks
 agents in order, fills them one after the other, and writes what has to be written (loads, assignments, queue, outbox) in
 the fewest statements; it has an index of its own in the exact order of the queue.
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import BATCH, Assignment
@@ -31,11 +32,19 @@ from tests.bench.fill import TENANT
 from tests.bench.stack import Stack
 
 TICKETS = 20_000
+_FLOOR = "floor"
 _CAPACITY = 12
 _CHANNELS = (Channel.EMAIL, Channel.EMAIL, Channel.SOCIAL, Channel.MESSAGING, Channel.LIVE_CHAT, Channel.PHONE)
 _LEVELS = (1, 2, 3)
 _PAYLOAD = b"x" * 420
 """As long as what is said of an assignment."""
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """Assignments a second."""
+
+    ours: float
+    bare: float
 
 
 class _Deaf:
@@ -44,52 +53,64 @@ class _Deaf:
         return batch is None
 
 
-async def product(stack: Stack) -> float:
-    """Assignments a second with the production matcher."""
-    metrics = AssignmentMetrics(CollectorRegistry())
-    assignment = Assignment(stack.pool, PolicyShelf(), metrics, cast("Relay", _Deaf()))
+async def cost(stack: Stack) -> Cost:
+    """Both in turns, each in a tenant of its own, so that what else the machine does falls on both."""
+    assignment = Assignment(stack.pool, PolicyShelf(), AssignmentMetrics(CollectorRegistry()), cast("Relay", _Deaf()))
 
-    async def run() -> int:
+    async def match() -> int:
         return (await assignment.run(TENANT, "default")).assigned
 
-    return await _give_away(stack, run)
+    connection = stack.connection
+    await _prepare(connection)
+    sides = [_Side(TENANT, match), _Side(_FLOOR, lambda: _fill_up(connection))]
+    while any(side.given < TICKETS for side in sides):
+        for side in sides:
+            await side.turn(connection)
+    await fill.empty(connection)
+    await connection.execute("DROP INDEX bench_order")
+    await connection.execute("DELETE FROM agent WHERE tenant = $1", _FLOOR)
+    await connection.execute("UPDATE agent SET capacity = 1000000, calls = 0")
+    ours, bare = (TICKETS / side.seconds for side in sides)
+    return Cost(ours=ours, bare=bare)
 
 
-async def floor(stack: Stack) -> float:
-    """Assignments a second to whoever has room."""
-    await stack.connection.execute(
-        "CREATE INDEX bench_order ON queued (tenant, pool, band, order_rank, order_at, queued_at, ticket_id)"
-    )
-    try:
-        return await _give_away(stack, lambda: _fill_up(stack.connection))
-    finally:
-        await stack.connection.execute("DROP INDEX bench_order")
+class _Side:
+    def __init__(self, tenant: str, run: Callable[[], Awaitable[int]]) -> None:
+        self._tenant = tenant
+        self._run = run
+        self._chance = random.Random(1)
+        self.seconds = 0.0
+        self.given = 0
 
-
-async def _give_away(stack: Stack, run: Callable[[], Awaitable[int]]) -> float:
-    """Until nobody waits any more; times the runs alone."""
-    await _queue(stack.connection)
-    chance, seconds, given = random.Random(1), 0.0, 0
-    while given < TICKETS:
+    async def turn(self, connection: Connection) -> None:
+        """A run, timed, and what is finished after it."""
+        if self.given == TICKETS:
+            return
         begun = timesource.monotonic()
-        found = await run()
-        seconds += timesource.monotonic() - begun
-        given += found
-        await _finish_half(stack.connection, chance)
-        if not found and not await stack.connection.fetchval(
-            "SELECT EXISTS (SELECT FROM assignment WHERE ended_at IS NULL)"
-        ):
-            raise AssertionError(f"{TICKETS - given} tickets wait, and everybody is free")
-    await fill.empty(stack.connection)
-    await stack.connection.execute("UPDATE agent SET capacity = 1000000, calls = 0")
-    return given / seconds
+        found = await self._run()
+        self.seconds += timesource.monotonic() - begun
+        self.given += found
+        rows = await connection.fetch(
+            "SELECT ticket_id FROM assignment WHERE tenant = $1 AND ended_at IS NULL ORDER BY ticket_id", self._tenant
+        )
+        if not found and not rows:
+            raise AssertionError(f"{TICKETS - self.given} tickets of {self._tenant} wait, and everybody is free")
+        done = [row["ticket_id"] for row in rows if self._chance.random() < 0.5]
+        async with connection.transaction():
+            await queue_store.release(connection, self._tenant, done, "solved", await database_time.now(connection))
 
 
-async def _queue(connection: Connection) -> None:
+async def _prepare(connection: Connection) -> None:
     await fill.empty(connection)
     await connection.execute("UPDATE agent SET capacity = $1, calls = 0", _CAPACITY)
+    await connection.execute(
+        """INSERT INTO agent (tenant, key, name, skills, channels, capacity, status)
+           SELECT $2, key, name, skills, channels, capacity, status FROM agent WHERE tenant = $1""",
+        TENANT,
+        _FLOOR,
+    )
     now = await database_time.now(connection)
-    entries = [_entry(random.Random(n), now) for n in range(TICKETS)]
+    entries = [_entry(random.Random(n), tenant, now) for tenant in (TENANT, _FLOOR) for n in range(TICKETS)]
     await connection.copy_records_to_table(
         "ticket",
         records=[
@@ -108,16 +129,20 @@ async def _queue(connection: Connection) -> None:
         ),
     )
     await queue_store.enqueue_new(connection, entries)
-    await connection.execute("VACUUM ANALYZE ticket, queued, assignment, agent", timeout=600)
+    await connection.execute("UPDATE queued SET reason = 'full', reason_at = $1", now)
+    await connection.execute(
+        "CREATE INDEX bench_order ON queued (tenant, pool, band, order_rank, order_at, queued_at, ticket_id)"
+    )
+    await connection.execute("VACUUM FULL ANALYZE ticket, queued, assignment, agent", timeout=600)
     await connection.execute("CHECKPOINT", timeout=600)
 
 
-def _entry(chance: random.Random, now) -> QueueEntry:  # type: ignore[no-untyped-def]
+def _entry(chance: random.Random, tenant: str, now) -> QueueEntry:  # type: ignore[no-untyped-def]
     channel = chance.choice(_CHANNELS)
     promised = timedelta(minutes=chance.randrange(5, 600))
     return place_in_queue(
         ticket_id=ids.uuid7(now),
-        tenant=TENANT,
+        tenant=tenant,
         pool="default",
         channel=channel,
         rule=builtin.policy().channels[channel],
@@ -129,13 +154,6 @@ def _entry(chance: random.Random, now) -> QueueEntry:  # type: ignore[no-untyped
         promised=promised,
         now=now,
     )
-
-
-async def _finish_half(connection: Connection, chance: random.Random) -> None:
-    rows = await connection.fetch("SELECT ticket_id FROM assignment WHERE ended_at IS NULL ORDER BY ticket_id")
-    done = [row["ticket_id"] for row in rows if chance.random() < 0.5]
-    async with connection.transaction():
-        await queue_store.release(connection, TENANT, done, "solved", await database_time.now(connection))
 
 
 async def _fill_up(connection: Connection) -> int:
@@ -153,13 +171,13 @@ async def _batch(connection: Connection) -> int:
         waiting = await connection.fetch(
             """SELECT ticket_id, units, interruptible, channel FROM queued WHERE tenant = $1 AND pool = 'default'
                ORDER BY band, order_rank, order_at, queued_at, ticket_id LIMIT $2""",
-            TENANT,
+            _FLOOR,
             BATCH,
         )
         agents = await connection.fetch(
             """SELECT key, capacity - primary_used - interruptible_used AS room FROM agent
                WHERE tenant = $1 AND active AND status = 'online' ORDER BY key FOR NO KEY UPDATE""",
-            TENANT,
+            _FLOOR,
         )
         rooms = [[agent["room"], agent["key"], 0, 0] for agent in agents]
         given = []
@@ -180,7 +198,7 @@ async def _batch(connection: Connection) -> int:
         await connection.copy_records_to_table(
             "assignment",
             records=[
-                (ids.uuid7(now), TENANT, t["ticket_id"], agent, "default", t["channel"], t["units"], t["interruptible"], now, now, now)
+                (ids.uuid7(now), _FLOOR, t["ticket_id"], agent, "default", t["channel"], t["units"], t["interruptible"], now, now, now)
                 for t, agent in given
             ],
             columns=("id", "tenant", "ticket_id", "agent", "pool", "channel", "units", "interruptible", "assigned_at", "accepted_at", "queued_at"),
@@ -189,7 +207,7 @@ async def _batch(connection: Connection) -> int:
         await connection.execute(
             """UPDATE agent a SET primary_used = a.primary_used + n.p, interruptible_used = a.interruptible_used + n.i
                FROM unnest($2::text[], $3::integer[], $4::integer[]) AS n (key, p, i) WHERE a.tenant = $1 AND a.key = n.key""",
-            TENANT,
+            _FLOOR,
             [room[1] for room in grown],
             [room[2] for room in grown],
             [room[3] for room in grown],
