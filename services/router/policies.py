@@ -15,6 +15,7 @@ from services.router import leaving, shifts
 from services.router.domain import served
 from services.router.domain.policy_changes import changes
 from services.router.domain.reach import NEW, Reach
+from services.router.store import fallback as fallback_store
 from services.router.store import policies as policies_store
 from services.router.store import presence as presence_store
 from services.router.store import rollouts as rollouts_store
@@ -194,7 +195,10 @@ async def apply_roster(connection: Connection, tenant: str, text: str, by: str, 
         await _check_roster(connection, tenant, text, read)
         version = 1 if stored is None else stored.version + 1
         await leaving.hold(connection, tenant, list(read.people))
+        had_people = await fallback_store.has_people(connection, tenant)
         left = await policies_store.save_people(connection, tenant, read.people, now)
+        if not had_people:  # nobody was called for what nobody could take
+            await fallback_store.judge_anew(connection, tenant, now)
         shelf = PolicyShelf()
         await shifts.set_shifts(connection, shelf, tenant, now)
         await leaving.requeue_of(connection, shelf, tenant, left, now)

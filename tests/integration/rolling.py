@@ -11,10 +11,10 @@ from services.escalation.firing import Firing
 from services.escalation.metrics import EscalationMetrics
 from services.router import policies, recording
 from services.router.domain.reach import NEW, Reach
+from services.router.domain.standing import Touched
 from services.router.policies import Applied
 from services.router.rollout import Did, RollingOut
 from services.router.rollout_metrics import RolloutMetrics
-from services.router.domain.standing import Touched
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Rollout
 from shared.contract.events import Assigned, DeadlineSet, Opened, Replied, StatusChanged, TicketEvent, Updated

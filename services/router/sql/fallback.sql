@@ -19,6 +19,19 @@ UPDATE escalation_request r SET due_at = k.due_at
 FROM unnest($1::uuid[], $2::timestamptz[]) AS k (ticket_id, due_at)
 WHERE r.ticket_id = k.ticket_id AND r.reason = 'unroutable' AND r.due_at > $3;
 
+-- name: judge_anew
+-- Tickets that nobody could take while nobody worked any, from now on new to the next run; without those that somebody is
+-- changing.
+WITH lost AS (
+    SELECT ticket_id, reason, reason_at FROM queued WHERE tenant = $1 AND reason = 'no_skill'
+    ORDER BY ticket_id FOR UPDATE SKIP LOCKED
+), changed AS (
+    UPDATE queued q SET reason = 'new', reason_at = NULL FROM lost WHERE q.ticket_id = lost.ticket_id
+    RETURNING q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, lost.reason AS was, lost.reason_at AS since
+)
+INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
+SELECT tenant, ticket_id, pool, channel, needs, units, was, since, greatest(since, $2) FROM changed;
+
 -- name: claim_unskilled
 -- Tickets that nobody on the roster can take, but for those that `$3` gave back; locked, without those that somebody is
 -- changing.

@@ -66,6 +66,11 @@ async def move_help(connection: Connection, instants: Mapping[UUID, datetime], n
     await connection.execute(QUERIES["move_help"], list(instants), list(instants.values()), now)
 
 
+async def judge_anew(connection: Connection, tenant: str, now: datetime) -> None:
+    """Let the next matching run find out anew why tickets wait that nobody could take."""
+    await connection.execute(QUERIES["judge_anew"], tenant, now)
+
+
 async def claim_unskilled(connection: Connection, tenant: str, pool: str, person: str, limit: int) -> list[Unskilled]:
     """Lock up to `limit` tickets of a pool that nobody on the roster can take and `person` has not given back."""
     return [
