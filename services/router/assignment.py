@@ -48,6 +48,7 @@ _SPREAD = 1_000
 _SPREAD_ROUNDS = 5
 _REFRESH_EVERY = 10
 """Each so many sweeps the reasons of tickets deep in the queue are brought up to date."""
+_BUSY = frozenset({Reason.FULL, Reason.FRAGMENTED})
 _ATTEMPTS = 5
 _RETRY_SECONDS = 0.01
 _RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -380,7 +381,7 @@ async def _transact(
         given = await pools_store.assign(connection, tenant, pool, matched.chosen, agents, terms, opening.now)
     left = [(ticket, reason) for ticket, reason in matched.left if ticket.ticket_id not in heads.guests]
     verdicts = await widening.widen(connection, tenant, left, opening.now)
-    judged = await _save_reasons(connection, verdicts.judged, opening.now)
+    judged = await _save_reasons(connection, verdicts.judged, opening.now, refresh=view.refresh)
     asks_again = await helping.see_to(connection, shelf, tenant, judged, opening.now)
     unroutable = _unroutable(judged)
     helped = await helping.given(connection, [one for one in given if one.offered_until is None], opening.now)
@@ -436,9 +437,14 @@ def _unroutable(judged: Sequence[Judged]) -> list[Judged]:
 
 
 async def _save_reasons(
-    connection: Connection, judged: Sequence[tuple[Waiting, Reason]], now: datetime
+    connection: Connection, judged: Sequence[tuple[Waiting, Reason]], now: datetime, *, refresh: bool
 ) -> list[Judged]:
-    changed = [(ticket, reason) for ticket, reason in judged if ticket.reason is not reason]
+    """Whether it is busy people or too few units with each of them may change with every run: that can wait for a refresh."""
+    changed = [
+        (ticket, reason)
+        for ticket, reason in judged
+        if ticket.reason is not reason and (refresh or not {ticket.reason, reason} <= _BUSY)
+    ]
     return await pools_store.save_reasons(connection, changed, now) if changed else []
 
 

@@ -13,7 +13,13 @@ import nats.errors
 from shared import timesource
 from shared.runtime.logs import Log
 
-TRANSIENT: tuple[type[Exception], ...] = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error)
+TRANSIENT: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    nats.errors.Error,
+)
 """Failures that waiting can mend; TimeoutError is an OSError."""
 
 DEADLINE_SECONDS = 60.0

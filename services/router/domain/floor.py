@@ -177,6 +177,8 @@ class Floor:
         self._queues: dict[Crowd, OrderedDict[int, None]] = {}
         self._lines: dict[tuple[int, int, bool], Line] = {}
         self._kinds: dict[tuple[Channel, int, bool], Kind] = {}
+        self._real_time: list[Kind] = []
+        self._interruptible: list[Kind] = []
         self._paused: Levels | None = None
         self._loaded: Levels | None = None
         self._liking: dict[tuple[str, ...], Crowd] = {}
@@ -203,6 +205,7 @@ class Floor:
         if kind is None:
             may_overflow = ticket.interruptible and ticket.channel in self.at_once
             kind = self._kinds[key] = Kind(ticket, self.desks, may_overflow=may_overflow)
+            (self._interruptible if ticket.interruptible else self._real_time).append(kind)
         return kind
 
     def find(self, key: str) -> Desk | None:
@@ -300,14 +303,15 @@ class Floor:
         had_real_time, had_beside = desk.free
         desk.count_free()
         real_time, beside = desk.free
-        for kind in self._kinds.values():
-            if kind.interruptible:
-                if beside < kind.units <= had_beside:
+        if real_time != had_real_time:
+            for kind in self._real_time:
+                if real_time < kind.units <= had_real_time:
                     kind.fits &= ~desk.bit
-                if kind.may_overflow and desk.bearable < kind.units:
-                    kind.bears &= ~desk.bit
-            elif real_time < kind.units <= had_real_time:
+        for kind in self._interruptible:
+            if beside < kind.units <= had_beside:
                 kind.fits &= ~desk.bit
+            if kind.may_overflow and desk.bearable < kind.units:
+                kind.bears &= ~desk.bit
 
     def _close(self, desk: Desk, channel: Channel) -> None:
         if desk.is_at_ceiling(channel):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from services.router.domain.floor import Desk, Floor, Line, numbers
+from services.router.domain.floor import Desk, Floor, Kind, Line, numbers
 from services.router.domain.queue import Waiting
 from services.router.domain.roster import Crowd
 from shared.contract.tickets import Channel
@@ -64,13 +64,14 @@ class Rearranger:
         self._noted = 0
         self._steps_left = steps
         self._costs: dict[tuple[int, bool], _Cost] = {}
+        self._by_kind: dict[Kind, _Cost] = {}
         self._searches = 0
 
     def _note(self) -> None:
         """Sort in what was given since the last search, where it may be moved."""
         for place in self._given[self._noted :]:
             if place.may_move:
-                cost, desk = self._cost(place.ticket), place.desk
+                cost, desk = self._cost(place.line.kind), place.desk
                 if cost.filled & desk.bit:
                     cost.places[desk.number].append(place)
                 else:
@@ -78,11 +79,11 @@ class Rearranger:
                     cost.places[desk.number] = [place]
         self._noted = len(self._given)
 
-    def _cost(self, ticket: Waiting) -> _Cost:
-        key = (ticket.units, ticket.interruptible)
-        cost = self._costs.get(key)
+    def _cost(self, kind: Kind) -> _Cost:
+        """What all kinds of work that cost the same have in common."""
+        cost = self._by_kind.get(kind)
         if cost is None:
-            cost = self._costs[key] = _Cost()
+            cost = self._by_kind[kind] = self._costs.setdefault((kind.units, kind.interruptible), _Cost())
         return cost
 
     def make_room(self, ticket: Waiting, line: Line, allowed: Crowd) -> Place | None:
@@ -93,41 +94,41 @@ class Rearranger:
         if self._steps_left <= 0:
             return None
         self._note()
-        cost = self._cost(ticket)
+        cost = self._cost(line.kind)
         if not allowed & cost.filled & ~cost.dead.get(ticket.channel, 0):
             return None
-        self._searches += 1
+        self._searches = search = self._searches + 1
         seen = dict(cost.dead)
         steps = [_Step(ticket, allowed)]
         for step in steps:  # grows
             channel = step.ticket.channel
-            fresh = step.allowed & ~seen.get(channel, 0)
-            seen[channel] = seen.get(channel, 0) | fresh
-            for number in numbers(fresh & cost.filled):
+            known = seen.get(channel, 0)
+            seen[channel] = known | step.allowed
+            for number in numbers(step.allowed & ~known & cost.filled):
                 for place in cost.places[number]:
-                    if place.search == self._searches or not self._may_replace(step.ticket, place):
+                    other, beyond = place.ticket, place.line
+                    if place.search == search or not (
+                        other.channel is channel or self._may_replace(step.ticket, place)
+                    ):
                         continue
-                    place.search = self._searches
-                    if not place.ticket.excluded:
-                        if place.line.search == self._searches:
+                    place.search = search
+                    if not other.excluded:
+                        if beyond.search == search:
                             continue  # others of its line have looked everywhere that it may go
-                        place.line.search = self._searches
-                    following = _Step(place.ticket, self._floor.allowed(place.ticket, place.line), place, step)
-                    free = following.allowed & place.line.kind.fits
+                        beyond.search = search
+                    onward = self._floor.allowed(other, beyond) if other.excluded else beyond.present
+                    free = onward & beyond.kind.fits
                     if free:
                         self._steps_left -= len(steps)
-                        return self._move(
-                            following, line, self._floor.best(free, place.line.kind, place.ticket.prefers)
-                        )
-                    steps.append(following)
+                        best = self._floor.best(free, beyond.kind, other.prefers)
+                        return self._move(_Step(other, onward, place, step), line, best)
+                    steps.append(_Step(other, onward, place, step))
         cost.dead = seen
         return None
 
     def _may_replace(self, ticket: Waiting, place: Place) -> bool:
-        """Whether a ticket of the same cost leaves the load as it is: calls and ceilings count by channel."""
+        """Whether a ticket of the same cost, but another channel, leaves the load as it is: calls and ceilings count by it."""
         held, desk = place.ticket.channel, place.desk
-        if held is ticket.channel:
-            return True
         if held in desk.room or ticket.channel in desk.room:
             return False
         # where one ticket is all they can have, nothing fits beside it, a call or not

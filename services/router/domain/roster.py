@@ -62,16 +62,21 @@ class Staff:
         self.places: Sequence[int] = sorted(range(len(profiles)), key=flex.__getitem__)
         """By number: the place among `profiles`."""
         equals: dict[float, Crowd] = {}
-        self._takers: dict[str, Crowd] = {}
-        self._skilled: dict[str, dict[int, Crowd]] = {}
+        alike: dict[frozenset[str], Crowd] = {}
+        levels: dict[tuple[str, int], Crowd] = {}
         for number, place in enumerate(self.places):
             bit, profile = 1 << number, profiles[place]
             equals[flex[place]] = equals.get(flex[place], 0) | bit
-            for channel in profile.channels:
-                self._takers[channel] = self._takers.get(channel, 0) | bit
-            for skill, level in profile.skills.items():
-                levels = self._skilled.setdefault(skill, {})
-                levels[level] = levels.get(level, 0) | bit
+            alike[profile.channels] = alike.get(profile.channels, 0) | bit
+            for skill in profile.skills.items():
+                levels[skill] = levels.get(skill, 0) | bit
+        self._takers: dict[str, Crowd] = {}
+        for channels, crowd in alike.items():
+            for channel in channels:
+                self._takers[channel] = self._takers.get(channel, 0) | crowd
+        self._skilled: dict[str, dict[int, Crowd]] = {}
+        for (name, level), crowd in levels.items():
+            self._skilled.setdefault(name, {})[level] = crowd
         self.peers: Sequence[Crowd] = [equals[flex[place]] for place in self.places]
         """By number: those who are as flexible."""
         self._able: dict[tuple[str, int], Crowd] = {}

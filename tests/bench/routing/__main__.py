@@ -6,6 +6,7 @@ Says what each policy answered in target, how sure the difference is, and whethe
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from rich.console import Console
 from shared.contract.tickets import Channel
 from tests.bench.routing import model, plot, report, running, trace
 from tests.bench.routing.evidence import Evidence, find, point
-from tests.bench.routing.model import LOADS, SCENARIOS, SENSITIVE, TROUBLES, Scenario
+from tests.bench.routing.model import LOADS, SCENARIOS, SENSITIVE, TROUBLES, ImpossibleMix, Scenario
 
 DAYS = 30
 _SENSITIVITY_DAYS = 15
@@ -26,10 +27,15 @@ _PARTS = (*SCENARIOS, "sensitivity", "trace", "curve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for; returns the exit code."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
     parts = given.scenario or list(_PARTS)
     seeds = model.seeds(given.seeds) if given.seed is None else model.held_out(given.seed, given.seeds)
     adapt = _adaption(given)
+    try:
+        main_part = [adapt(SCENARIOS[name]) for name in SCENARIOS if name in parts]
+    except ImpossibleMix as error:
+        parser.error(str(error))
     evidence = Evidence(mix=given.mix, seeds=seeds)
     console = Console(stderr=True)
     with console.status("drawing days") as status:
@@ -42,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tell=lambda done, of: status.update(f"{what}: {done} of {of} days"),
             )
 
-        main_part = [adapt(SCENARIOS[name]) for name in SCENARIOS if name in parts]
         for scenario, results in zip(main_part, run("scenarios", main_part, seeds), strict=True):
             evidence.main.append(find(scenario, results, is_judged=True))
         if "sensitivity" in parts:
@@ -99,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, help="other days than those in the repository: all that follow from this number"
     )
     parser.add_argument(
-        "--seeds", type=int, default=DAYS, metavar="N", help=f"days of each scenario, {DAYS} by default"
+        "--seeds", type=_count, default=DAYS, metavar="N", help=f"days of each scenario, {DAYS} by default"
     )
     parser.add_argument(
         "--mix",
@@ -120,14 +125,14 @@ def _parser() -> argparse.ArgumentParser:
         "--svg", type=Path, default=Path(".deskclock/routing-benchmark.svg"), metavar="FILE", help="where the plot goes"
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
-    parser.add_argument("--processes", type=int, help="as many as there are processors by default")
+    parser.add_argument("--processes", type=_count, help="as many as there are processors by default")
     return parser
 
 
 def _shares(text: str) -> dict[Channel, float]:
     pairs = (part.partition("=") for part in text.split(","))
     try:
-        return {Channel(name): float(share) for name, _, share in pairs}
+        return {Channel(name): _share(share) for name, _, share in pairs}
     except ValueError:
         names = ", ".join(Channel)
         raise argparse.ArgumentTypeError(f"{text!r} isn't NAME=SHARE,...; names are {names}") from None
@@ -135,9 +140,25 @@ def _shares(text: str) -> dict[Channel, float]:
 
 def _numbers(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        shares = tuple(_share(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a list of shares such as 40,30,20,10") from None
+        shares = ()
+    if len(shares) < 2 or not all(shares):
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a list of shares such as 40,30,20,10")
+    return shares
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share < inf:
+        raise ValueError
+    return share
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,10 @@ SHIFTED_TOPICS = (0.20, 0.15, 0.25, 0.40)
 SHIFTED_LANGUAGES = (0.60, 0.25, 0.15)
 
 
+class ImpossibleMix(ValueError):
+    """Nothing would arrive; the text says why."""
+
+
 class Trouble(Struct, frozen=True, kw_only=True):
     """What goes wrong in a sensitivity run."""
 
@@ -178,13 +182,18 @@ def mixed_as(
 ) -> Scenario:
     """The same team with other shares (made to add up to 1), so that the load stays the same and the number of tickets doesn't.
 
-    Channels that `shares` doesn't name don't arrive. Agents are hired for the new topics, unless they are surprised.
+    Channels that `shares` doesn't name don't arrive. Agents are hired for the new topics, unless they are surprised. Raises
+    `ImpossibleMix` where nothing would arrive.
     """
     mix = scenario.mix
     kinds = mix.kinds
     if shares is not None:
         known = {kind.channel for kind in kinds}
         total = sum(share for channel, share in shares.items() if channel in known)
+        if total <= 0:
+            raise ImpossibleMix(
+                f"{scenario.name} has only {', '.join(kind.channel for kind in kinds)}: name one of them"
+            )
         kinds = tuple(
             replace(kind, share=shares[kind.channel] / total) for kind in kinds if shares.get(kind.channel, 0) > 0
         )
