@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -25,49 +26,25 @@ _CURVES = {"mixed, 30 agents": ("S1", 30), "async, 20 agents": ("S4", 20)}
 _PARTS = (*SCENARIOS, "sensitivity", "trace", "curve")
 
 
+class _Plan(Struct, frozen=True, kw_only=True):
+    """What is to be played."""
+
+    seeds: tuple[int, ...]
+    main: list[Scenario]
+    troubled: list[Scenario]
+    cities: list[Scenario]
+    curves: dict[str, list[Scenario]]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for; returns the exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    parts = given.scenario or list(_PARTS)
-    seeds = model.seeds(given.seeds) if given.seed is None else model.held_out(given.seed, given.seeds)
-    adapt = _adaption(given)
     try:
-        main_part = [adapt(SCENARIOS[name]) for name in SCENARIOS if name in parts]
+        plan = _plan(given)
     except ImpossibleMix as error:
         parser.error(str(error))
-    evidence = Evidence(mix=given.mix, seeds=seeds)
-    console = Console(stderr=True)
-    with console.status("drawing days") as status:
-
-        def run(what: str, scenarios: Sequence[Scenario], days: Sequence[int]) -> list[running.Results]:
-            return running.run(
-                scenarios,
-                days,
-                processes=given.processes,
-                tell=lambda done, of: status.update(f"{what}: {done} of {of} days"),
-            )
-
-        for scenario, results in zip(main_part, run("scenarios", main_part, seeds), strict=True):
-            evidence.main.append(find(scenario, results, is_judged=True))
-        if "sensitivity" in parts:
-            troubled = [
-                replace(adapt(SCENARIOS[name]), name=f"{name}: {what}", title=f"{name}, {what}", trouble=trouble)
-                for what, trouble in TROUBLES.items()
-                for name in SENSITIVE
-            ]
-            for scenario, results in zip(
-                troubled, run("sensitivity", troubled, seeds[:_SENSITIVITY_DAYS]), strict=True
-            ):
-                evidence.sensitivity.append(find(scenario, results))
-        if "trace" in parts:
-            city = trace.scenario()
-            evidence.trace.append(find(city, run("trace", [city], seeds)[0]))
-        if "curve" in parts:
-            for title, (name, agents) in _CURVES.items():
-                loaded = [replace(adapt(SCENARIOS[name]), agents=agents, load=load) for load in LOADS]
-                results_by_load = run(f"curve, {title}", loaded, seeds[:_CURVE_DAYS])
-                evidence.curves[title] = list(map(point, loaded, results_by_load))
+    evidence = _gather(plan, given.mix, given.processes)
     if evidence.curves:
         given.svg.parent.mkdir(parents=True, exist_ok=True)
         given.svg.write_text(plot.render(evidence.curves), encoding="utf-8")
@@ -78,6 +55,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if evidence.curves:
             sys.stdout.write(f"\nPlot: {given.svg}\n")
     return 0 if all(mark.is_passed for mark in evidence.marks) else 1
+
+
+def _plan(given: argparse.Namespace) -> _Plan:
+    parts = given.scenario or list(_PARTS)
+    adapt = _adaption(given)
+    return _Plan(
+        seeds=model.seeds(given.seeds) if given.seed is None else model.held_out(given.seed, given.seeds),
+        main=[adapt(scenario) for name, scenario in SCENARIOS.items() if name in parts],
+        troubled=[
+            replace(adapt(SCENARIOS[name]), name=f"{name}: {what}", title=f"{name}, {what}", trouble=trouble)
+            for what, trouble in TROUBLES.items()
+            for name in SENSITIVE
+            if "sensitivity" in parts
+        ],
+        cities=[trace.scenario()] if "trace" in parts else [],
+        curves={
+            title: [replace(adapt(SCENARIOS[name]), agents=agents, load=load) for load in LOADS]
+            for title, (name, agents) in _CURVES.items()
+            if "curve" in parts
+        },
+    )
+
+
+def _gather(plan: _Plan, mix: str, processes: int | None) -> Evidence:
+    console = Console(stderr=True)
+    seeds = plan.seeds
+    evidence = Evidence(mix=mix, seeds=seeds)
+    with console.status("") as status:
+
+        def play(what: str, scenarios: Sequence[Scenario], days: Sequence[int]) -> list[running.Results]:
+            if scenarios and not console.is_terminal:
+                console.print(f"{what}: {len(scenarios) * len(days)} days")
+            return running.run(
+                scenarios,
+                days,
+                processes=processes,
+                tell=lambda done, of: status.update(f"{what}: {done} of {of} days"),
+            )
+
+        for scenario, results in zip(plan.main, play("scenarios", plan.main, seeds), strict=True):
+            evidence.main.append(find(scenario, results, is_judged=True))
+        troubled = play("sensitivity", plan.troubled, seeds[:_SENSITIVITY_DAYS])
+        evidence.sensitivity += map(find, plan.troubled, troubled)
+        evidence.trace += map(find, plan.cities, play("real arrivals", plan.cities, seeds))
+        for title, scenarios in plan.curves.items():
+            evidence.curves[title] = list(map(point, scenarios, play(title, scenarios, seeds[:_CURVE_DAYS])))
+    return evidence
 
 
 def _adaption(given: argparse.Namespace) -> Callable[[Scenario], Scenario]:

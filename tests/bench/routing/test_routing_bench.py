@@ -14,7 +14,7 @@ from tests.bench.routing.outcome import play
 from tests.bench.routing.policies import OURS, POLICIES
 from tests.bench.routing.production import Production
 
-SMALL = replace(SCENARIOS["S3"], agents=10, load=0.9)
+SMALL = replace(SCENARIOS["S3"], agents=7, load=0.9)
 TROUBLED = replace(SMALL, trouble=Trouble(wrong_topic=0.2, absence=0.5))
 
 
@@ -57,7 +57,7 @@ def test_what_goes_wrong_changes_nothing_else() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
-    "scenario", [SMALL, TROUBLED, replace(SCENARIOS["S4"], agents=8)], ids=["calm", "troubled", "async"]
+    "scenario", [SMALL, TROUBLED, replace(SCENARIOS["S4"], agents=6)], ids=["calm", "troubled", "async"]
 )
 def test_every_ticket_ends_and_nobody_is_overloaded(scenario: model.Scenario, policy: str) -> None:
     """Each is done, or its customer gave up before anybody answered; each was done by somebody who can."""
