@@ -387,7 +387,7 @@ def _large(dice: Dice) -> Work:
     return queue, roster
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(250))
 @given(rolled(_large))
 def test_as_many_are_served_as_can_be(work: Work) -> None:
     """P12 at a size that can't be tried out: as many as a plain search for paths finds."""

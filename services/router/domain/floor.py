@@ -179,6 +179,8 @@ class Floor:
         self._kinds: dict[tuple[Channel, int, bool], Kind] = {}
         self._real_time: list[Kind] = []
         self._interruptible: list[Kind] = []
+        self._has_ceilings = any(desk.room for desk in self.desks)
+        self._spare: dict[tuple[bool, Channel | None], dict[int, Crowd]] = {}
         self._paused: Levels | None = None
         self._loaded: Levels | None = None
         self._liking: dict[tuple[str, ...], Crowd] = {}
@@ -222,13 +224,16 @@ class Floor:
         return found
 
     def spare(self, kind: Kind) -> dict[int, Crowd]:
-        """Who has how many units free for a kind of work, without those who have none."""
-        side = 1 if kind.interruptible else 0
-        spare: dict[int, Crowd] = {}
-        for desk in self.desks:
-            units = desk.free[side]
-            if units > 0 and not (desk.room and desk.is_at_ceiling(kind.channel)):
-                spare[units] = spare.get(units, 0) | desk.bit
+        """Who has how many units free for a kind of work, without those who have none; at the end of a run."""
+        key = (kind.interruptible, kind.channel if self._has_ceilings else None)
+        spare = self._spare.get(key)
+        if spare is None:
+            spare = self._spare[key] = {}
+            side = 1 if kind.interruptible else 0
+            for desk in self.desks:
+                units = desk.free[side]
+                if units > 0 and not desk.is_at_ceiling(kind.channel):
+                    spare[units] = spare.get(units, 0) | desk.bit
         return spare
 
     def best(self, crowd: Crowd, kind: Kind, prefers: tuple[str, ...]) -> Desk:

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.router.domain.floor import Desk, Floor, Kind, Line
+from services.router.domain.floor import Desk, Floor, Line
 from services.router.domain.queue import Band, Reason, Waiting
 from services.router.domain.rearranging import Place, Rearranger
-from services.router.domain.roster import Agent, Crowd
+from services.router.domain.roster import Agent
 from shared.contract.tickets import Channel
 
 REARRANGED_AT_MOST = 20_000
@@ -105,7 +105,6 @@ class _Run:
         self._because: list[Because] = []
         self._rearranger = Rearranger(self._floor, self.given, rearranged)
         self._reasons: dict[_Alike, Reason] = {}
-        self._spare: dict[Kind, dict[int, Crowd]] = {}
 
     def chosen(self) -> list[Choice]:
         """What was given so far."""
@@ -193,8 +192,5 @@ class _Run:
             return Reason.OFFLINE
         if present & line.kind.fits:
             return Reason.FULL
-        spare = self._spare.get(line.kind)
-        if spare is None:
-            spare = self._spare[line.kind] = floor.spare(line.kind)
-        together = sum(units * (present & crowd).bit_count() for units, crowd in spare.items())
+        together = sum(units * (present & crowd).bit_count() for units, crowd in floor.spare(line.kind).items())
         return Reason.FRAGMENTED if together >= ticket.units else Reason.FULL
