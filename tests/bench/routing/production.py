@@ -74,7 +74,7 @@ class Production:
         self._agents: list[tuple[int, Agent]] = [(-1, _agent(n, one)) for n, one in enumerate(self._profiles)]
         classes = [(kind, *pair) for kind in range(len(day.kinds)) for pair in day.classes]
         self._lines = {name: Banded(place) for name in classes}
-        self._numbers = {kind: number for number, kind in enumerate(day.kinds)}
+        self._able = {pair: [person.number for person in day.people if person.serves(*pair)] for pair in day.classes}
         self._served = [
             [
                 [self._lines[kind, *pair] for pair in day.classes if person.serves(*pair)]
@@ -84,17 +84,17 @@ class Production:
         ]
 
     def arrive(self, job: Job, office: Office) -> None:
-        """One run for the new ticket, with everybody; what nobody can take joins its line."""
+        """One run for the new ticket, with everybody, unless nobody has room; what nobody can take joins its line."""
         entry = self._place(job, office.now)
         if self._is_whole:
             self._line(job).add(job, entry)
             self._run_whole(office)
             return
-        chosen = match([entry], self._everybody(office), instant(office.now)).chosen
-        if chosen:
-            office.start(job, office.workers[_number(chosen[0].agent)])
-        else:
-            self._line(job).add(job, entry)
+        if any(office.workers[number].fits(job.kind) for number in self._able[job.topic, job.ticket.language]):
+            for choice in match([entry], self._everybody(office), instant(office.now)).chosen:
+                office.start(job, office.workers[_number(choice.agent)])
+                return
+        self._line(job).add(job, entry)
 
     def free(self, worker: Worker, office: Office) -> None:
         """Runs over the heads of all lines they serve, until nothing fits any more: as the router reads its queue."""

@@ -100,8 +100,8 @@ def test_interruptible_work_waits_for_a_call() -> None:
 
 def test_it_wins_clearly_where_targets_are_tight() -> None:
     """On a few small days, over each baseline; `make bench-routing` says how much on many."""
-    small = replace(SCENARIOS["S4"], agents=12)
-    results = running.run([small], model.held_out(5, 6))[0]
+    small = replace(SCENARIOS["S4"], agents=10)
+    results = running.run([small], model.held_out(5, 5))[0]
 
     gains = {name: gain(results[OURS], outcomes) for name, outcomes in results.items() if name != OURS}
 
