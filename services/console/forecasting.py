@@ -4,7 +4,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from services.console.output import console, errors, moment, table
 from services.router.domain.effects import Counts, Effect, Tally
-from services.router.planning import DryRun, Forecast
+from services.router.versions.planning import DryRun, Forecast
 from shared.postgres.pool import Connection
 
 _WORDS = {

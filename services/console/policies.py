@@ -11,8 +11,8 @@ import click
 from services.console import feeds
 from services.console.failures import Refused
 from services.console.output import moment, write_json
-from services.router import policies
 from services.router.domain.reach import Reach, To, UnclearReach, reach
+from services.router.versions import policies
 from shared.policy import parse
 from shared.policy.document import Policy, Roster
 from shared.policy.errors import LocatedError, PolicyErrors

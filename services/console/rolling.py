@@ -7,10 +7,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from services.console.failures import Failure
 from services.console.output import console, errors, moment, program, table
-from services.router.rollout import Did, RollingOut
-from services.router.rollout_metrics import RolloutMetrics
+from services.router.metrics.rollout import RolloutMetrics
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Rollout, State
+from services.router.versions.rollout import Did, RollingOut
 from shared import timesource
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool

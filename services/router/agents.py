@@ -8,7 +8,7 @@ import asyncpg
 
 from services.router import absence
 from services.router.assignment import Assignment
-from services.router.presence_metrics import PresenceMetrics
+from services.router.metrics.presence import PresenceMetrics
 from services.router.store import agents as agents_store
 from services.router.store import presence as presence_store
 from services.router.store.agents import AgentStatus, AgentView, Beat

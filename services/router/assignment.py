@@ -16,11 +16,11 @@ import asyncpg
 from msgspec import Struct
 
 from services.router import helping, owning, widening
-from services.router.assignment_metrics import UNROUTABLE, AssignmentMetrics
 from services.router.assignment_news import save_news
 from services.router.domain.match import Because, match
 from services.router.domain.queue import Reason, Waiting
 from services.router.domain.tour import BEFORE_ALL, Tour
+from services.router.metrics.assignment import UNROUTABLE, AssignmentMetrics
 from services.router.owning import Tell
 from services.router.store import pools as pools_store
 from services.router.store.pools import Extent, Given, Heads, Judged, Opening, Terms, Verdict

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from services.router.errors import IntakeUnavailable
 from services.router.intake import BATCHES_AT_ONCE, Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.recording import Receipt
 from shared import timesource
 from shared.contract import events, subjects

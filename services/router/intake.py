@@ -16,10 +16,10 @@ from services.router.assignment import Assignment
 from services.router.domain import opinions
 from services.router.domain.opinions import Scores
 from services.router.errors import IntakeFull, IntakeUnavailable
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.recording import Receipt, Recorded
 from services.router.scoring import Scoring
-from services.router.shadowing import Shadows
+from services.router.versions.shadowing import Shadows
 from shared import timesource
 from shared.contract.events import Rejected, TicketEvent
 from shared.jetstream.relay import Relay

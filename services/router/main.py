@@ -10,24 +10,24 @@ from services.router.api import agents as agents_api
 from services.router.api.app import build_router_app
 from services.router.api.dependencies import Dependencies
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.consumer import Consumer
-from services.router.gauges import SECONDS as GAUGE_SECONDS
-from services.router.gauges import Gauges
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.gauges import SECONDS as GAUGE_SECONDS
+from services.router.metrics.gauges import Gauges
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.promises import PromiseGauge
+from services.router.metrics.rollout import RolloutMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.presence import PresenceLoop
-from services.router.presence_metrics import PresenceMetrics
-from services.router.promise_gauge import PromiseGauge
 from services.router.reconciling import Reconciling
-from services.router.rollout import RollingOut
-from services.router.rollout_metrics import RolloutMetrics
 from services.router.scoring import SECONDS as SCORING_SECONDS
 from services.router.scoring import Scoring
 from services.router.settings import Settings
-from services.router.shadowing import SECONDS as SHADOW_SECONDS
-from services.router.shadowing import Shadows
 from services.router.tending import Tending
+from services.router.versions.rollout import RollingOut
+from services.router.versions.shadowing import SECONDS as SHADOW_SECONDS
+from services.router.versions.shadowing import Shadows
 from services.router.views import Views
 from shared.contract import subjects
 from shared.jetstream import streams

@@ -11,8 +11,8 @@ from uuid import UUID
 from services.router import absence, owning, shifts
 from services.router.assignment import Assignment
 from services.router.domain.presence import goes_back
+from services.router.metrics.presence import PresenceMetrics
 from services.router.owning import Tell
-from services.router.presence_metrics import PresenceMetrics
 from services.router.requeueing import Requeued
 from services.router.store import presence as presence_store
 from shared.jetstream.relay import Relay

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from services.router import leaving, owning
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.staffing import MOST_WEEKS
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.owning import Tell
 from services.router.store import upkeep as upkeep_store
 from shared.jetstream.relay import Relay

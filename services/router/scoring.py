@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from services.router.domain import opinions, weights
 from services.router.domain.opinions import Scores
 from services.router.domain.weights import Field
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.store import trained as trained_store
 from services.router.store.trained import State
 from shared import timesource

@@ -16,10 +16,10 @@ from services.router.assignment import Assignment
 from services.router.domain.standing import owed_clock
 from services.router.domain.tenure import Ended, Turn, in_open_time, lapse
 from services.router.holding import Case, Happened
+from services.router.metrics.tenure import TenureMetrics
 from services.router.owning import Tell
 from services.router.store import assignments as assignments_store
 from services.router.store import queue as queue_store
-from services.router.tenure_metrics import TenureMetrics
 from shared.contract.ledger import Ticket
 from shared.jetstream.relay import Relay
 from shared.ledger import clocks as clock_rows

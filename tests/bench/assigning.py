@@ -16,8 +16,8 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import BATCH, Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import QueueEntry, place_in_queue
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.store import queue as queue_store
 from shared import ids, timesource
 from shared.contract.tickets import Channel, Urgency

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from services.router import policies
 from services.router.domain.reach import NEW, Reach
 from services.router.store import rollouts as rollouts_store
+from services.router.versions import policies
 from shared import timesource
 from shared.contract import subjects
 from shared.jetstream.streams import ROUTER

@@ -14,7 +14,7 @@ import yaml
 from nats.aio.client import Client
 
 from services.console import embedded
-from services.router import policies
+from services.router.versions import policies
 from shared import timesource
 from shared.jetstream import streams
 from shared.postgres import time as database_time

@@ -7,7 +7,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from services.router import policies
+from services.router.versions import policies
 from shared.postgres.pool import Pool
 from tests.faults.outside import publish, redelivered_at_once, said, until
 

@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry
 
 from services.router.agents import Agents
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import QueueEntry, place_in_queue
-from services.router.presence_metrics import PresenceMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.tenure import TenureMetrics
 from services.router.store import queue as queue_store
 from services.router.store.queue import ByHand
-from services.router.tenure_metrics import TenureMetrics
 from shared import ids
 from shared.contract.tickets import Channel, Urgency
 from shared.ledger.policies import PolicyShelf

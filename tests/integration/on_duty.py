@@ -6,14 +6,14 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from services.router import policies
 from services.router.agents import Agents
 from services.router.assignment import Assignment
 from services.router.domain.reach import Reach
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.tenure import TenureMetrics
 from services.router.presence import PresenceLoop
-from services.router.presence_metrics import PresenceMetrics
 from services.router.store.agents import AgentView
-from services.router.tenure_metrics import TenureMetrics
+from services.router.versions import policies
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from tests.integration.desk import NOW, Ears

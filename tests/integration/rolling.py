@@ -9,14 +9,15 @@ from prometheus_client import CollectorRegistry
 
 from services.escalation.firing import Firing
 from services.escalation.metrics import EscalationMetrics
-from services.router import policies, recording
+from services.router import recording
 from services.router.domain.reach import NEW, Reach
 from services.router.domain.standing import Touched
-from services.router.policies import Applied
-from services.router.rollout import Did, RollingOut
-from services.router.rollout_metrics import RolloutMetrics
+from services.router.metrics.rollout import RolloutMetrics
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Rollout
+from services.router.versions import policies
+from services.router.versions.policies import Applied
+from services.router.versions.rollout import Did, RollingOut
 from shared.contract.events import Assigned, DeadlineSet, Opened, Replied, StatusChanged, TicketEvent, Updated
 from shared.contract.tickets import Author, Status, TargetKind, Urgency
 from shared.ledger import clocks as clock_rows

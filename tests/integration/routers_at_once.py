@@ -16,19 +16,19 @@ import msgspec
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
-from services.router import policies
 from services.router.agents import Agents
 from services.router.assignment import Assignment, RunResult
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.errors import IntakeUnavailable
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.presence import PresenceLoop
-from services.router.presence_metrics import PresenceMetrics
 from services.router.reconciling import Reconciling
 from services.router.store import QUERIES
 from services.router.store.agents import AgentStatus
 from services.router.tending import Tending
+from services.router.versions import policies
 from shared import timesource
 from shared.contract.events import (
     Accepted,

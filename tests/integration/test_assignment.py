@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import Reason
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.store import pools as pools_store
 from services.router.store import queue as queue_store
 from services.router.store.agents import AgentStatus

@@ -11,10 +11,10 @@ from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.consumer import Consumer
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.tickets import RouterMetrics
 from shared import timesource
 from shared.contract import subjects
 from shared.jetstream import publish, streams

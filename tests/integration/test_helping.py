@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router import helping, policies
+from services.router import helping
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.store import queue as queue_store
+from services.router.versions import policies
 from shared.contract.events import Data, Opened, TicketEvent, Updated
 from shared.contract.tickets import Urgency
 from shared.ledger import help as help_rows

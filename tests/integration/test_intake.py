@@ -9,9 +9,9 @@ from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.tickets import RouterMetrics
 from shared import timesource
 from shared.contract.events import Assigned, Opened, Replied, StatusChanged, TicketEvent, Updated
 from shared.contract.tickets import Author, Status, Urgency

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router import policies
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.reconciling import Reconciling
+from services.router.versions import policies
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool

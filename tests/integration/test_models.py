@@ -16,15 +16,16 @@ from prometheus_client import CollectorRegistry
 
 from services.console.__main__ import run
 from services.console.training.history import CORRECTION_COLUMNS, Columns, Reading, cells_of
-from services.router import policies, trained
+from services.router import trained
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.weights import BadModel, Field
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.scoring import SCORES_KEPT, Scoring
 from services.router.store import trained as trained_store
 from services.router.trained import Changed, NoModel, NotAllowed
+from services.router.versions import policies
 from shared.contract.events import Data, Opened, TicketEvent, Updated
 from shared.contract.tickets import Urgency
 from shared.jetstream.publish import open_publisher

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from services.router import leaving, owning
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.tickets import RouterMetrics
 from shared.contract.events import Assigned, StatusChanged
 from shared.contract.tickets import ClockState, Status, TargetKind
 from shared.jetstream.relay import Relay

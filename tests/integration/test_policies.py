@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from services.router import policies
-from services.router.policies import Plan
+from services.router.versions import policies
+from services.router.versions.policies import Plan
 from shared.ledger.policies import PolicyShelf
 from shared.policy import builtin
 from shared.policy.errors import LocatedError, PolicyErrors

@@ -8,12 +8,13 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.router import policies, recording
+from services.router import recording
 from services.router.assignment import Assignment
 from services.router.domain.queue import Groups, QueueEntry, place_in_queue
 from services.router.store import pools as pools_store
 from services.router.store import queue as queue_store
 from services.router.store.agents import AgentStatus
+from services.router.versions import policies
 from services.router.views import load_views
 from shared import ids
 from shared.contract.events import Requester, StatusChanged, Updated

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from services.router import recording
 from services.router.domain.trial import try_on
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
 from shared.contract.events import Replied, TicketEvent
 from shared.contract.tickets import Author
 from shared.policy import builtin

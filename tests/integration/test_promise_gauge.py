@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router import policies, promise_gauge
-from services.router.promise_gauge import PromiseGauge
+from services.router.metrics import promises as promise_gauge
+from services.router.metrics.promises import PromiseGauge
+from services.router.versions import policies
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool
 from tests.conftest import ClockControl

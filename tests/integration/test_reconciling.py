@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.reconciling import Reconciling
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf

@@ -8,13 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from services.router import planning, recording
+from services.router import recording
 from services.router.domain.effects import Counts, Tally
 from services.router.domain.reach import Reach
 from services.router.domain.untouched import Pair
-from services.router.rollout import Did
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import State
+from services.router.versions import planning
+from services.router.versions.rollout import Did
 from shared.contract.events import Replied
 from shared.contract.tickets import Author, ClockState, TargetKind, Urgency
 from shared.postgres import time as database_time

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router import planning
 from services.router.domain.reach import Reach
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
+from services.router.versions import planning
 from shared.contract.events import Assigned, Replied, Updated
 from shared.contract.tickets import Author, TargetKind, Urgency
 from shared.postgres import time as database_time

@@ -9,14 +9,14 @@ import pytest
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
-from services.router import policies, shadow, shadowing
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain import trial
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
-from services.router.shadow import Comparison, Line, Started
-from services.router.shadowing import Shadows
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.tickets import RouterMetrics
+from services.router.versions import policies, shadow, shadowing
+from services.router.versions.shadow import Comparison, Line, Started
+from services.router.versions.shadowing import Shadows
 from shared import timesource
 from shared.contract.events import Opened, PolicyChanged, Replied, StatusChanged, TicketEvent
 from shared.contract.tickets import Author, Channel, Status, TargetKind

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from services.router import reports
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.domain.queue import QueueEntry, place_in_queue, signature
 from services.router.domain.staffing import Lack, Line, Staffing
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.reconciling import FORGET_BATCH, Reconciling
 from services.router.reports import StaffingQuestion
 from services.router.store import queue as queue_store

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.router.assignment import Assignment, RunResult
-from services.router.assignment_metrics import AssignmentMetrics
+from services.router.metrics.assignment import AssignmentMetrics
 from services.router.store.agents import AgentStatus
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf

@@ -10,18 +10,18 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router import policies
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.tenure import TenureMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.presence import PresenceLoop
-from services.router.presence_metrics import PresenceMetrics
 from services.router.store import QUERIES
 from services.router.store import agents as agents_store
 from services.router.store.agents import AgentStatus
 from services.router.tending import Tending
-from services.router.tenure_metrics import TenureMetrics
+from services.router.versions import policies
 from shared import timesource
 from shared.contract.events import (
     Accepted,

@@ -23,19 +23,20 @@ from services.escalation.metrics import EscalationMetrics
 from services.escalation.stepping import Stepping
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
-from services.router import escalating, policies
+from services.router import escalating
 from services.router.agents import Agents
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.presence import PresenceLoop
-from services.router.presence_metrics import PresenceMetrics
 from services.router.reconciling import Reconciling
 from services.router.recording import Receipt
 from services.router.store import QUERIES
 from services.router.store.agents import AgentStatus
 from services.router.tending import Tending
+from services.router.versions import policies
 from shared.contract.events import (
     Accepted,
     Assigned,

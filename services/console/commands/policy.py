@@ -30,10 +30,10 @@ from services.console.policies import (
     tell_warnings,
 )
 from services.console.session import database, locate, pool_at
-from services.router import planning, policies
 from services.router.domain.reach import Reach, To
 from services.router.store.policies import PolicyVersion
 from services.router.store.rollouts import Rollout, view
+from services.router.versions import planning, policies
 from shared import timesource
 from shared.policy import builtin, layout
 from shared.policy.zones import tzdata_version

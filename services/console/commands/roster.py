@@ -8,7 +8,7 @@ from services.console.failures import Failure
 from services.console.output import asynchronous, json_option, read_settings, tenant_option, write_json
 from services.console.policies import author, read_text, shown_faults, tell_in_force, tell_warnings
 from services.console.session import database
-from services.router import policies
+from services.router.versions import policies
 from shared.policy import layout
 from shared.postgres import time as database_time
 

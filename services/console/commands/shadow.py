@@ -16,7 +16,7 @@ from services.console.output import (
 from services.console.policies import author, read_policy_text, shown_faults
 from services.console.session import database
 from services.console.views import shadow as view
-from services.router import shadow as shadows
+from services.router.versions import shadow as shadows
 from shared.postgres import time as database_time
 
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from services.console.output import console, moment, table
-from services.router.shadow import Comparison, Score, score
 from services.router.store.shadows import Differing, State
+from services.router.versions.shadow import Comparison, Score, score
 from shared.contract.tickets import ClockState
 
 _NUMBERS = ("kept", "broken", "running", "kept %")

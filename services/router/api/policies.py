@@ -11,14 +11,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct, field
 
-from services.router import planning, policies
 from services.router.api import dependencies
 from services.router.api.policy_files import MEDIA_TYPES, YAML, read_text, told
 from services.router.domain.reach import Reach, To, UnclearReach, reach
-from services.router.planning import Forecast
 from services.router.store import policies as policies_store
 from services.router.store.policies import PolicyVersion, Version
 from services.router.store.rollouts import RolloutView, view
+from services.router.versions import planning, policies
+from services.router.versions.planning import Forecast
 from shared.contract.access import Scope
 from shared.contract.events import Instant
 from shared.contract.problems import FieldError, Kind, Refused

@@ -4,10 +4,10 @@ from litestar import delete, get, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from services.router import shadow
 from services.router.api import dependencies
 from services.router.api.policy_files import MEDIA_TYPES, read_text, told
-from services.router.shadow import Comparison, Started
+from services.router.versions import shadow
+from services.router.versions.shadow import Comparison, Started
 from shared.contract.access import Scope
 from shared.contract.problems import Kind, Refused
 from shared.postgres import time as database_time

@@ -16,12 +16,12 @@ from services.router.api import agents as agents_api
 from services.router.api.app import build_router_app
 from services.router.api.dependencies import Dependencies
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
-from services.router.presence_metrics import PresenceMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.presence import PresenceMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.scoring import Scoring
-from services.router.shadowing import Shadows
+from services.router.versions.shadowing import Shadows
 from services.router.views import Views
 from shared.contract.access import Scope
 from shared.jetstream.publish import open_publisher

@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router.rollout import Did, RollingOut
-from services.router.rollout_metrics import RolloutMetrics
+from services.router.metrics.rollout import RolloutMetrics
+from services.router.versions.rollout import Did, RollingOut
 from shared.ledger.policies import PolicyShelf
 
 YAML = {"content-type": "application/yaml"}

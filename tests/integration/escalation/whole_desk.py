@@ -5,11 +5,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from services.router import policies
 from services.router.assignment import Assignment
-from services.router.assignment_metrics import AssignmentMetrics
 from services.router.intake import Intake
-from services.router.metrics import RouterMetrics
+from services.router.metrics.assignment import AssignmentMetrics
+from services.router.metrics.tickets import RouterMetrics
+from services.router.versions import policies
 from shared.contract.events import Data, Opened, StatusChanged, TicketEvent
 from shared.contract.tickets import Status
 from shared.ledger.policies import PolicyShelf

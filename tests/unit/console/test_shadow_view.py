@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from services.console.views import shadow as view
-from services.router.shadow import Comparison, lines
 from services.router.store.shadows import Differences, Differing, State, Tally
+from services.router.versions.shadow import Comparison, lines
 from shared.contract.judges import JudgedBy
 from shared.contract.tickets import Channel, ClockState, TargetKind
 

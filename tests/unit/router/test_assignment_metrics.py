@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry
 
-from services.router.assignment_metrics import MOST_POOLS, OTHER_POOLS, AssignmentMetrics
 from services.router.domain.match import Because
 from services.router.domain.queue import Reason
+from services.router.metrics.assignment import MOST_POOLS, OTHER_POOLS, AssignmentMetrics
 from services.router.store.pools import QueueGauge
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.router.domain.standing import Touched
+from services.router.metrics.tenure import TenureMetrics
 from services.router.recording import Recorded
-from services.router.tenure_metrics import TenureMetrics
 from shared.contract.judges import JudgedBy
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Channel, ClockState, TargetKind, Urgency

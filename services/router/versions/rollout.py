@@ -14,11 +14,11 @@ import asyncpg
 from services.router import saving
 from services.router.domain.effects import Counts, counted, total
 from services.router.domain.standing import Touched
+from services.router.metrics.rollout import RolloutMetrics
 from services.router.owning import Tell, nobody
-from services.router.rejudging import Kept, Rejudging, Task
-from services.router.rollout_metrics import RolloutMetrics
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import Meant, Rollout
+from services.router.versions.rejudging import Kept, Rejudging, Task
 from shared import timesource
 from shared.jetstream.relay import Relay
 from shared.ledger import tickets as ticket_rows

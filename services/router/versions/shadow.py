@@ -1,4 +1,4 @@
-"""Candidate policies: started, compared with what is in force, stopped. `services.router.shadowing` tries them.
+"""Candidate policies: started, compared with what is in force, stopped. `services.router.versions.shadowing` tries them.
 
 A candidate is checked like any policy file. It is tried on tickets that are opened from its start on, and wakes nobody.
 """
@@ -8,10 +8,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from services.router import policies
-from services.router.shadowing import MOST_TICKETS
 from services.router.store import shadows as shadows_store
 from services.router.store.shadows import Differences, Differing, State, Tally
+from services.router.versions import policies
+from services.router.versions.shadowing import MOST_TICKETS
 from shared import ids
 from shared.contract.judges import JudgedBy
 from shared.contract.tickets import Channel, TargetKind

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.router.holding import Happened
+from services.router.metrics.tenure import TenureMetrics
 from services.router.requeueing import Requeued
 from services.router.store.presence import AgentCount
-from services.router.tenure_metrics import TenureMetrics
 from shared.policy.document import Presence
 
 _STATES = ("there", "away", "gone")

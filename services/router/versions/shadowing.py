@@ -15,7 +15,7 @@ import asyncpg
 from services.router.domain import trial
 from services.router.domain.standing import Touched
 from services.router.domain.trial import Outcome, Trial
-from services.router.metrics import RouterMetrics
+from services.router.metrics.tickets import RouterMetrics
 from services.router.store import shadows as shadows_store
 from services.router.store.shadows import Claimed, Listed, State
 from shared import timesource

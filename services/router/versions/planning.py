@@ -6,13 +6,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.router import policies
 from services.router.domain.effects import Summary, Tally, TicketOutcome
 from services.router.domain.reach import NEW, Reach
-from services.router.policies import Plan
-from services.router.rejudging import Rejudging, Task
 from services.router.store import rollouts as rollouts_store
 from services.router.store.rollouts import START, Meant
+from services.router.versions import policies
+from services.router.versions.policies import Plan
+from services.router.versions.rejudging import Rejudging, Task
 from shared import timesource
 from shared.ledger import tickets as ticket_rows
 from shared.ledger.policies import PolicyShelf

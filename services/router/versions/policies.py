@@ -1,7 +1,7 @@
 """Applying policies and rosters: checked whole, kept as versions, in force for new tickets from the commit on.
 
 A ticket that has been opened keeps the version that judged it, unless a later one is applied to open tickets too: then
-`services.router.rollout` brings it there. Nothing is changed where a file has a fault.
+`services.router.versions.rollout` brings it there. Nothing is changed where a file has a fault.
 """
 
 import asyncio
