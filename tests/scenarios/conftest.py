@@ -176,9 +176,9 @@ class Desk:
         """An agent gives back what they have."""
         return await self._send(ticket, Released(agent=agent))
 
-    async def gives(self, ticket: str, agent: str | None) -> Receipt:
-        """The helpdesk names an agent, or takes the ticket back."""
-        return await self._send(ticket, Assigned(agent=agent))
+    async def gives(self, ticket: str, agent: str | None, *, at: datetime | None = None) -> Receipt:
+        """The helpdesk names an agent, or takes the ticket back; or did so at an earlier time."""
+        return await self._send(ticket, Assigned(agent=agent), at=at)
 
     async def writes_late(self, ticket: str, ago: timedelta) -> Receipt:
         """A customer's message of a while ago reaches us now."""

@@ -235,6 +235,21 @@ async def test_what_is_given_by_hand_is_not_taken_away_and_what_is_repeated_is_n
     assert ("ana", None) == (await desk.owner("881"), await desk.owner("882"))
 
 
+async def test_an_echo_that_comes_late_brings_nothing_back(desk: Any) -> None:
+    """We gave it to ben, he gave it back, and then the helpdesk repeats that he had it."""
+    await desk.applies(ACTING)
+    await desk.comes("ben")
+    await desk.opens("881")
+    assert "ben" == await desk.owner("881")
+    said_at = await desk.now() + timedelta(minutes=1)
+    await desk.advance(minutes=2)
+    await desk.releases("881", "ben")
+    await desk.comes("ana")
+    assert "ana" == await desk.owner("881")
+    await desk.gives("881", "ben", at=said_at)
+    assert "ana" == await desk.owner("881")
+
+
 async def test_untouched_work_that_nobody_else_could_have_stays(desk: Any) -> None:
     """Only ana can do billing: taking it from her would help nobody."""
     await desk.applies(ACTING + "skills: [{need: [billing], when: {text: [invoice]}}]")

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from services.router.domain.classify import judge
-from shared.contract.events import Assigned, PolicyChanged, Scored, StatusChanged, TicketEvent
+from shared.contract.events import Assigned, Owned, PolicyChanged, Scored, StatusChanged, TicketEvent, Unowned
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import Status, TargetKind
 from shared.policy.document import DEFAULT_POOL, Policy
@@ -103,7 +103,7 @@ def stand(
         clocks=clocks,
         changes=changes,
         evaluation=evaluation,
-        ownership=_ownership(before, evaluation, arrived),
+        ownership=_ownership(before, evaluation, _without_echoes(arrived, log)),
     )
 
 
@@ -213,6 +213,25 @@ def _ownership(before: Ticket | None, evaluation: Evaluation, arrived: Sequence[
     if _was_over_between(arrived):
         return Ownership.CAME_BACK
     return Ownership.TAKEN_BACK if _names(arrived) else Ownership.AS_IT_IS
+
+
+def _without_echoes(arrived: Sequence[TicketEvent], log: Sequence[TicketEvent]) -> Sequence[TicketEvent]:
+    """Without names of whom we had given the ticket to at that time, and took it from since: the helpdesk heard that from us."""
+    if not _names(arrived):
+        return arrived
+    had: list[tuple[str, datetime, datetime]] = []
+    since: dict[str, datetime] = {}
+    for event in sorted((event for event in log if isinstance(event.data, Owned | Unowned)), key=_happened):
+        if isinstance(event.data, Owned):
+            since[event.data.agent] = event.occurred_at
+        elif isinstance(event.data, Unowned) and event.data.agent in since:
+            had.append((event.data.agent, since.pop(event.data.agent), event.occurred_at))
+    return [
+        event
+        for event in arrived
+        if not isinstance(event.data, Assigned)
+        or not any(agent == event.data.agent and begun <= event.occurred_at < ended for agent, begun, ended in had)
+    ]
 
 
 def _is_named_now(before: Ticket | None, arrived: Sequence[TicketEvent]) -> bool:
