@@ -56,7 +56,7 @@ async def see_to(
             calendar=calendars.get(one.ticket_id),
         )
         if found is not None:
-            about = About(why=found.why, channel=one.channel, needs=one.needs)
+            about = About(why=found.why, channel=one.channel, needs=one.needs, declined=one.declined)
             requests.append(
                 Request(
                     tenant=tenant, ticket_id=one.ticket_id, cause=Cause.UNROUTABLE, due_at=found.help_at, about=about

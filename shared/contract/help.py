@@ -27,9 +27,11 @@ class About(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why help is needed; stored with the request and with its escalation."""
 
     why: Why
-    channel: Channel = Channel.OTHER
+    channel: Channel | None = None
     needs: tuple[tuple[str, int], ...] = ()
     """Skills that are wanted, with the least level."""
+    declined: int = 0
+    """How many of those who could take it don't get it again: they declined it, or let it lapse."""
     by: str | None = None
     """Who asked, where a person did."""
     said: str | None = None

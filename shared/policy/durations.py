@@ -15,6 +15,7 @@ _PART = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([^\W\d_]*)\s*")
 _ALL = 100
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DAYS = frozenset({"d", "day", "days"})
+_WEEKS = frozenset({"w", "week", "weeks"})
 _WORDS = {
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), "m"),
@@ -28,7 +29,7 @@ def promise(text: str) -> Promise:
     cleaned = text.strip().lower()
     if cleaned.endswith("bd"):
         return BusinessDays(_business_days(cleaned, text))
-    value = elapsed(text)
+    value = elapsed(text, business_days=True)
     if not value:
         raise Unreadable(
             f"`{text}` is no time at all, so the promise is broken at once", "give it at least `1s`, or leave it out"
@@ -40,11 +41,11 @@ def preview(text: str) -> Promise:
     """The same for somebody who asks a calendar: no time at all is allowed, and means the next opening (rule 16)."""
     if text.strip().lower().endswith("bd"):
         return promise(text)
-    return elapsed(text)
+    return elapsed(text, business_days=True)
 
 
-def elapsed(text: str) -> timedelta:
-    """A length of time, zero allowed; raises `Unreadable`."""
+def elapsed(text: str, *, business_days: bool = False) -> timedelta:
+    """A length of time, zero allowed; raises `Unreadable`, which names business days as a way out only where they are one."""
     cleaned = text.strip().lower()
     if cleaned.startswith("-"):
         raise Unreadable(f"`{text}` is negative", "durations are positive, as in `30m`")
@@ -53,8 +54,11 @@ def elapsed(text: str) -> timedelta:
     while position < len(cleaned):
         found = _PART.match(cleaned, position)
         if found is None:
-            raise Unreadable(f"`{short(text)}` is not a duration", _EXAMPLES + ", or `2bd` for business days")
-        seconds += Fraction(found[1]) * _unit(found[1], found[2], text)
+            raise Unreadable(
+                f"`{short(text)}` is not a duration",
+                _EXAMPLES + (", or `2bd` for business days" if business_days else ""),
+            )
+        seconds += Fraction(found[1]) * _unit(found[1], found[2], text, business_days=business_days)
         position = found.end()
     if not cleaned:
         raise Unreadable("an empty duration", _EXAMPLES)
@@ -92,7 +96,9 @@ def _business_days(cleaned: str, text: str) -> int:
     return int(number)
 
 
-def _unit(number: str, unit: str, text: str) -> int:
+def _unit(number: str, unit: str, text: str, *, business_days: bool) -> int:
+    if not business_days and (unit == "bd" or unit in _DAYS or unit in _WEEKS):
+        raise Unreadable(f"`{short(text)}`: days and weeks are not counted here", "write hours or minutes, as in `48h`")
     if unit in _DAYS:
         hours = Fraction(number) * 24
         shown = f"{float(hours):g}"
@@ -106,7 +112,7 @@ def _unit(number: str, unit: str, text: str) -> int:
         )
     if not unit:
         raise Unreadable(f"`{short(text)}` has no unit", f"write `{number}s`, `{number}m`, `{number}h` or `{number}bd`")
-    if unit in {"w", "week", "weeks"}:
+    if unit in _WEEKS:
         raise Unreadable(
             f"`{short(text)}`: weeks are not counted",
             "write business days as in `5bd`, or hours of open time as in `40h`",

@@ -2,7 +2,7 @@
 -- Tickets by the helpdesk's id or by ours; several where more than one source uses the id.
 SELECT t.id, t.source, t.external_id, t.status, t.opened_at, t.solved_at, t.channel, t.urgency, t.theme, t.language,
        t.subject, t.requester_key, t.requester_tier, t.team, t.matched, t.needs, t.prefers, t.rules, t.pool,
-       t.policy_version, a.agent AS owner, a.assigned_at, q.reason AS waiting_reason, q.queued_at
+       t.policy_version, a.agent AS owner, a.accepted_at AS assigned_at, q.reason AS waiting_reason, q.queued_at
 FROM ticket t
 LEFT JOIN assignment a ON a.ticket_id = t.id AND a.ended_at IS NULL AND a.accepted_at IS NOT NULL
 LEFT JOIN queued q ON q.ticket_id = t.id

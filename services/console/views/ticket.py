@@ -16,6 +16,7 @@ from shared.sla.explaining.explained import Explanation
 
 _LOG_LINES = 200
 _LONGEST = 200
+_ANSWERS = {"accepted": "accepts it", "declined": "declines it", "released": "gives it back"}
 _STATE_STYLE = {"met": palette.GOOD, "breached": palette.BAD, "paused": palette.FAIR, "cancelled": palette.FAINT}
 
 
@@ -33,6 +34,7 @@ def explain(story: TicketStory, told: Explanation) -> RenderableType:
     internal = [(label.replace("target", "team's"), text) for label, text in explanation.match(told.internal_match)]
     for label, text in [*explanation.match(told.match), *internal]:
         reasons.add_row(Text(label, style="bold"), text)
+    reasons.add_row(Text("pool", style="bold"), head.pool)
     reasons.add_row(Text("skills needed", style="bold"), _skills(head))
     reasons.add_row(
         Text("times", style="bold"), f"local ones of {told.zone}, now {outlook.moment(told.now, told.zone)}"
@@ -196,6 +198,8 @@ def _event(event: EventLine) -> str:
         case "updated":
             said = {name: value for name, value in data.items() if name not in {"kind", "at"}}
             text = f"updated: {msgspec.json.encode(said).decode()[:_LONGEST]}"
+        case "accepted" | "declined" | "released" as answer:
+            text = f"{data['agent']} {_ANSWERS[answer]}" + (f": {data['reason']}" if data.get("reason") else "")
         case "deadline_set":
             text = f"deadline of the {palette.target(data['target'])} set by hand: {data.get('due_at') or 'the policy decides'}"
         case "policy_changed":

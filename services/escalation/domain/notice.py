@@ -12,6 +12,7 @@ from msgspec import Struct
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.recipient import Evidence
 from shared.contract.help import About, Why
+from shared.contract.tickets import Channel
 
 _LONGEST = 300
 _SECONDS = 60
@@ -91,6 +92,8 @@ def need(about: About, next_shift_at: datetime | None = None) -> str:
             return f"nobody on the roster takes {_work(about)}"
         case Why.OFFLINE:
             then = f"; their next shift begins {_instant(next_shift_at)}" if next_shift_at else ""
+            if about.declined:
+                return f"nobody else who takes {_work(about)} is there, and {about.declined} declined it or let it lapse{then}"
             return f"nobody who takes {_work(about)} is there{then}"
         case Why.EXCLUDED:
             return f"everybody who takes {_work(about)} has declined it"
@@ -120,7 +123,7 @@ def _needed(facts: Facts, about: About) -> str:
 
 
 def _work(about: About) -> str:
-    channel = about.channel.replace("_", " ")
+    channel = (about.channel or Channel.OTHER).replace("_", " ")
     skills = ", ".join(f"{skill} (level {level})" if level > 1 else skill for skill, level in about.needs)
     return f"{channel} with {skills}" if skills else channel
 

@@ -172,13 +172,14 @@ WITH told AS (
                         is_asked = q.is_asked OR told.reason IN ('no_skill', 'offline', 'excluded')
     FROM told WHERE q.ticket_id = told.ticket_id
     RETURNING q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, q.reason, q.latest_start_at, q.was_cleared,
-              told.was, told.since, told.is_asked
+              cardinality(q.excluded) AS declined, told.was, told.since, told.is_asked
 ), waited AS (
     INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
     SELECT tenant, ticket_id, pool, channel, needs, units, was, since, greatest(since, $3) FROM changed
     WHERE was <> 'new'
 )
-SELECT c.ticket_id, c.reason, c.channel, c.needs, c.latest_start_at, c.was_cleared, c.is_asked, t.source, t.external_id
+SELECT c.ticket_id, c.reason, c.channel, c.needs, c.latest_start_at, c.was_cleared, c.declined, c.is_asked,
+       t.source, t.external_id
 FROM changed c JOIN ticket t ON t.id = c.ticket_id
 WHERE c.is_asked OR c.reason IN ('no_skill', 'offline', 'excluded');
 
@@ -204,13 +205,14 @@ WITH clock AS MATERIALIZED (
     FROM told CROSS JOIN clock
     WHERE q.ticket_id = told.ticket_id
     RETURNING q.tenant, q.ticket_id, q.pool, q.channel, q.needs, q.units, q.reason, q.latest_start_at, q.was_cleared,
-              told.was, told.since, told.is_asked, clock.now
+              cardinality(q.excluded) AS declined, told.was, told.since, told.is_asked, clock.now
 ), waited AS (
     INSERT INTO wait (tenant, ticket_id, pool, channel, needs, units, reason, since, until)
     SELECT tenant, ticket_id, pool, channel, needs, units, was, since, greatest(since, now) FROM changed
     WHERE was <> 'new'
 )
-SELECT c.ticket_id, c.reason, c.channel, c.needs, c.latest_start_at, c.was_cleared, c.is_asked, t.source, t.external_id
+SELECT c.ticket_id, c.reason, c.channel, c.needs, c.latest_start_at, c.was_cleared, c.declined, c.is_asked,
+       t.source, t.external_id
 FROM changed c JOIN ticket t ON t.id = c.ticket_id;
 
 -- name: list_waiting_pools

@@ -98,6 +98,8 @@ class Judged(Struct, frozen=True, kw_only=True):
     latest_start_at: datetime
     was_cleared: bool
     """All had declined before, and were asked once more."""
+    declined: int
+    """How many don't get it again: they declined it, let it lapse, gave it back or didn't touch it."""
     is_asked: bool
     """Help was asked for before."""
 
@@ -452,6 +454,7 @@ def _judged(row: Record) -> Judged:
         reason=_REASONS[row["reason"]],
         latest_start_at=row["latest_start_at"],
         was_cleared=row["was_cleared"],
+        declined=row["declined"],
         is_asked=row["is_asked"],
     )
 

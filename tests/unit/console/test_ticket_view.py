@@ -133,6 +133,17 @@ def test_a_hand_off_to_a_team_takes_nothing_back() -> None:
     assert "taken back by hand" in text
 
 
+def test_who_answered_an_offer_is_told_with_their_words() -> None:
+    """Also where the answer came too late to change anything."""
+    text = reasons(
+        b'{"kind":"accepted","agent":"flo"}',
+        b'{"kind":"declined","agent":"eve","reason":"on the phone"}',
+        b'{"kind":"released","agent":"ana","reason":"lunch"}',
+    )
+    for said in ("flo accepts it  [", "eve declines it: on the phone  [", "ana gives it back: lunch  ["):
+        assert said in text
+
+
 def test_a_warning_of_an_internal_promise_stands_where_it_was_given() -> None:
     """Not before the promise began, and under the name that people say."""
     text = reasons(target="internal_resolution", started_at=NOW, warned_at=NOW - timedelta(hours=1), warned=1)

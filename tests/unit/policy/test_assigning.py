@@ -99,7 +99,11 @@ def test_channels_have_ceilings_and_park() -> None:
         ("pools: [{name: a, overflow: {to: default, after: 3}}]", "`3` is no share; write one between 0% and 100%"),
         ("routing: {relax: [50%, 25%]}", "the shares don't rise; write them in order"),
         ("routing: {first_action: 200%}", "`200%` is no share"),
-        ("routing: {affinity: {same_customer: 7d}}", "`7d` can be read in two ways"),
+        (
+            "routing: {affinity: {same_customer: 7d}}",
+            "`7d`: days and weeks are not counted here; write hours or minutes, as in `48h`",
+        ),
+        ("routing: {affinity: {same_customer: 7bd}}", "`7bd`: days and weeks are not counted here"),
         ("routing: {grace: soon}", "`soon` is not a duration"),
         ("model: {confidence: '0.6'}", "`0.6` is no share"),
         ("skills: [{need: [a], insist: true}]", "nothing is preferred here to insist upon"),

@@ -332,7 +332,7 @@ targets:
         ("skills: [{need: [{sql: 9}]}]", "/skills/0/need/0/sql", "out of range"),
         ("escalations: {a: {steps: []}}", "/escalations/a/steps", "empty list"),
         ("escalations: {a: {steps: [{page: []}]}}", "/escalations/a/steps/0/page", "nobody is paged"),
-        ("escalations: {a: {steps: [{after: 1d, page: owner}]}}", "/escalations/a/steps/0/after", "two ways"),
+        ("escalations: {a: {steps: [{after: 1d, page: owner}]}}", "/escalations/a/steps/0/after", "not counted here"),
         ("escalations: {a: {steps: [{page: onwer}]}}", "/escalations/a/steps/0/page", "did you mean `owner`?"),
         ("escalations: {a: {steps: [{page: person/}]}}", "/escalations/a/steps/0/page", "names nobody"),
         ("escalations: {a: {steps: [{page: on-call/x}]}}", "/escalations/a/steps/0/page", "no rotation `x`"),

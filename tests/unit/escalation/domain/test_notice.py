@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -118,6 +119,11 @@ TICKET = "ticket 881 (zendesk, email, high)"
             {"next_shift_at": DUE, "answer_due_at": DUE + timedelta(hours=1)},
             f"NOBODY IS THERE: {TICKET}: nobody who takes live chat is there; their next shift begins 2026-06-01 09:00:00 UTC; an answer is due 2026-06-01 10:00:00 UTC",
         ),
+        (
+            replace(LOST, why=Why.OFFLINE, needs=(), declined=2),
+            {"next_shift_at": DUE},
+            f"NOBODY IS THERE: {TICKET}: nobody else who takes live chat is there, and 2 declined it or let it lapse; their next shift begins 2026-06-01 09:00:00 UTC",
+        ),
         (replace(LOST, why=Why.EXCLUDED, needs=()), {}, f"ALL HAVE DECLINED: {TICKET}: everybody who takes live chat has declined it"),
         (About(why=Why.MANUAL), {}, f"HELP IS WANTED: {TICKET}: somebody asks for help"),
         (About(why=Why.MANUAL, by="ana", said="now!"), {}, f"HELP IS WANTED: {TICKET}: ana asks for help: now!"),
@@ -163,3 +169,10 @@ def test_r14_whoever_was_called_hears_that_it_is_over(resolution, said):
     told = text(replace(NEEDED, resolution=resolution, owner="Ben"), EVIDENCE, Kind.RESOLVE, "")
     assert f"{resolution.upper()}: {TICKET}: {said}" == told.splitlines()[0]
     assert "Owner: Ben" in told
+
+
+def test_a_channel_that_no_alias_knows_is_told_too() -> None:
+    """It is `other`, which is what has to be known to find somebody."""
+    about = About(why=Why.NO_SKILL, channel=Channel.OTHER)
+    assert b'{"why":"no_skill","channel":"other"}' == msgspec.json.encode(about)
+    assert "nobody on the roster takes other" == need(about)
