@@ -50,6 +50,11 @@ def summary(told: Explanation) -> RenderableType:
     grid.add_row(Text("responsible", style="bold"), told.outlook.responsible)
     if told.given is not None:
         grid.add_row(Text("given", style="bold"), _given(told.given, told.zone))
+    if told.waiting is not None and told.waiting.insists_until is not None:
+        until = outlook.moment(told.waiting.insists_until, told.zone)
+        grid.add_row(Text("insists upon", style="bold"), f"{', '.join(told.waiting.insists)}, until {until}")
+    if told.waiting is not None and told.waiting.declined:
+        grid.add_row(Text("not again for", style="bold"), ", ".join(told.waiting.declined))
     if told.waiting is not None and told.waiting.next_shift_at is not None:
         grid.add_row(Text("next shift", style="bold"), outlook.moment(told.waiting.next_shift_at, told.zone))
     if told.waiting is not None and told.waiting.help_at is not None:

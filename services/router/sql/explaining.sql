@@ -10,7 +10,9 @@ WHERE t.tenant = $1 AND t.id = $2;
 -- Why a ticket waits for an owner, when somebody comes who can take it, and when somebody is told.
 SELECT q.reason, q.reason_at AS since,
        CASE WHEN q.reason = 'offline' THEN next_shift_at(q.tenant, q.pool, q.channel, q.needs, q.excluded) END AS next_shift_at,
-       (SELECT min(r.due_at) FROM escalation_request r WHERE r.ticket_id = q.ticket_id) AS help_at
+       (SELECT min(r.due_at) FROM escalation_request r WHERE r.ticket_id = q.ticket_id) AS help_at,
+       ARRAY(SELECT jsonb_array_elements_text(held) FROM jsonb_array_elements(q.insists) held) AS insists,
+       q.relax_at[cardinality(q.relax_at)] AS insists_until, q.excluded AS declined
 FROM queued q WHERE q.ticket_id = $1;
 
 -- name: explain_given

@@ -282,6 +282,12 @@ class Waiting(Struct, frozen=True, kw_only=True):
     """Where those who can take it are not there: when the first of them is; None where that is not known."""
     help_at: datetime | None
     """When somebody is told, unless somebody takes it before; None where it just waits, or they were told."""
+    insists: list[str] = []
+    """Preferred skills that are needed as yet, because the policy insists upon them."""
+    insists_until: datetime | None = None
+    """When the last of them becomes a mere preference."""
+    declined: list[str] = []
+    """Who doesn't get it again: they declined it, let it lapse, gave it back or didn't touch it."""
 
 
 class Given(Struct, frozen=True, kw_only=True):

@@ -242,4 +242,24 @@ async def test_the_ticket_shows_when_somebody_is_told(router) -> None:
         "since": "2026-06-01T09:30:00Z",
         "next_shift_at": "2026-06-01T11:00:00Z",
         "help_at": "2026-06-01T11:23:00Z",
+        "insists": [],
+        "insists_until": None,
+        "declined": [],
     } == told
+
+
+async def test_the_explanation_shows_what_is_insisted_upon_and_who_declined(router) -> None:
+    """Somebody is there who has the mandatory skills: why they don't get it must not be a riddle."""
+    insisting = POLICY + "skills: [{prefer: [expert], insist: true}]\n"
+    skilled = "channels: [email], skills: {expert: 3}}"
+    with_expert = ROSTER.replace("channels: [email]}", skilled, 1).replace("people: {", f"people: {{cat: {{{skilled}, ")
+    for path, text in (("/v1/roster", with_expert), ("/v1/policy", insisting)):
+        answer = await router.acme.put(path, content=text, headers=YAML)
+        assert 200 <= answer.status_code < 300, answer.text
+    await router.pool.execute("UPDATE agent SET status = 'online' WHERE key = 'ana'")
+    made = (await router.acme.post("/v1/tickets", json=TICKET)).json()
+    assert "ana" == made["owner"]
+    await router.acme.post(f"/v1/tickets/{made['id']}/release", json={"agent": "ana"})
+    waiting = (await router.acme.get(f"/v1/tickets/{made['id']}/explain")).json()["waiting"]
+    assert (["expert"], ["ana"]) == (waiting["insists"], waiting["declined"])
+    assert made["opened_at"] < waiting["insists_until"]
