@@ -5,7 +5,7 @@ Drawn once and given to every policy, so that they differ in nothing but their d
 
 from bisect import bisect
 from itertools import accumulate
-from math import log, pi, sin
+from math import ceil, log, pi, sin
 from random import Random
 
 from msgspec import Struct
@@ -109,7 +109,11 @@ def people_of(scenario: Scenario, seed: int) -> tuple[Person, ...]:
 
 
 def draw_people(mix: Mix, count: int, dice: Random) -> tuple[Person, ...]:
-    """A team hired for the topics that arrive; nobody is the only one who can serve a class."""
+    """A team hired for the topics that arrive, which could do the work at all.
+
+    Of each topic, language and pair of the two there are as many hands as its share of the team, and `LEAST_HOLDERS` at
+    least: where chance gave fewer, more people learn it.
+    """
     weights = mix.staffed_for or mix.topics
     levels: list[dict[int, int]] = []
     languages: list[set[int]] = []
@@ -123,15 +127,24 @@ def draw_people(mix: Mix, count: int, dice: Random) -> tuple[Person, ...]:
                 if dice.random() < LANGUAGES_OF_AN_AGENT[min(number, len(LANGUAGES_OF_AN_AGENT) - 1)]
             }
         )
-    for topic, language in classes(mix):
-        able = [n for n in range(count) if topic in levels[n] and language in languages[n]]
-        other = [n for n in range(count) if topic in levels[n] and language not in languages[n]]
-        while len(able) < min(LEAST_HOLDERS, count):
-            chosen = dice.choice(other) if other else dice.choice([n for n in range(count) if n not in able])
-            levels[chosen].setdefault(topic, dice.randint(1, 5))
-            languages[chosen].add(language)
-            other = [n for n in other if n != chosen]
-            able.append(chosen)
+    wanted: list[tuple[float, int | None, int | None]] = [
+        *((share, topic, None) for topic, share in enumerate(weights)),
+        *((share, None, language) for language, share in enumerate(mix.languages)),
+        *((weights[topic] * mix.languages[language], topic, language) for topic, language in classes(mix)),
+    ]
+    for share, topic, language in wanted:
+        able = [
+            (topic is None or topic in levels[n]) and (language is None or language in languages[n])
+            for n in range(count)
+        ]
+        missing = max(LEAST_HOLDERS, ceil(share * count)) - sum(able)
+        others = [n for n in range(count) if not able[n]]
+        others.sort(key=lambda n: (topic is not None and topic not in levels[n], dice.random()))
+        for chosen in others[: max(missing, 0)]:
+            if topic is not None:
+                levels[chosen].setdefault(topic, dice.randint(1, 5))
+            if language is not None:
+                languages[chosen].add(language)
     return tuple(Person(number=n, levels=levels[n], languages=frozenset(languages[n])) for n in range(count))
 
 
