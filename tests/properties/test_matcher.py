@@ -179,7 +179,10 @@ def expected_reason(ticket: Waiting, loads: Sequence[Load]) -> Reason:
         return Reason.EXCLUDED
     there = [load for load in asked if load.may_have(ticket)]
     if not there:
-        return Reason.OFFLINE
+        refusing = [load for load in skilled if load.may_have(replace(ticket, excluded=()))]
+        most = ticket.queued_at + (ticket.order_at - ticket.queued_at) * 0.75
+        waits_well = ticket.band == Band.SAVABLE and most > NOW
+        return Reason.EXCLUDED if refusing and not waits_well else Reason.OFFLINE
     units = [units_free(load, ticket) for load in there]
     return Reason.FRAGMENTED if max(units) < ticket.units <= sum(units) else Reason.FULL
 

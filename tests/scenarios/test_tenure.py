@@ -201,9 +201,9 @@ async def test_nobody_has_to_act_at_night(desk: Any) -> None:
     await desk.comes("ben")
     await desk.opens("881")
     await desk.advance(hours=17, minutes=50)
-    assert "ben" == await desk.owner("881")
+    assert [] == await desk.said_of("ticket.unassigned")
     await desk.advance(minutes=11)
-    assert None is await desk.owner("881")
+    assert [("ben", "untouched")] == await said_of(desk, "ticket.unassigned", "owner", "reason")
 
 
 @pytest.mark.parametrize("touch", ["reply", "note", "status", "none"])
@@ -267,8 +267,24 @@ async def test_a_customer_who_writes_does_not_touch_for_the_agent(desk: Any) -> 
     await desk.comes("ben")
     await desk.opens("881")
     await desk.replies("881", Author.CUSTOMER)
-    await desk.advance(hours=3)
+    await desk.advance(hours=2, minutes=5)
     assert None is await desk.owner("881")
+
+
+async def test_what_those_who_are_there_gave_up_is_theirs_again_before_it_is_too_late(desk: Any) -> None:
+    """Ana could have it, but is not there: ben, who let it lie, is asked again at three quarters of the time, once, and somebody is told."""
+    await desk.applies(ACTING)
+    await desk.comes("ben")
+    await desk.opens("881")
+    await desk.advance(hours=2, minutes=5)
+    assert None is await desk.owner("881")
+    await desk.advance(minutes=50)
+    assert "ben" == await desk.owner("881")
+    await desk.releases("881", "ben")
+    await desk.advance(minutes=30)
+    assert None is await desk.owner("881")
+    await desk.comes("ana")
+    assert "ana" == await desk.owner("881")
 
 
 async def test_a_ticket_that_is_late_when_it_is_given_has_no_slack_to_act_in(desk: Any) -> None:

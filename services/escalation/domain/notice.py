@@ -96,7 +96,7 @@ def need(about: About, next_shift_at: datetime | None = None) -> str:
                 return f"nobody else who takes {_work(about)} is there, and {about.declined} declined it or let it lapse{then}"
             return f"nobody who takes {_work(about)} is there{then}"
         case Why.EXCLUDED:
-            return f"everybody who takes {_work(about)} has declined it"
+            return f"everybody who is there and takes {_work(about)} declined it or let it lapse"
         case Why.MANUAL:
             said = f": {_short(about.said)}" if about.said else ""
             return f"{_short(about.by or 'somebody')} asks for help{said}"

@@ -22,6 +22,9 @@ from shared.contract.tickets import Channel
 REARRANGED_AT_MOST = 20_000
 """Tickets that searches for room look at in one run, see `rearranging`."""
 
+PRESSING_AFTER = 0.75
+"""Share of the time in which a ticket can be saved; then those who are there are asked again rather than that it waits for others."""
+
 
 class Because(StrEnum):
     """What decided for this agent."""
@@ -178,6 +181,11 @@ class _Run:
             reason = self._reasons[kind] = self._judge(ticket)
         return reason
 
+    def _is_pressing(self, ticket: Waiting) -> bool:
+        """Whether it can't wait for somebody who comes later: most of the time in which it can be saved is over."""
+        saved_by = ticket.queued_at + (ticket.order_at - ticket.queued_at) * PRESSING_AFTER
+        return ticket.band != Band.SAVABLE or self._now >= saved_by
+
     def _judge(self, ticket: Waiting) -> Reason:
         floor = self._floor
         skilled = floor.staff.serving(ticket.channel, ticket.needs)
@@ -189,7 +197,7 @@ class _Run:
         line = floor.line(ticket)
         present = allowed & line.present
         if not present:
-            return Reason.OFFLINE
+            return Reason.EXCLUDED if skilled & line.present and self._is_pressing(ticket) else Reason.OFFLINE
         if present & line.kind.fits:
             return Reason.FULL
         together = sum(units * (present & crowd).bit_count() for units, crowd in floor.spare(line.kind).items())

@@ -124,7 +124,7 @@ TICKET = "ticket 881 (zendesk, email, high)"
             {"next_shift_at": DUE},
             f"NOBODY IS THERE: {TICKET}: nobody else who takes live chat is there, and 2 declined it or let it lapse; their next shift begins 2026-06-01 09:00:00 UTC",
         ),
-        (replace(LOST, why=Why.EXCLUDED, needs=()), {}, f"ALL HAVE DECLINED: {TICKET}: everybody who takes live chat has declined it"),
+        (replace(LOST, why=Why.EXCLUDED, needs=()), {}, f"ALL HAVE DECLINED: {TICKET}: everybody who is there and takes live chat declined it or let it lapse"),
         (About(why=Why.MANUAL), {}, f"HELP IS WANTED: {TICKET}: somebody asks for help"),
         (About(why=Why.MANUAL, by="ana", said="now!"), {}, f"HELP IS WANTED: {TICKET}: ana asks for help: now!"),
     ],
