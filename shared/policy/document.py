@@ -37,7 +37,7 @@ class ChannelRule(Struct, frozen=True, kw_only=True):
     at_most: int | None = None
     """So many tickets of the channel an agent has at a time, unless the roster says otherwise; None: as units allow."""
     park: timedelta | None = None
-    """Real-time work in which nobody has written for so long is parked and takes no units; None: never."""
+    """Real-time work in which nobody has written for so long is parked and takes no units, unless we owe an answer; None: never."""
 
 
 class UrgencyRule(Struct, frozen=True, kw_only=True):

@@ -367,6 +367,7 @@ async def test_so_much_is_parked_and_no_more(desk: Any) -> None:
     await desk.comes("ben")
     for n in range(3):
         await desk.opens(f"{n}", channel="live_chat")
+        await desk.replies(f"{n}")
     await desk.advance(minutes=11)
     states = sorted([state for _, state in [await desk.stands(f"{n}") for n in range(3)]])
     assert (["active", "parked", "parked"], (4, 0)) == (states, await desk.load("ben"))
@@ -374,6 +375,18 @@ async def test_so_much_is_parked_and_no_more(desk: Any) -> None:
     await desk.becomes(*[n for n in "012" if ("ben", "parked") == await desk.stands(n)][:1], Status.SOLVED)
     await desk.advance(minutes=10)
     assert ((0, 0), 0) == (await desk.load("ben"), await desk.drift())
+
+
+async def test_a_chat_whose_customer_waits_for_us_is_not_parked(desk: Any) -> None:
+    """It is the agent who is silent: their room stays taken until they answer, and ten minutes more."""
+    await desk.applies(PARKING)
+    await desk.comes("ben")
+    await desk.opens("881", channel="live_chat")
+    await desk.advance(minutes=25)
+    assert (("ben", "active"), (4, 0)) == (await desk.stands("881"), await desk.load("ben"))
+    await desk.replies("881")
+    await desk.advance(minutes=11)
+    assert (("ben", "parked"), (0, 0)) == (await desk.stands("881"), await desk.load("ben"))
 
 
 async def test_what_was_written_long_ago_wakes_nothing(desk: Any) -> None:
