@@ -136,19 +136,24 @@ def _urgency_of(
 ) -> tuple[Urgency, By]:
     """The highest of what was said and what rules say, of the ticket with its theme and with the theme by rules alone.
 
-    So a model's theme may bring a rule to bear and keeps none from it.
+    So a model's theme may bring a rule to bear and keeps none from it; where it is only that, no rule makes a ticket less
+    urgent than it is without the model.
     """
     fields, ruled = views
     is_one = fields.theme == ruled.theme or bool(facts.theme)
     best = None if facts.urgency is None else facts.urgency.rank
+    is_floored = best is None and not is_one
     by = By.NOBODY if facts.urgency is None else By.PERSON if facts.is_urgency_said else By.HELPDESK
     for name, rank, when, number in rules.urgency:
         if (number is None or number in found) and (
             when.fields_hold(fields) or (not is_one and when.fields_hold(ruled))
         ):
             hits.append(name)
+            is_floored = is_floored and not when.fields_hold(ruled)
             if best is None or rank < best:
                 best, by = rank, By.RULE
+    if is_floored and best is not None and best > Urgency.NORMAL.rank:
+        return Urgency.NORMAL, By.NOBODY
     return Urgency.NORMAL if best is None else _BY_RANK[best], by
 
 

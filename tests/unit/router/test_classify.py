@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.router.domain.classify import classify
+from shared.contract.events import Scored
 from shared.contract.tickets import Channel, Urgency
 from shared.policy.parse import parse_policy
 from shared.sla.fields import Classification
@@ -150,3 +152,17 @@ def test_preferred_skills_that_are_insisted_upon_come_in_groups_in_the_order_of_
     assert (("tier gold",), ("vip",)) == found.insists
     assert ("tier gold", "soft", "vip") == found.prefers
     assert (("a", 1),) == found.needs
+
+
+def test_a_theme_of_a_model_brings_no_rule_to_bear_that_lowers_the_urgency() -> None:
+    """Nobody said how urgent it is, so it is normal; that billing can wait is for those who know that it is billing."""
+    policy = parse_policy(
+        "urgency: [{name: can wait, urgency: low, when: {theme: billing}}]\n"
+        "targets: [{name: all, calendar: always, first_response: 1h}]",
+        version=1,
+    )
+    said = Scored(model=1, theme="billing", theme_confidence=0.9)
+    known = Facts(source="shop", channel="email", text="words")
+
+    assert Urgency.NORMAL is classify(policy, msgspec.structs.replace(known, scored=said)).urgency
+    assert Urgency.LOW is classify(policy, msgspec.structs.replace(known, theme="billing")).urgency
