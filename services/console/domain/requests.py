@@ -122,9 +122,9 @@ def replied(request: Request, agent: str, at: datetime) -> Wire:
     return _wire(request, "replied", "reply", at, {"by": "agent", "public": True, "at": at, "agent": agent})
 
 
-def handed_to(request: Request, agent: str, at: datetime) -> Wire:
-    """The desk hands the request to somebody else by hand: a crew in the field."""
-    return _wire(request, "assigned", "handed", at, {"agent": agent, "at": at})
+def handed_to(request: Request, agent: str, at: datetime, n: int) -> Wire:
+    """The desk hands the request to somebody else by hand, for the `n`th time: a crew in the field."""
+    return _wire(request, "assigned", f"handed-{n}", at, {"agent": agent, "at": at})
 
 
 def updated(request: Request, agent: str, at: datetime, n: int) -> Wire:

@@ -70,6 +70,7 @@ class Script:
         self._is_over = False
         self._owners: dict[str, str] = {}
         self._answered: dict[str, datetime] = {}
+        self._handed: dict[str, int] = {}
         self._closed: set[str] = set()
         self._updates: dict[str, int] = {}
         self._reacted: set[UUID] = set()
@@ -175,7 +176,8 @@ class Script:
             soon = request.closed_at is not None and request.closed_at <= at + _SOON_DONE
             if soon or request.number in self._closed or crew not in self._crews:
                 return []
-            return [Send(wire=requests.handed_to(request, crew, at))]
+            n = self._handed[request.number] = self._handed.get(request.number, 0) + 1
+            return [Send(wire=requests.handed_to(request, crew, at, n))]
 
         return act
 

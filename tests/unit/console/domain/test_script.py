@@ -74,7 +74,7 @@ def test_what_goes_out_is_an_event_that_the_router_reads(late_closing: list[Requ
     wires = [
         requests.opened(late_closing[0]),
         requests.replied(late_closing[0], "ana", OPENED),
-        requests.handed_to(late_closing[0], CREW, OPENED),
+        requests.handed_to(late_closing[0], CREW, OPENED, 1),
         requests.updated(late_closing[0], CREW, OPENED, 1),
     ]
     read_back = [events.decode("boston", wire.body) for wire in wires]
@@ -88,7 +88,7 @@ def test_an_owner_answers_and_hands_the_request_to_a_crew(late_closing: list[Req
     play = script(late_closing)
     assert ["7-opened"] == sent(play.due(OPENED))
     play.heard_assignment("7", "ana", OPENED)
-    assert ["7-reply", "7-handed"] == sent(play.due(OPENED + timedelta(minutes=10)))
+    assert ["7-reply", "7-handed-1"] == sent(play.due(OPENED + timedelta(minutes=10)))
     assert ["7-solved"] == sent(play.due(UNTIL))
 
 
@@ -99,7 +99,7 @@ def test_nobody_answers_twice(late_closing: list[Request]) -> None:
     play.heard_assignment("7", "ana", OPENED)
     play.due(OPENED + timedelta(minutes=10))
     play.heard_assignment("7", "ana", OPENED + timedelta(minutes=11))
-    assert ["7-handed"] == sent(play.due(OPENED + timedelta(hours=1)))
+    assert ["7-handed-2"] == sent(play.due(OPENED + timedelta(hours=1)))
 
 
 def test_a_request_closed_before_anybody_had_it_is_answered_by_closing(late_closing: list[Request]) -> None:
