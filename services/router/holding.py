@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from services.router.domain.queue import Needs
 from services.router.domain.queueing import entry_of
+from services.router.domain.standing import owes_answer
 from services.router.domain.tenure import EXCLUDES, Ended, OfferOutcome, State, Tenure, Terms, Turn, Wants
 from services.router.news import AgentAway, OfferEnded, TicketAssigned, TicketUnassigned
 from services.router.store import assignments as assignments_store
@@ -126,9 +127,11 @@ async def _decide(connection: Connection, cases: Sequence[Case], now: datetime) 
         if case.turn.ended is not None or case.turn.wants is Wants.NOTHING:
             decided.append(case)
         elif case.turn.wants is Wants.PARKING:
-            may_park = parked[case.agent] < case.policy.routing.parked_at_most
+            is_owed = owes_answer(case.clocks)
+            may_park = not is_owed and parked[case.agent] < case.policy.routing.parked_at_most
             parked[case.agent] += may_park
-            decided.append(_with(case, _park(case, now, may_park=may_park)))
+            turn = _park(case, now, may_park=may_park)
+            decided.append(_with(case, replace(turn, wants=Wants.NOTHING) if is_owed else turn))
         else:
             room = rooms.get(case.agent)
             decided.append(_with(case, _wake(case.turn, fits=room is not None and room.take(case.before))))
@@ -144,7 +147,7 @@ def _with(case: Case, turn: Turn) -> Case:
 
 
 def _park(case: Case, now: datetime, *, may_park: bool) -> Turn:
-    """Parked, or looked at again after as long a silence."""
+    """Parked, or looked at again after as long a silence: the customer waits for us, or too much is parked already."""
     turn, rule = case.turn, case.policy.channels[case.before.channel]
     if may_park:
         return replace(turn, tenure=replace(turn.tenure, state=State.PARKED, park_at=None))

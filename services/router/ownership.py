@@ -13,7 +13,7 @@ from services.router import helping, holding
 from services.router.domain.queue import QueueEntry
 from services.router.domain.queueing import entry_of
 from services.router.domain.standing import Ownership, Touched, is_moved
-from services.router.domain.tenure import OfferOutcome, Tenure, hear
+from services.router.domain.tenure import OfferOutcome, Tenure, hear, parks_at
 from services.router.holding import Case, Happened
 from services.router.news import TicketAssigned
 from services.router.store import affinity as affinity_store
@@ -211,7 +211,6 @@ def _given(item: Touched, now: datetime) -> ByHand:
         raise ValueError("the helpdesk named no agent")
     channel = Channel(ticket.channel or Channel.OTHER)
     rule = item.standing.policy.channels[channel]
-    can_park = rule.park is not None and not rule.interruptible and channel is not Channel.PHONE
     return ByHand(
         tenant=ticket.tenant,
         ticket_id=ticket.id,
@@ -220,7 +219,7 @@ def _given(item: Touched, now: datetime) -> ByHand:
         channel=channel,
         units=rule.units,
         interruptible=rule.interruptible,
-        park_at=now + rule.park if rule.park is not None and can_park else None,
+        park_at=parks_at(channel, rule.park, now, is_interruptible=rule.interruptible),
         queued_at=_waits_since(item, now),
     )
 

@@ -14,14 +14,13 @@ from msgspec.structs import replace
 from services.router import holding, owning
 from services.router.assignment import Assignment
 from services.router.domain.standing import owed_clock
-from services.router.domain.tenure import Ended, Turn, Wants, in_open_time, lapse
+from services.router.domain.tenure import Ended, Turn, in_open_time, lapse
 from services.router.holding import Case, Happened
 from services.router.metrics.tenure import TenureMetrics
 from services.router.owning import Tell
 from services.router.store import assignments as assignments_store
 from services.router.store import queue as queue_store
 from shared.contract.ledger import Ticket
-from shared.contract.tickets import TargetKind
 from shared.jetstream.relay import Relay
 from shared.ledger import clocks as clock_rows
 from shared.ledger import tickets as ticket_rows
@@ -163,7 +162,6 @@ class Tending:
                 continue
             policy = await self._shelf.version(connection, ticket.tenant, ticket.policy_version)
             turn = _in_open_time(lapse(tenure, now), ticket, policy, clocks[ticket.id], now)
-            turn = _in_turn(turn, policy, clocks[ticket.id], now)
             cases.append(Case(ticket=ticket, policy=policy, clocks=clocks[ticket.id], before=tenure, turn=turn))
         cases = await _for_others(connection, cases)
         outbox = Outbox(now)
@@ -177,9 +175,6 @@ class Tending:
             happened=happened,
             batch=await outbox.save(connection),
         )
-
-
-_RESPONSES = (TargetKind.FIRST_RESPONSE, TargetKind.NEXT_RESPONSE)
 
 
 class _Failed(Exception):
@@ -201,15 +196,6 @@ async def _for_others(connection: Connection, cases: Sequence[Case]) -> list[Cas
         else replace(case, turn=replace(case.turn, ended=None, tenure=replace(case.before, act_by=None)))
         for case in cases
     ]
-
-
-def _in_turn(turn: Turn, policy: Policy, clocks: Sequence[Clock], now: datetime) -> Turn:
-    """Silent work is not parked while the customer waits for an answer to what they wrote: it is looked at again later."""
-    park = policy.channels[turn.tenure.channel].park
-    waits = any(clock.target in _RESPONSES and not clock.is_finished for clock in clocks)
-    if turn.wants is not Wants.PARKING or not waits or park is None:
-        return turn
-    return replace(turn, wants=Wants.NOTHING, tenure=replace(turn.tenure, park_at=now + park))
 
 
 def _in_open_time(turn: Turn, ticket: Ticket, policy: Policy, clocks: Sequence[Clock], now: datetime) -> Turn:

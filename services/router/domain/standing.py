@@ -148,6 +148,11 @@ def owed(clocks: Iterable[Clock]) -> tuple[datetime, timedelta] | None:
     return None if clock is None or clock.due_at is None else (clock.due_at, clock.due_at - clock.started_at)
 
 
+def owes_answer(clocks: Iterable[Clock]) -> bool:
+    """Whether the customer waits for an answer that was promised."""
+    return any(clock.target in _RESPONSES and not clock.is_finished for clock in clocks)
+
+
 def owed_clock(clocks: Iterable[Clock]) -> Clock | None:
     """The clock of what is owed next; None where nothing is, or all of it is paused."""
     running = [

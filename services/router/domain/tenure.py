@@ -111,8 +111,8 @@ class Tenure(Struct, frozen=True, kw_only=True):
 
     @property
     def can_park(self) -> bool:
-        """Real-time work that shares an agent with more of it; a call is never left alone."""
-        return not self.interruptible and self.channel is not Channel.PHONE
+        """Whether it may be parked at all."""
+        return _can_park(self.channel, is_interruptible=self.interruptible)
 
 
 class Start(Struct, frozen=True, gc=False):
@@ -216,8 +216,18 @@ def begin(channel: Channel, offer: timedelta | None, terms: Terms, now: datetime
         now,
         None,
         first_action_by(now, terms) if is_interruptible else None,
-        None if terms.park is None or is_interruptible or channel is Channel.PHONE else now + terms.park,
+        parks_at(channel, terms.park, now, is_interruptible=is_interruptible),
     )
+
+
+def parks_at(channel: Channel, park: timedelta | None, now: datetime, *, is_interruptible: bool) -> datetime | None:
+    """When work in which nobody writes from now on is parked; None: never."""
+    return None if park is None or not _can_park(channel, is_interruptible=is_interruptible) else now + park
+
+
+def _can_park(channel: Channel, *, is_interruptible: bool) -> bool:
+    """Real-time work that shares an agent with more of it; a call is never left alone."""
+    return not is_interruptible and channel is not Channel.PHONE
 
 
 def accept(tenure: Tenure, terms: Terms, now: datetime) -> Tenure:
