@@ -51,7 +51,7 @@ bench-routing: $(READY)  ## Routing beside what helpdesks ship, simulated; ARGS=
 
 lock: $(READY)  ## Bring the locked dependencies up to date
 	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --group build -o requirements.lock
-	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra embedded --extra ical --extra train --group dev -o requirements-dev.lock
+	$(RUN) uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra apprise --extra embedded --extra ical --extra train --group dev -o requirements-dev.lock
 
 format: $(READY)  ## Bring the code into the house's form
 	$(RUN) ruff format

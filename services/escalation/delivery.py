@@ -143,6 +143,9 @@ class Delivery:
             kind=page.kind,
             address=page.address,
             secret=page.secret,
+            options=page.options,
+            urgency=page.urgency,
+            attempt=page.attempts,
             recipient=page.recipient,
             person=page.person,
             facts=page.body,
@@ -217,7 +220,7 @@ class Delivery:
         self, connection: Connection, page: LeasedPage, held: HeldEscalation, state: str, now: datetime
     ) -> None:
         """Try the person's next contact; where none is left, the next step is due, or the console is paged (R3, R7)."""
-        following = paging.by_next_contact(page, self._tokens)
+        following = paging.by_next_contact(page, self._tokens, self._channels)
         if following is None and state == "failed":
             is_last = page.kind is Kind.WARNING or held.state == "exhausted"
             if not await pages.is_unanswerable(connection, page.id):
@@ -225,7 +228,7 @@ class Delivery:
             if not is_last:
                 await pages.hurry_step(connection, page.escalation_id, now)
                 return
-            following = paging.by_last_resort(page, self._tokens)
+            following = paging.by_last_resort(page, self._tokens, self._channels)
         if following is not None:
             await pages.insert(connection, [following], now)
 

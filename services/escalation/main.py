@@ -67,7 +67,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     links = Tokens(settings.token_key, settings.link_base(listening.getsockname()[1]))
     firing = Firing(pool, relay, metrics)
     helping = Helping(pool, shelf, relay, metrics, is_halted=lambda: firing.halted is not None)
-    stepping = Stepping(pool, shelf, relay, metrics, links, frozenset(channels))
+    stepping = Stepping(pool, shelf, relay, metrics, links, channels)
     delivery = Delivery(pool, relay, metrics, links, channels)
     tidying = Tidying(pool, delivery, metrics)
     app = build_escalation_app(

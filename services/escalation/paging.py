@@ -1,10 +1,12 @@
 """Pages that follow from other pages, and what is said of one when it is concluded."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
 from services.escalation import news, tokens
+from services.escalation.channels import Channel
 from services.escalation.domain.ladder import LAST_RESORT
 from services.escalation.domain.retry import Outcome
 from services.escalation.store.pages import LeasedPage, NewPage
@@ -13,20 +15,20 @@ from shared.policy.document import Contact
 from shared.postgres.outbox import Outbox
 
 
-def by_next_contact(page: LeasedPage, token_maker: Tokens) -> NewPage | None:
+def by_next_contact(page: LeasedPage, token_maker: Tokens, channels: Mapping[str, Channel]) -> NewPage | None:
     """The same page by the person's next contact; None where there is none."""
     if not page.evidence.fallback:
         return None
     contact, *rest = page.evidence.fallback
-    return _another_way(page, contact, tuple(rest), page.recipient, page.person, token_maker)
+    return _another_way(page, contact, tuple(rest), page.recipient, page.person, token_maker, channels)
 
 
-def by_last_resort(page: LeasedPage, token_maker: Tokens) -> NewPage | None:
+def by_last_resort(page: LeasedPage, token_maker: Tokens, channels: Mapping[str, Channel]) -> NewPage | None:
     """The same page on the console; None where it failed there."""
     method = LAST_RESORT.removeprefix("channel/")
     if page.method == method:
         return None
-    return _another_way(page, Contact(method=method), (), LAST_RESORT, None, token_maker)
+    return _another_way(page, Contact(method=method), (), LAST_RESORT, None, token_maker, channels)
 
 
 def announce(outbox: Outbox, page: LeasedPage, state: str, outcome: Outcome, now: datetime) -> None:
@@ -63,6 +65,7 @@ def _another_way(
     recipient: str,
     person: str | None,
     token_maker: Tokens,
+    channels: Mapping[str, Channel],
 ) -> NewPage:
     page_id = tokens.page_id(
         escalation=page.escalation_id,
@@ -85,6 +88,9 @@ def _another_way(
         method=contact.method,
         address=contact.address,
         secret=contact.secret,
+        options=contact.options,
+        account=channels[contact.method].account(contact),
+        urgency=page.urgency,
         evidence=msgspec.structs.replace(page.evidence, fallback=rest),
         body=msgspec.structs.replace(page.body, recipient=recipient, fallback_of=page.method),
         due_at=page.due_at,

@@ -4,7 +4,7 @@ One transaction per batch: claim, resolve recipients, insert pages, move on, out
 silence: the step is skipped at once, and at the end of the ladder the console is paged (R7, R22).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -13,6 +13,7 @@ import asyncpg
 from msgspec import Struct
 
 from services.escalation import news, tokens
+from services.escalation.channels import Channel
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain.ladder import Climb, Opens, Position, Standing
@@ -55,7 +56,7 @@ class Stepping:
         relay: Relay,
         metrics: EscalationMetrics,
         token_maker: Tokens,
-        methods: frozenset[str],
+        channels: Mapping[str, Channel],
         *,
         batch: int = BATCH,
     ) -> None:
@@ -64,7 +65,7 @@ class Stepping:
         self._relay = relay
         self._metrics = metrics
         self._tokens = token_maker
-        self._methods = methods
+        self._channels = channels
         self._batch = batch
 
     async def pulse(self) -> Pulse:
@@ -168,7 +169,7 @@ class Stepping:
                 owner=one.owner,
                 lead=one.lead,
                 people=people,
-                methods=self._methods,
+                methods=frozenset(self._channels),
             )
 
         wanted: dict[UUID, set[str]] = {}
@@ -205,6 +206,9 @@ class Stepping:
             method=contact.method,
             address=contact.address,
             secret=contact.secret,
+            options=contact.options,
+            account=self._channels[contact.method].account(contact),
+            urgency=due.urgency,
             evidence=to.evidence,
             body=_facts(due, ladder, climb, to, now),
             due_at=due.next_step_at,

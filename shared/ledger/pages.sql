@@ -26,10 +26,10 @@ WITH ended AS (
     WINDOW same AS (PARTITION BY t.escalation_id, t.who, t.method, t.address)
     ORDER BY t.escalation_id, t.who, t.method, t.address, t.committed_at DESC, t.id
 )
-INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
-                  state, due_at, committed_at, next_attempt_at)
+INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, options, account, urgency,
+                  evidence, body, state, due_at, committed_at, next_attempt_at)
 SELECT md5('resolve ' || n.id::text)::uuid, n.tenant, n.escalation_id, 'resolve', n.step, n.loop, n.recipient, n.person,
-       n.method, n.address, n.secret, n.evidence - 'fallback',
+       n.method, n.address, n.secret, n.options, n.account, n.urgency, n.evidence - 'fallback',
        n.body - '{next_step_at,next_recipients,is_last,fallback_of}'::text[] || jsonb_build_object(
            'at', $2::timestamptz, 'due_at', ended.due_at, 'was_due_at', n.body -> 'due_at', 'met_at', ended.met_at,
            'resolution', ended.resolution, 'acknowledged_by', ended.acknowledged_by, 'resolves', to_jsonb(n.resolves))

@@ -152,6 +152,8 @@ CREATE TABLE agent (
     expired_offers     integer NOT NULL DEFAULT 0 CHECK (expired_offers >= 0), -- in a row
     lead               text,
     contacts           jsonb NOT NULL DEFAULT '[]',
+    timezone           text,                              -- of their quiet hours
+    quiet_hours        text,                              -- "22:00-07:00": what is of low urgency waits (escalation-rules R24)
     primary_used       integer NOT NULL DEFAULT 0 CHECK (primary_used >= 0),
     interruptible_used integer NOT NULL DEFAULT 0 CHECK (interruptible_used >= 0),
     calls              integer NOT NULL DEFAULT 0 CHECK (calls >= 0), -- on the phone: no new work
@@ -481,20 +483,54 @@ CREATE TABLE escalation (
     resolved_at     timestamptz,
     resolution      text,
     about           jsonb,                 -- of the target `routing`: why help is needed; null for a promise
+    answered        text[] NOT NULL DEFAULT '{}',    -- of a step that all must answer: who has (R6)
+    held_for        interval,              -- while its promise is paused: what was left until the next step (R15)
+    wakes_at        timestamptz,           -- an acknowledged one goes up again then (R12, R16)
+    wakes_for       text CHECK (wakes_for IN ('snooze', 'silence')),
+    ends_at         timestamptz,           -- the hard end: nobody may have acknowledged and forgotten it for longer (R12)
     CHECK ((target = 'routing') = (about IS NOT NULL)),
     CHECK ((state = 'resolved') = (resolved_at IS NOT NULL)),
-    CHECK (state = 'open' OR next_step_at IS NULL)
+    CHECK (state = 'open' OR next_step_at IS NULL),
+    CHECK ((wakes_at IS NULL) = (wakes_for IS NULL)),
+    CHECK (wakes_at IS NULL OR state = 'acknowledged')
 );
 CREATE UNIQUE INDEX escalation_live ON escalation (ticket_id, target, cycle) WHERE state <> 'resolved';
 CREATE INDEX escalation_routing ON escalation (ticket_id) WHERE target = 'routing';
 CREATE INDEX escalation_due ON escalation (next_step_at) WHERE next_step_at IS NOT NULL;
+CREATE INDEX escalation_wakes ON escalation (wakes_at) WHERE wakes_at IS NOT NULL;
 CREATE INDEX escalation_recent ON escalation (tenant, opened_at);
+
+-- Pages to the same recipient about the same thing: the first goes at once, the others of a while are told together (R27).
+-- Writer: escalation.
+CREATE TABLE page_group (
+    id           uuid PRIMARY KEY,
+    tenant       text NOT NULL,
+    who          text NOT NULL,                   -- person, or recipient of a channel
+    recipient    text NOT NULL,
+    person       text,
+    kind         text NOT NULL CHECK (kind IN ('warning', 'page', 'digest')),
+    urgency      text NOT NULL,
+    step         integer NOT NULL,
+    opened_at    timestamptz NOT NULL,
+    closes_at    timestamptz NOT NULL,
+    next_at      timestamptz,                     -- when those that were not told yet are looked at
+    members      integer NOT NULL DEFAULT 0,      -- its version: pages are numbered as they join
+    told         integer NOT NULL DEFAULT 0,      -- the version that its newest page shows
+    acknowledged integer NOT NULL DEFAULT 0,      -- the version that somebody took over (R28)
+    is_open      boolean NOT NULL DEFAULT true
+);
+CREATE UNIQUE INDEX page_group_open ON page_group (tenant, who, kind, urgency, step) WHERE is_open;
+CREATE INDEX page_group_next ON page_group (next_at) WHERE next_at IS NOT NULL;
 
 CREATE TABLE page (
     id              uuid PRIMARY KEY,                -- of (escalation, generation, step, loop, recipient, method): the key providers dedupe on
     tenant          text NOT NULL,
-    escalation_id   uuid NOT NULL REFERENCES escalation,
-    kind            text NOT NULL CHECK (kind IN ('warning', 'page', 'resolve')),
+    escalation_id   uuid REFERENCES escalation,      -- null: of a whole group, a canary, or an alarm about ourselves
+    group_id        uuid REFERENCES page_group,
+    group_version   integer,                         -- its number in the group; of a page about a group, the version it shows
+    told_by         uuid,                            -- the page about the group that names it
+    kind            text NOT NULL CHECK (kind IN ('warning', 'page', 'resolve', 'summary', 'digest', 'copy', 'canary', 'alarm')),
+    urgency         text NOT NULL DEFAULT 'normal',
     step            integer NOT NULL,
     loop            integer NOT NULL,
     recipient       text NOT NULL,                   -- as the policy wrote it
@@ -502,9 +538,11 @@ CREATE TABLE page (
     method          text NOT NULL,
     address         text NOT NULL,
     secret          text NOT NULL DEFAULT '',        -- a reference, never the secret
+    options         jsonb NOT NULL DEFAULT '{}',     -- what else its contact says
+    account         text NOT NULL DEFAULT '',        -- of the provider: throttled, and found broken, as one (R29, R38)
     evidence        jsonb NOT NULL,                  -- rotation, shift bounds, policy version
     body            jsonb NOT NULL,
-    state           text NOT NULL CHECK (state IN ('pending', 'sending', 'accepted', 'failed', 'cancelled')),
+    state           text NOT NULL CHECK (state IN ('pending', 'grouped', 'sending', 'accepted', 'failed', 'cancelled')),
     due_at          timestamptz NOT NULL,
     committed_at    timestamptz NOT NULL,
     attempted_at    timestamptz,
@@ -513,15 +551,22 @@ CREATE TABLE page (
     acknowledged_at timestamptz,
     attempts        integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz,
+    deferred_until  timestamptz,                     -- held back until then, and why (R30)
+    deferred_for    text CHECK (deferred_for IN ('throttle', 'retry_after', 'breaker', 'quiet_hours')),
+    provider_id     text,                            -- what the provider calls it: a message's SID, a request's id
+    verify_by       timestamptz,                     -- accepted, but a receipt has to come by then, or another way is tried
     lease           uuid,
     lease_until     timestamptz,
     token_hash      bytea,
-    CHECK ((state = 'sending') = (lease IS NOT NULL))
+    CHECK ((state = 'sending') = (lease IS NOT NULL)),
+    CHECK ((deferred_until IS NULL) = (deferred_for IS NULL))
 );
 CREATE INDEX page_due ON page (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX page_leased ON page (lease_until) WHERE lease IS NOT NULL;
 CREATE INDEX page_escalation ON page (escalation_id);
 CREATE INDEX page_recent ON page (tenant, committed_at);
+CREATE INDEX page_group_member ON page (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX page_unverified ON page (verify_by) WHERE verify_by IS NOT NULL;
 CREATE UNIQUE INDEX page_token ON page (token_hash) WHERE token_hash IS NOT NULL;
 
 CREATE TABLE page_attempt (
@@ -533,6 +578,55 @@ CREATE TABLE page_attempt (
     detail      text,
     PRIMARY KEY (page_id, n)
 );
+
+-- How a provider's account stands for one tenant, shared by all replicas (R29, R37, R38). Writer: escalation.
+CREATE TABLE sending_account (
+    tenant      text NOT NULL,
+    account     text NOT NULL,
+    tokens      double precision NOT NULL,
+    refilled_at timestamptz NOT NULL,
+    held_until  timestamptz,                         -- the provider asked for silence until then
+    failures    integer NOT NULL DEFAULT 0,          -- in a row
+    opened_at   timestamptz,                         -- the breaker is open since then
+    probe_at    timestamptz,                         -- when one page may try it again
+    PRIMARY KEY (tenant, account)
+);
+
+-- Somebody is on call in place of whose turn it is. Writer: escalation. Taken back ones stay, for what was paged by them (R26).
+CREATE TABLE on_call_override (
+    id           uuid PRIMARY KEY,
+    tenant       text NOT NULL,
+    rotation     text NOT NULL,
+    person       text NOT NULL,
+    starts_at    timestamptz NOT NULL,
+    ends_at      timestamptz NOT NULL,
+    made_at      timestamptz NOT NULL,
+    made_by      text NOT NULL,
+    withdrawn_at timestamptz,
+    CHECK (starts_at < ends_at)
+);
+CREATE INDEX on_call_override_of ON on_call_override (tenant, rotation, ends_at) WHERE withdrawn_at IS NULL;
+
+-- Shifts that somebody else's calendar keeps, expanded when it was imported (R25). Writer: escalation.
+CREATE TABLE on_call_feed (
+    tenant     text NOT NULL,
+    rotation   text NOT NULL,
+    fetched_at timestamptz,                          -- the last good copy
+    tried_at   timestamptz NOT NULL,
+    failure    text,                                 -- of the last try
+    version    integer NOT NULL DEFAULT 0,
+    until_at   timestamptz,                          -- how far it was expanded
+    PRIMARY KEY (tenant, rotation)
+);
+CREATE TABLE on_call_shift (
+    tenant    text NOT NULL,
+    rotation  text NOT NULL,
+    person    text NOT NULL,
+    starts_at timestamptz NOT NULL,
+    ends_at   timestamptz NOT NULL,
+    CHECK (starts_at < ends_at)
+);
+CREATE INDEX on_call_shift_of ON on_call_shift (tenant, rotation, ends_at);
 
 -- One row is what one transaction has to say; it is published after the commit and then deleted. Writers: both services.
 CREATE TABLE outbox (

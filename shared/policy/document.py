@@ -111,12 +111,38 @@ class ModelTerms(Struct, frozen=True, kw_only=True):
     """The skill that tickets need about which a model is unsure; None: no other than the rules ask for."""
 
 
+class Counts(StrEnum):
+    """What the wait before a step is made of."""
+
+    ELAPSED = "elapsed"
+    OPEN = "open"
+    """Open time of the promise's calendar."""
+
+
+class Answers(StrEnum):
+    """Whose acknowledgement ends a step with several recipients."""
+
+    ANY = "any"
+    ALL = "all"
+    """Each answers for themselves: one acknowledgement stops the pages to that person only."""
+
+
+class Handoff(StrEnum):
+    """What becomes of an escalation when the shift of those it paged ends."""
+
+    KEEP = "keep"
+    HAND_OVER = "hand_over"
+    """Whoever comes on call gets pages that nobody has acknowledged, and is asked to take over those that somebody has."""
+
+
 class Step(Struct, frozen=True, kw_only=True):
     """One step of a ladder: whom to page, so long after the step before."""
 
     after: timedelta
     page: tuple[str, ...]
     """Recipients: `on-call/<rotation>`, `person/<key>`, `owner`, `lead` (the owner's), `channel/<name>`."""
+    counts: Counts = Counts.ELAPSED
+    answers: Answers = Answers.ANY
 
 
 class Ladder(Struct, frozen=True, kw_only=True):
@@ -129,6 +155,29 @@ class Ladder(Struct, frozen=True, kw_only=True):
     otherwise: tuple[str, ...] = ()
     on_warning: tuple[str, ...] = ("owner",)
     """Who is told of a warning; where nobody owns the ticket, the recipients of the first step."""
+    copy: tuple[str, ...] = ()
+    """Who reads along: informational copies, which nobody need acknowledge and which are not tried twice."""
+    silence: Mapping[Urgency, timedelta] = {}
+    """So long after an acknowledgement without an end of the matter it goes up again (R12); never where none is given."""
+    ends_after: timedelta = timedelta(days=7)
+    """The hard end of an escalation that nobody ends: it alarms (R12)."""
+    snooze_at_most: timedelta = timedelta(hours=8)
+    handoff: Handoff = Handoff.KEEP
+    flap_window: timedelta = timedelta(minutes=5)
+    """What is opened again so soon goes on without a second page (R18)."""
+
+
+class Paging(Struct, frozen=True, kw_only=True):
+    """How pages are held together and held back (R4, R27 to R30)."""
+
+    window: timedelta = timedelta(seconds=60)
+    """Pages to one recipient of one urgency and step within this are one group."""
+    settle: timedelta = timedelta(seconds=5)
+    """So long after its first page a group tells of those that joined."""
+    digest_after: timedelta = timedelta(minutes=10)
+    """What is paged so long after it was due is told in one digest."""
+    say_subject: bool = False
+    """Whether a page may quote the ticket's subject, which is the customer's own text."""
 
 
 class Cadence(StrEnum):
@@ -164,6 +213,7 @@ class Policy(Struct, frozen=True, kw_only=True, eq=False):
     skills: tuple[SkillRule, ...] = ()
     escalations: Mapping[str, Ladder] = {}
     on_call: Mapping[str, Rotation] = {}
+    paging: Paging = Paging()
     pools: tuple[PoolRule, ...] = ()
     routing: Routing = Routing()
     model: ModelTerms = ModelTerms()
@@ -189,6 +239,8 @@ class Contact(Struct, frozen=True, kw_only=True):
     address: str = ""
     secret: str = ""
     """Never the secret itself: `env:NAME` or `file:/path`."""
+    options: Mapping[str, str] = {}
+    """What else the channel needs to know, as in {"from": "+4930..."}; no secrets."""
 
 
 class Person(Struct, frozen=True, kw_only=True):
@@ -209,6 +261,10 @@ class Person(Struct, frozen=True, kw_only=True):
     """The policy's calendar by which a `shift` is."""
     lead: str | None = None
     contacts: tuple[Contact, ...] = (Contact(method="console"),)
+    timezone: str | None = None
+    """Of their quiet hours."""
+    quiet_hours: str | None = None
+    """`22:00-07:00`: pages of low urgency wait until they end (R24)."""
 
 
 class Roster(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The policy and roster files as their authors write them: keys, kinds of values, what may be left out.
+"""The policy file as its authors write it: keys, kinds of values, what may be left out.
 
 The one list of keys: `shared.policy.shape` checks files against these structs and the JSON Schema is made from them.
 What texts mean (durations, hours, references) is read by `shared.policy.parse` and its neighbours.
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from shared.contract.tickets import Channel, Status, TargetKind, Urgency
-from shared.policy.document import Bind, Cadence, Presence
+from shared.policy.document import Answers, Bind, Cadence, Counts, Handoff
 from shared.sla.policy import Reopen
 
 Duration: TypeAlias = Annotated[
@@ -318,8 +318,14 @@ class TargetLine(Line, frozen=True, kw_only=True):
 class StepLine(Line, frozen=True, kw_only=True):
     """Whom to page, so long after the step before."""
 
-    after: Annotated[str, Meta(description="Elapsed time: `0m`, `10m`.")] = "0m"
+    after: Annotated[str, Meta(description="Since the step before: `0m`, `10m`.")] = "0m"
+    counts: Annotated[Counts, Meta(description="`open`: `after` is open time of the promise's calendar.")] = (
+        Counts.ELAPSED
+    )
     page: Recipient | list[Recipient]
+    answers: Annotated[
+        Answers, Meta(description="`all`: each recipient has to acknowledge; one stops the pages to themselves only.")
+    ] = Answers.ANY
 
 
 class EscalationLine(Line, frozen=True, kw_only=True):
@@ -331,6 +337,22 @@ class EscalationLine(Line, frozen=True, kw_only=True):
     on_warning: Annotated[
         Recipient | list[Recipient], Meta(description="Who is told of a warning; default: the owner.")
     ] = "owner"
+    copy: Annotated[Recipient | list[Recipient], Meta(description="Who gets a copy that asks nothing of them.")] = []
+    silence: Annotated[
+        str | dict[Urgency, str],
+        Meta(
+            description="So long after an acknowledgement, if the matter hasn't ended, it begins again with the first step; "
+            "by urgency, as in {urgent: 30m, high: 2h}. Default `none`.",
+        ),
+    ] = "none"
+    ends_after: Annotated[str, Meta(description="An escalation that nobody ends, ends then, and alarms.")] = "168h"
+    snooze_at_most: Annotated[str, Meta(description="The longest snooze.")] = "8h"
+    handoff: Annotated[
+        Handoff, Meta(description="`hand_over`: whoever comes on call next gets what is not acknowledged.")
+    ] = Handoff.KEEP
+    flap_window: Annotated[
+        str, Meta(description="A ticket that is reopened so soon goes on without a second page.")
+    ] = "5m"
 
 
 class RotationLine(Line, frozen=True, kw_only=True):
@@ -340,6 +362,15 @@ class RotationLine(Line, frozen=True, kw_only=True):
     rotation: Cadence
     handoff: Annotated[str, Meta(description="Local time: `mon 09:00`, or `09:00` for a daily one.")]
     people: Annotated[list[str], Meta(min_length=1)]
+
+
+class PagingLine(Line, frozen=True, kw_only=True):
+    """How pages are held together and held back."""
+
+    window: Annotated[str, Meta(description="Pages to one recipient within this are one group.")] = "60s"
+    settle: Annotated[str, Meta(description="When a group tells of those that joined its first page.")] = "5s"
+    digest_after: Annotated[str, Meta(description="What is paged so late is told in one digest.")] = "10m"
+    say_subject: Annotated[bool, Meta(description="Whether pages may quote the ticket's subject.")] = False
 
 
 class FollowUpLine(Line, frozen=True, kw_only=True):
@@ -363,6 +394,7 @@ class PolicyFile(Line, frozen=True, kw_only=True):
     targets: Annotated[list[TargetLine], Meta(max_length=5_000)] = []
     escalations: Annotated[dict[str, EscalationLine], Meta(max_length=1_000)] = {}
     on_call: Annotated[dict[str, RotationLine], Meta(max_length=1_000)] = {}
+    paging: PagingLine = PagingLine()
     follow_up: FollowUpLine | None = None
     feeds: Annotated[
         dict[str, FeedLine],
@@ -374,46 +406,13 @@ class PolicyFile(Line, frozen=True, kw_only=True):
     ) = None
 
 
-class PersonLine(Line, frozen=True, kw_only=True):
-    """Somebody who works tickets, is paged, or both."""
-
-    name: str | None = None
-    skills: dict[str, Annotated[int, Meta(ge=1, le=5)]] | list[str] = {}
-    channels: Channel | list[Channel] = []
-    capacity: Annotated[int, Meta(ge=0, le=1000)] = 12
-    at_most: Annotated[
-        dict[Channel, Annotated[int, Meta(ge=0, le=1000)]],
-        Meta(description="Tickets of a channel at a time, as in {live_chat: 2}."),
-    ] = {}
-    pools: Annotated[Texts, Meta(description="Whose tickets they take; default all.")] = []
-    presence: Presence = Presence.MANUAL
-    calendar: (
-        Annotated[str, Meta(description="With `presence: shift`: the policy's calendar of their shifts.")] | None
-    ) = None
-    lead: Annotated[str, Meta(description="Key of the person who leads them.")] | None = None
-    contacts: Annotated[
-        str | list[str | dict[str, str]],
-        Meta(description='Ways to page them: `console`, {webhook: "https://...", secret: "env:NAME"}.'),
-    ] = "console"
-
-
-class RosterFile(Line, frozen=True, kw_only=True):
-    """Who there is."""
-
-    people: Annotated[dict[str, PersonLine], Meta(max_length=20_000)]
-
-
 def policy_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the policy file."""
-    return _schema(PolicyFile)
+    return schema_of(PolicyFile)
 
 
-def roster_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the roster file."""
-    return _schema(RosterFile)
-
-
-def _schema(file: type[Line]) -> dict[str, Any]:
+def schema_of(file: type[Line]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a kind of file."""
     schema = msgspec.json.schema(file)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$defs"][file.__name__]["patternProperties"] = {f"^{OWN_KEY}": {}}

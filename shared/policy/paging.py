@@ -1,11 +1,13 @@
-"""The `escalations` and `on_call` of a policy file: who is woken, after how long (escalation-rules R5 to R7, R19 to R24)."""
+"""The `escalations` and `paging` of a policy file: who is woken, after how long (escalation-rules R4 to R7, R12 to R18)."""
 
-from datetime import time, timedelta
+from datetime import timedelta
 
-from shared.policy import calendars, durations, hours, shape
-from shared.policy.document import Cadence, Ladder, Rotation, Step
-from shared.policy.errors import did_you_mean, short
-from shared.policy.layout import EscalationLine, RotationLine
+from shared.contract.tickets import Urgency
+from shared.policy import durations, shape
+from shared.policy.assigning import NONE
+from shared.policy.document import Ladder, Paging, Step
+from shared.policy.errors import did_you_mean
+from shared.policy.layout import EscalationLine, PagingLine
 from shared.policy.located import escape
 from shared.policy.reading import Reading, Unreadable
 
@@ -29,32 +31,51 @@ def ladders(reading: Reading, lines: dict[str, EscalationLine]) -> dict[str, Lad
             page = _recipients(reading, step.page, f"{place}/page", rotations)
             if not page and step.page == []:
                 reading.fault(f"{place}/page", "nobody is paged", _FORMS)
-            steps.append(Step(after=_after(reading, step.after, f"{place}/after"), page=page))
+            steps.append(
+                Step(
+                    after=_after(reading, step.after, f"{place}/after"),
+                    page=page,
+                    counts=step.counts,
+                    answers=step.answers,
+                )
+            )
         compiled[name] = Ladder(
             name=name,
             steps=tuple(steps),
             repeat=line.repeat,
             otherwise=_recipients(reading, line.otherwise, f"{pointer}/otherwise", rotations),
             on_warning=_recipients(reading, line.on_warning, f"{pointer}/on_warning", rotations),
+            copy=_recipients(reading, line.copy, f"{pointer}/copy", rotations),
+            silence=_silence(reading, line.silence, f"{pointer}/silence"),
+            ends_after=_after(reading, line.ends_after, f"{pointer}/ends_after"),
+            snooze_at_most=_after(reading, line.snooze_at_most, f"{pointer}/snooze_at_most"),
+            handoff=line.handoff,
+            flap_window=_after(reading, line.flap_window, f"{pointer}/flap_window"),
         )
     return compiled
 
 
-def rotations(reading: Reading, lines: dict[str, RotationLine]) -> dict[str, Rotation]:
-    """Compile the on-call rotations."""
-    compiled = {}
-    for name, line in lines.items():
-        pointer = f"/on_call/{escape(name)}"
-        day, at = _handoff(reading, line, f"{pointer}/handoff")
-        compiled[name] = Rotation(
-            name=name,
-            zone=calendars.zone(reading, f"{pointer}/timezone", line.timezone),
-            cadence=line.rotation,
-            handoff_weekday=day,
-            handoff_time=at,
-            people=tuple(person.strip() for _, person in shape.entries(line.people, f"{pointer}/people")),
+def held(reading: Reading, line: PagingLine) -> Paging:
+    """Compile `paging`: how pages are held together and held back."""
+    paging = Paging(
+        window=_after(reading, line.window, "/paging/window"),
+        settle=_after(reading, line.settle, "/paging/settle"),
+        digest_after=_after(reading, line.digest_after, "/paging/digest_after"),
+        say_subject=line.say_subject,
+    )
+    if paging.settle > paging.window:
+        reading.fault(
+            "/paging/settle",
+            "a group would be over before it told of those that joined",
+            "make it shorter than `window`",
         )
-    return compiled
+    return paging
+
+
+def _silence(reading: Reading, written: str | dict[Urgency, str], pointer: str) -> dict[Urgency, timedelta]:
+    if isinstance(written, str):
+        return {} if written == NONE else dict.fromkeys(Urgency, _after(reading, written, pointer))
+    return {urgency: _after(reading, text, f"{pointer}/{urgency}") for urgency, text in written.items() if text != NONE}
 
 
 def _recipients(reading: Reading, written: str | list[str], pointer: str, rotations: set[str]) -> tuple[str, ...]:
@@ -79,20 +100,3 @@ def _after(reading: Reading, text: str, pointer: str) -> timedelta:
     except Unreadable as error:
         reading.unreadable(pointer, error)
         return timedelta()
-
-
-def _handoff(reading: Reading, line: RotationLine, pointer: str) -> tuple[int, time]:
-    day, _, at = line.handoff.strip().partition(" ")
-    is_weekly = line.rotation is Cadence.WEEKLY
-    try:
-        if is_weekly != bool(at):
-            kind, remedy = (
-                ("weekly", "day and time, as in `mon 09:00`")
-                if is_weekly
-                else ("daily", "the time alone, as in `09:00`")
-            )
-            raise Unreadable(f"`{short(line.handoff)}` is no {kind} hand-off", f"write {remedy}")
-        return (hours.weekday(day), hours.clock_time(at)) if is_weekly else (0, hours.clock_time(day))
-    except Unreadable as error:
-        reading.unreadable(pointer, error)
-        return 0, time()

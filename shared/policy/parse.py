@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.policy import assigning, calendars, insisting, linting, located, paging, rules, shape, targets
+from shared.policy import assigning, calendars, insisting, linting, located, paging, rotations, rules, shape, targets
 from shared.policy.document import Policy
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import PolicyFile
@@ -105,7 +105,8 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         routing=assigning.routing(reading, file.routing),
         model=assigning.model(reading, file.model),
         escalations=paging.ladders(reading, file.escalations),
-        on_call=paging.rotations(reading, file.on_call),
+        on_call=rotations.read(reading, file.on_call),
+        paging=paging.held(reading, file.paging),
     )
     insisting.check(reading, policy.skills, policy.sla.targets)
     return policy

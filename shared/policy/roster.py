@@ -8,10 +8,10 @@ from shared.contract.tickets import Channel
 from shared.policy import located, shape
 from shared.policy.document import Contact, Person, Policy, Presence, Roster
 from shared.policy.errors import PolicyErrors, did_you_mean
-from shared.policy.layout import PersonLine, RosterFile
 from shared.policy.located import escape
 from shared.policy.paging import PERSON
 from shared.policy.reading import Reading
+from shared.policy.roster_layout import PersonLine, RosterFile
 
 _KEY_LIMIT = 200
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+")
@@ -79,6 +79,8 @@ def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]
             calendar=_calendar(reading, line, pointer),
             lead=line.lead,
             contacts=_contacts(reading, line, f"{pointer}/contacts"),
+            timezone=line.timezone,
+            quiet_hours=line.quiet_hours,
         )
     return people
 

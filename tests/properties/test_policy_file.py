@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from shared.policy import located, parse
 from shared.policy.errors import LocatedError, PolicyErrors
-from shared.policy.layout import PolicyFile, RosterFile, policy_schema
+from shared.policy.layout import PolicyFile, policy_schema
+from shared.policy.roster_layout import RosterFile
 from tests.effort import examples
 
 EXAMPLE = (Path(__file__).parents[1] / "unit" / "policy" / "example.yaml").read_text(encoding="utf-8")

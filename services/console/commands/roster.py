@@ -9,7 +9,7 @@ from services.console.output import asynchronous, json_option, read_settings, te
 from services.console.policies import author, read_text, shown_faults, tell_in_force, tell_warnings
 from services.console.session import database
 from services.router.versions import policies
-from shared.policy import layout
+from shared.policy import roster_layout
 from shared.postgres import time as database_time
 
 
@@ -40,7 +40,7 @@ async def apply(file: Path, tenant: str, as_json: bool) -> None:
 @roster.command()
 def schema() -> None:
     """Print the JSON Schema of the file, for editors and other programs."""
-    write_json(layout.roster_schema())
+    write_json(roster_layout.roster_schema())
 
 
 @roster.command()

@@ -7,6 +7,7 @@ from typing import TextIO
 from services.escalation.channels import Capabilities, Page
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
+from shared.policy.document import Contact
 
 _RULE = "-" * 72
 _WHAT = {Kind.WARNING: "WARNING", Kind.PAGE: "PAGE", Kind.RESOLVE: "RESOLVED"}
@@ -20,6 +21,10 @@ class Console:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
+
+    def account(self, _contact: Contact) -> str:
+        """There is one."""
+        return self.name
 
     async def send(self, page: Page) -> Outcome:
         """Print it; a stream that is closed can be tried again."""

@@ -24,6 +24,7 @@ from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.errors import AddressRefused, SecretMissing
 from shared import timesource
+from shared.policy.document import Contact
 
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 6.0
@@ -51,6 +52,10 @@ class Webhook:
             keepalive_expiry=30,
             network_backend=GuardedBackend(allowed_hosts),
         )
+
+    def account(self, contact: Contact) -> str:
+        """The receiver's host."""
+        return f"{self.name} {urlsplit(contact.address).netloc}"
 
     async def send(self, page: Page) -> Outcome:
         """Post it once."""

@@ -57,6 +57,16 @@ class Kind(StrEnum):
     PAGE = "page"
     RESOLVE = "resolve"
     """Tells whoever was sent the others that they are moot, and why (R14)."""
+    SUMMARY = "summary"
+    """Names the escalations that joined a group after its first page (R27)."""
+    DIGEST = "digest"
+    """Names what broke in an outage, in place of the backlog (R4, R30)."""
+    COPY = "copy"
+    """For information: nobody need answer, and it is not tried again."""
+    CANARY = "canary"
+    """Tries whether somebody can be reached."""
+    ALARM = "alarm"
+    """About ourselves: a page that was given up, an escalation that nobody ended."""
 
 
 class SkipReason(StrEnum):

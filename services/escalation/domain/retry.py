@@ -35,6 +35,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     detail: str = ""
     """For a person: never a secret, never an address with one in it."""
     retry_after: timedelta | None = None
+    """How long the provider asks not to be called, by anybody for this account (R37)."""
+    provider_id: str | None = None
+    """What the provider calls the page: a message's SID or timestamp, a request's id."""
 
 
 class Trial(Struct, frozen=True, kw_only=True):

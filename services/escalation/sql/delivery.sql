@@ -34,13 +34,13 @@ WITH due AS (
         lease = $4, lease_until = clock_timestamp() + $5::interval
     FROM free
     WHERE p.id = free.id
-    RETURNING p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret,
+    RETURNING p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret, p.options, p.account, p.urgency,
               p.evidence, p.body, p.due_at, p.committed_at, p.attempted_at, p.attempts, p.lease, p.token_hash,
               free.next_step_at
 ), noted AS (
     INSERT INTO page_attempt (page_id, n, started_at) SELECT id, attempts, $1 FROM leased
 )
-SELECT l.id, l.tenant, l.escalation_id, l.kind, l.step, l.loop, l.recipient, l.person, l.method, l.address, l.secret,
+SELECT l.id, l.tenant, l.escalation_id, l.kind, l.step, l.loop, l.recipient, l.person, l.method, l.address, l.secret, l.options, l.account, l.urgency,
        l.evidence, l.body, l.due_at, l.committed_at, l.attempted_at, l.attempts, l.lease, l.token_hash, l.next_step_at,
        (SELECT count(*) FROM page_attempt a WHERE a.page_id = l.id AND a.outcome = 'unknown') AS unknowns
 FROM leased l
@@ -60,7 +60,7 @@ WITH lost AS (
     WHERE p.id IN (SELECT id FROM lost) AND p.lease IS NOT NULL AND p.lease_until < clock_timestamp()
     FOR NO KEY UPDATE OF p SKIP LOCKED
 )
-SELECT p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret,
+SELECT p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret, p.options, p.account, p.urgency,
        p.evidence, p.body, p.due_at, p.committed_at, p.attempted_at, p.attempts, p.lease, p.token_hash, free.next_step_at,
        (SELECT count(*) FROM page_attempt a WHERE a.page_id = p.id AND a.outcome = 'unknown') AS unknowns
 FROM free JOIN page p ON p.id = free.id;

@@ -51,11 +51,12 @@ WHERE e.id = k.id;
 -- name: insert_pages
 -- Pages of taken steps, due at once; one that is there already stays as it is (R34).
 INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence,
-                  body, state, due_at, committed_at, next_attempt_at, token_hash)
+                  body, state, due_at, committed_at, next_attempt_at, token_hash, options, account, urgency)
 SELECT id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
-       'pending', due_at, $16, $16, token_hash
+       'pending', due_at, $16, $16, token_hash, options, account, urgency
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[], $14::timestamptz[], $15::bytea[])
+            $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[], $14::timestamptz[], $15::bytea[], $17::jsonb[],
+            $18::text[], $19::text[])
      AS k (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
-           due_at, token_hash)
+           due_at, token_hash, options, account, urgency)
 ON CONFLICT (id) DO NOTHING;

@@ -30,6 +30,9 @@ class NewPage(Struct, frozen=True, kw_only=True):
     method: str
     address: str
     secret: str
+    options: Mapping[str, str] = {}
+    account: str = ""
+    urgency: str = "normal"
     evidence: Evidence
     body: Facts
     due_at: datetime
@@ -50,6 +53,9 @@ class LeasedPage(Struct, frozen=True, kw_only=True):
     method: str
     address: str
     secret: str
+    options: Mapping[str, str]
+    account: str
+    urgency: str
     evidence: Evidence
     body: Facts
     due_at: datetime
@@ -98,6 +104,9 @@ async def insert(connection: Connection, pages: Sequence[NewPage], now: datetime
         [page.due_at for page in pages],
         [page.token_hash for page in pages],
         now,
+        [_encoder.encode(page.options) for page in pages],
+        [page.account for page in pages],
+        [page.urgency for page in pages],
     )
 
 
@@ -155,11 +164,13 @@ async def hurry_step(connection: Connection, escalation_id: UUID, now: datetime)
 _encoder = msgspec.json.Encoder()
 _evidence = msgspec.json.Decoder(Evidence)
 _facts = msgspec.json.Decoder(Facts)
+_options = msgspec.json.Decoder(dict[str, str])
 
 
 def _leased(row: Record) -> LeasedPage:
     columns: dict[str, Any] = dict(row)
     columns["kind"] = Kind(columns["kind"])
     columns["evidence"] = _evidence.decode(columns["evidence"])
+    columns["options"] = _options.decode(columns["options"])
     columns["body"] = _facts.decode(columns["body"])
     return LeasedPage(**columns)

@@ -59,21 +59,22 @@ SELECT key, active FROM agent WHERE tenant = $1 ORDER BY key FOR NO KEY UPDATE;
 -- presence is known in another way from now on, begins anew: by shift or lease nothing speaks against them, and by hand they
 -- have to say that they are there, unless they were.
 INSERT INTO agent (tenant, key, name, skills, channels, capacity, presence, lead, contacts,
-                   at_most, pools, calendar, status)
+                   at_most, pools, calendar, timezone, quiet_hours, status)
 SELECT $1, k.key, k.name, k.skills, string_to_array(k.channels, ','), k.capacity, k.presence, k.lead, k.contacts,
-       k.at_most, string_to_array(k.pools, chr(31)), k.calendar,
+       k.at_most, string_to_array(k.pools, chr(31)), k.calendar, k.timezone, k.quiet_hours,
        CASE k.presence WHEN 'manual' THEN 'offline' ELSE 'online' END
 FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::jsonb[],
-            $10::jsonb[], $11::text[], $12::text[])
-     AS k (key, name, skills, channels, capacity, presence, lead, contacts, at_most, pools, calendar)
+            $10::jsonb[], $11::text[], $12::text[], $13::text[], $14::text[])
+     AS k (key, name, skills, channels, capacity, presence, lead, contacts, at_most, pools, calendar, timezone, quiet_hours)
 ORDER BY k.key
 ON CONFLICT (tenant, key) DO UPDATE
 SET active = true, name = excluded.name, skills = excluded.skills, channels = excluded.channels,
     capacity = excluded.capacity, presence = excluded.presence, lead = excluded.lead, contacts = excluded.contacts,
     at_most = excluded.at_most, pools = excluded.pools, calendar = excluded.calendar,
+    timezone = excluded.timezone, quiet_hours = excluded.quiet_hours,
     status = CASE WHEN agent.active AND agent.presence = excluded.presence THEN agent.status
                   WHEN excluded.presence <> 'manual' THEN 'online'
-                  WHEN agent.active AND deskclock_is_there(agent.status, agent.presence, agent.present_until, $13)
+                  WHEN agent.active AND deskclock_is_there(agent.status, agent.presence, agent.present_until, $15)
                   THEN 'online' ELSE 'offline' END,
     present_until = CASE WHEN agent.active AND agent.presence = excluded.presence THEN agent.present_until END,
     next_present_at = CASE WHEN agent.active AND agent.presence = excluded.presence THEN agent.next_present_at END,

@@ -146,8 +146,8 @@ def _columns(people: Iterable[Person]) -> list[list[object]]:
         (
             person.key, person.name, _encode(person.skills), ",".join(person.channels), person.capacity,
             person.presence, person.lead, _encode(person.contacts), _encode(person.at_most), "\x1f".join(person.pools),
-            person.calendar,
+            person.calendar, person.timezone, person.quiet_hours,
         )
         for person in people
     ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(11)]
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(13)]

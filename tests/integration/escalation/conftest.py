@@ -104,6 +104,10 @@ class Provider:
         self.sent: list[Page] = []
         self.answers: list[Outcome] = []
 
+    def account(self, contact: Contact) -> str:
+        """One for each address."""
+        return f"{self.name} {contact.address}"
+
     async def send(self, page: Page) -> Outcome:
         """Note the page and answer as set."""
         self.sent.append(page)
@@ -151,7 +155,7 @@ class World:
 
     def another_stepping(self) -> Stepping:
         """A second worker."""
-        return Stepping(self.pool, self.shelf, self.relay, self.metrics, self.tokens, frozenset(self.channels))
+        return Stepping(self.pool, self.shelf, self.relay, self.metrics, self.tokens, self.channels)
 
     def another_delivery(self, lease_for: timedelta = timedelta(seconds=10)) -> Delivery:
         """A second worker."""

@@ -11,7 +11,8 @@ from shared.contract.tickets import Channel, Status, TargetKind, Urgency
 from shared.policy import builtin, holidays, parse
 from shared.policy.document import Bind, Cadence, Ladder, Policy, Rotation, SkillRule, Step
 from shared.policy.errors import LocatedError, PolicyErrors
-from shared.policy.layout import policy_schema, roster_schema
+from shared.policy.layout import policy_schema
+from shared.policy.roster_layout import roster_schema
 from shared.sla.condition import Condition
 from shared.sla.fields import Fields
 from shared.sla.policy import BusinessDays, FollowUp, Reopen, WarnAt
@@ -447,6 +448,7 @@ def test_the_schemas_are_made_from_the_same_structs() -> None:
         "targets",
         "escalations",
         "on_call",
+        "paging",
         "follow_up",
         "feeds",
         "tzdata",
