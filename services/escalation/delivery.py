@@ -104,7 +104,7 @@ class Delivery:
             batch = await outbox.save(connection)
         self._relay.post(batch)
         for page in lost:
-            self._metrics.pages.labels(page.method, Result.UNKNOWN).inc()
+            self._metrics.pages.outcomes.labels(page.method, Result.UNKNOWN).inc()
         return len(lost)
 
     async def _claim(self) -> list[LeasedPage]:
@@ -233,19 +233,19 @@ class Delivery:
             await pages.insert(connection, [following], now)
 
     def _count(self, page: LeasedPage, outcome: Outcome, state: str | None, now: datetime) -> None:
-        self._metrics.pages.labels(page.method, outcome.result).inc()
+        self._metrics.pages.outcomes.labels(page.method, outcome.result).inc()
         if state == "failed":
-            self._metrics.pages.labels(page.method, "failed").inc()
+            self._metrics.pages.outcomes.labels(page.method, "failed").inc()
         if state != "accepted" or page.kind is Kind.RESOLVE:
             return
         for stage, begun_at, ended_at in (
             ("due_to_commit", page.due_at, page.committed_at),
             ("commit_to_attempt", page.committed_at, page.attempted_at),
             ("attempt_to_accept", page.attempted_at, now),
-            ("due_to_accept", page.due_at, now),
+            ("due_to_attempt", page.due_at, page.attempted_at),
         ):
             seconds = max((ended_at - begun_at).total_seconds(), 0.0) / self._rate
-            self._metrics.page_lag.labels(stage).observe(seconds)
+            self._metrics.pages.lag.labels(stage).observe(seconds)
 
 
 _LOST = Outcome(result=Result.UNKNOWN, detail="the process stopped while it was sending")

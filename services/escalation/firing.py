@@ -65,9 +65,9 @@ class Firing:
         self._rate = seen.rate
         self._watch(seen)
         if seen.due_at is None or seen.rate <= 0:
-            self._metrics.oldest_due.set(0)
+            self._metrics.clocks.oldest_due.set(0)
         else:
-            self._metrics.oldest_due.set(max((seen.now - seen.due_at).total_seconds() / seen.rate, 0))
+            self._metrics.clocks.oldest_due.set(max((seen.now - seen.due_at).total_seconds() / seen.rate, 0))
         if self.halted is not None:
             return Pulse(now=seen.now, rate=seen.rate, due_at=None)
         return seen
@@ -112,7 +112,7 @@ class Firing:
             self._first_reading = reading
             return
         by = jump.jumped_by(self._first_reading, reading)
-        self._metrics.time_jump.set(by.total_seconds())
+        self._metrics.clocks.time_jump.set(by.total_seconds())
         if jump.is_ahead(by):
             if self.halted is None:
                 self.halted = (
@@ -133,15 +133,15 @@ class Firing:
             promise = (one.due.clock.target, one.due.channel, one.due.urgency)
             told[one.change, *promise] += 1
             if skipped := _skipped(one):
-                self._metrics.warnings_skipped.labels(*promise).inc(skipped)
+                self._metrics.clocks.warnings_skipped.labels(*promise).inc(skipped)
             due_at = one.due.clock.next_fire_at
             if due_at is not None:
-                self._metrics.firing_lag.observe(max((now - due_at).total_seconds(), 0.0) / rate)
+                self._metrics.clocks.firing_lag.observe(max((now - due_at).total_seconds(), 0.0) / rate)
         for (change, *labels), n in told.items():
             if change is Change.BREACHED:
-                self._metrics.outcomes.labels(*labels, "breached", JudgedBy.LIVE).inc(n)
+                self._metrics.clocks.outcomes.labels(*labels, "breached", JudgedBy.LIVE).inc(n)
             elif change is Change.WARNED:
-                self._metrics.warnings.labels(*labels).inc(n)
+                self._metrics.clocks.warnings.labels(*labels).inc(n)
 
 
 def _fire(due: DueClock, clock: Clock, changes: tuple[Change, ...]) -> Fired:

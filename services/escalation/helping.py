@@ -15,7 +15,8 @@ from msgspec import Struct
 from services.escalation import news
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain.ladder import Position, Reason
-from services.escalation.metrics import HELP_OUTCOMES, EscalationMetrics
+from services.escalation.metrics import EscalationMetrics
+from services.escalation.metrics.ladders import HELP_OUTCOMES
 from services.escalation.store import Pulse
 from services.escalation.store import helping as helping_store
 from services.escalation.store.helping import LiveHelp, Opening, Reopening, Wanted
@@ -85,7 +86,7 @@ class Helping:
             batch = await outbox.save(connection)
         self._relay.post(batch)
         for (reason, outcome), n in outcomes.items():
-            self._metrics.help_requests.labels(reason, outcome).inc(n)
+            self._metrics.ladders.help_requests.labels(reason, outcome).inc(n)
         return len(wanted)
 
     async def _answer(

@@ -92,7 +92,7 @@ class Stepping:
             batch = await outbox.save(connection)
         self._relay.post(batch)
         for one in done:
-            self._metrics.escalations.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
+            self._metrics.ladders.steps.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
         return len(due)
 
     async def _take(self, connection: Connection, due: Sequence[DueStep], now: datetime) -> list[Taken]:

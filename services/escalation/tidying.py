@@ -1,7 +1,8 @@
 """What no event of its own does: pages that became moot are cancelled, senders that died are noticed."""
 
 from services.escalation.delivery import Delivery
-from services.escalation.metrics import LIVE_STATES, EscalationMetrics
+from services.escalation.metrics import EscalationMetrics
+from services.escalation.metrics.ladders import LIVE_STATES
 from services.escalation.store import answers
 from shared.postgres.pool import Pool
 
@@ -26,7 +27,7 @@ class Tidying:
         """Measure what Prometheus asks for, once for however many ask; returns how many escalations are live."""
         async with self._pool.acquire() as connection:
             live = await answers.count_live(connection)
-            self._metrics.outbox_oldest.set(await answers.outbox_oldest_seconds(connection))
+            self._metrics.watch.outbox_oldest.set(await answers.outbox_oldest_seconds(connection))
         for state in LIVE_STATES:
-            self._metrics.live.labels(state).set(live.get(state, 0))
+            self._metrics.ladders.live.labels(state).set(live.get(state, 0))
         return sum(live.values())

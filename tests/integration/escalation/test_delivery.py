@@ -340,7 +340,7 @@ async def test_pages_are_counted_by_transport_and_outcome_and_their_lag_by_stage
     await world.delivery.run_once()
     sample = world.registry.get_sample_value
     assert 1.0 == sample("sla_pages_total", {"transport": "webhook", "outcome": "accepted"})
-    assert 1.0 == sample("sla_page_lag_seconds_count", {"stage": "due_to_accept"})
+    assert 1.0 == sample("sla_page_lag_seconds_count", {"stage": "due_to_attempt"})
     assert 1.0 == sample("sla_page_lag_seconds_sum", {"stage": "due_to_commit"})
 
 
