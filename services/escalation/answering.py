@@ -16,6 +16,8 @@ from services.escalation.store.answers import Answerable, Held
 from shared.jetstream.relay import Relay
 from shared.postgres.outbox import Batch, Outbox
 from shared.postgres.pool import Connection, Pool
+from shared.runtime import points
+from shared.runtime.points import Point
 
 
 class Standing(StrEnum):
@@ -73,6 +75,7 @@ class Answering:
                 answer = Answer(escalation=held.id, standing=Standing.NOW, acknowledged_by=by, acknowledged_at=held.now)
             else:
                 answer = _standing(held)
+            points.passing(Point.K10_ANSWERING)
         self._relay.post(batch)
         return answer
 

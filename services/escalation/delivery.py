@@ -25,8 +25,10 @@ from shared.ledger import pages as ledger_pages
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
+from shared.runtime import points
 from shared.runtime.logs import Log
 from shared.runtime.periodic import Health
+from shared.runtime.points import Point
 
 LEASE = timedelta(seconds=10)
 """Longer than any attempt may take; a page whose sender died is taken over after it."""
@@ -122,7 +124,9 @@ class Delivery:
 
     async def _deliver(self, page: LeasedPage) -> None:
         try:
+            points.passing(Point.K6_CLAIMED)
             outcome = await self._send(page)
+            points.passing(Point.K8_ANSWERED)
             await self._conclude(page, outcome)
         except Exception as error:  # noqa: BLE001 - one page's trouble, or the database's, must not end the others
             _log.error(
@@ -174,6 +178,7 @@ class Delivery:
             outbox = Outbox(now)
             state = await self._settle(connection, outbox, page, outcome, now, held)
             batch = await outbox.save(connection)
+        points.passing(Point.K9_CONCLUDED)
         self._relay.post(batch)
         self._count(page, outcome, state, now)
 

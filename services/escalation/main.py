@@ -25,7 +25,7 @@ from services.escalation.tokens import Tokens
 from shared.jetstream import publish, streams
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
-from shared.runtime import http, logs, servers, vitals
+from shared.runtime import http, logs, points, servers, vitals
 from shared.runtime import settings as runtime_settings
 from shared.runtime.periodic import Health
 from shared.runtime.run import Part, Service, looping
@@ -46,6 +46,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
 async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     """Open what the service needs and put its parts together. Raises CannotStart."""
     logs.set_up(logs.Format(settings.log_format))
+    points.arm(settings.fault_point, environment=settings.environment)
     pool = await servers.open_database(stack, settings.database_url, name=NAME, size=settings.pool_size)
     await servers.require_fit(pool, environment=settings.environment)
     client = await servers.open_nats(stack, settings.nats_url, name=NAME)

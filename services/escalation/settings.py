@@ -26,6 +26,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Where people reach escalation from outside; links in pages begin with it. Empty: its host and port."
         ),
     ] = ""
+    fault_point: Annotated[
+        str,
+        Meta(
+            description="Only for trials: where this process is to die, as K6_CLAIMED:3, or to stand still, as K6_CLAIMED:3:stop; "
+            "refused in production."
+        ),
+    ] = ""
     log_format: Annotated[Literal["text", "json"], Meta(description="Lines for a person, or JSON lines.")] = "text"
     metrics_open: Annotated[bool, Meta(description="Whether /metrics answers without an API key.")] = False
     page_allow_hosts: Annotated[

@@ -30,7 +30,9 @@ from shared.policy.document import Ladder, Policy, Rotation
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
+from shared.runtime import points
 from shared.runtime.logs import Log
+from shared.runtime.points import Point
 
 BATCH = 200
 
@@ -75,6 +77,7 @@ class Stepping:
 
     async def run_once(self) -> int:
         """Take one batch of due steps; returns how many."""
+        points.passing(Point.K3_DUE)
         async with self._pool.acquire() as connection, connection.transaction():
             now = await database_time.now(connection)
             due = await escalations.claim_due_steps(connection, now, self._batch)
@@ -90,6 +93,8 @@ class Stepping:
             for one in done:
                 _announce(outbox, one, now)
             batch = await outbox.save(connection)
+            points.passing(Point.K4_STEPPING)
+        points.passing(Point.K5_STEPPED)
         self._relay.post(batch)
         for one in done:
             self._metrics.ladders.steps.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()

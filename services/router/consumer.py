@@ -19,7 +19,9 @@ from shared.contract import events, subjects
 from shared.contract.events import Rejected, TicketEvent
 from shared.jetstream.publish import NotStored, Publisher
 from shared.jetstream.pull import Puller, ack
+from shared.runtime import points
 from shared.runtime.logs import Log, describe
+from shared.runtime.points import Point
 
 _AGAIN_SECONDS = 2.0
 _KEEP_SECONDS = 5.0
@@ -65,6 +67,7 @@ class Consumer:
         try:
             if usable:
                 receipts = await self._process([event for _, event in usable], stop)
+                points.passing(Point.K2_STORED)
                 outcomes = [(message, receipt.rejected) for (message, _), receipt in zip(usable, receipts, strict=True)]
                 refused += [(message, rejected) for message, rejected in outcomes if rejected is not None]
                 await ack([message for message, rejected in outcomes if rejected is None])

@@ -26,7 +26,9 @@ from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
 from shared.postgres import failures
 from shared.postgres.pool import Pool
+from shared.runtime import points
 from shared.runtime.logs import Log, describe
+from shared.runtime.points import Point
 
 BATCH = 500
 QUEUE = 2_000
@@ -128,6 +130,7 @@ class Intake:
         """Record one batch and match its pools; raises `IntakeUnavailable` where the database stays away."""
         if not events:
             return []
+        points.passing(Point.K1_RECEIVED)
         scores = opinions.NONE if self._scoring is None else await self._scoring.score(events)
         started = timesource.monotonic()
         receipts, pools = await self._record(events, scores)

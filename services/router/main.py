@@ -35,7 +35,7 @@ from shared.jetstream.publish import open_publisher
 from shared.jetstream.pull import Puller
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
-from shared.runtime import http, logs, servers, vitals
+from shared.runtime import http, logs, points, servers, vitals
 from shared.runtime.periodic import Health
 from shared.runtime.run import Part, Service, looping, run
 from shared.runtime.settings import load
@@ -57,6 +57,7 @@ async def assemble(stack: AsyncExitStack) -> Service:
     """The router with all its parts; what they use closes with the stack. Raises CannotStart, SettingsError."""
     settings = load(Settings)
     logs.set_up(logs.Format(settings.log_format))
+    points.arm(settings.fault_point, environment=settings.environment)
     health, registry = Health(), CollectorRegistry()
     listening = http.bind(settings.http_host, settings.router_port, setting="DESKCLOCK_ROUTER_PORT")
     stack.callback(listening.close)

@@ -18,6 +18,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = "development"
     http_host: Annotated[str, Meta(description="Address the HTTP server listens on.")] = "127.0.0.1"
     router_port: Annotated[int, Meta(ge=0, le=65535, description="Port of the router's HTTP server.")] = 8080
+    fault_point: Annotated[
+        str,
+        Meta(
+            description="Only for trials: where this process is to die, as K6_CLAIMED:3, or to stand still, as K6_CLAIMED:3:stop; "
+            "refused in production."
+        ),
+    ] = ""
     log_format: Annotated[Literal["text", "json"], Meta(description="Lines for a person, or JSON lines.")] = "text"
     metrics_open: Annotated[bool, Meta(description="Whether /metrics answers without an API key.")] = False
     docs_open: Annotated[bool, Meta(description="Whether the API's description answers without an API key.")] = False

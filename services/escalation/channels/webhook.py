@@ -25,6 +25,8 @@ from services.escalation.domain.retry import Outcome, Result
 from services.escalation.errors import AddressRefused, SecretMissing
 from shared import timesource
 from shared.policy.document import Contact
+from shared.runtime import points
+from shared.runtime.points import Point
 
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 6.0
@@ -68,7 +70,7 @@ class Webhook:
         headers = signed(str(page.id), body, keys, int(timesource.unix_time()))
         try:
             async with self._http.stream(
-                "POST", page.address, headers=headers, content=body, extensions={"timeout": _TIMEOUT}
+                "POST", page.address, headers=headers, content=body, extensions=_extensions()
             ) as answer:
                 headers_in = {name.lower(): value for name, value in answer.headers}
                 await _finish(answer, headers_in)
@@ -129,6 +131,15 @@ def signed(message_id: str, body: bytes, keys: list[bytes], at: int) -> dict[str
         "webhook-timestamp": str(at),
         "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }
+
+
+def _extensions() -> dict[str, object]:
+    return {"timeout": _TIMEOUT, "trace": _trace} if points.is_armed(Point.K7_SENT) else {"timeout": _TIMEOUT}
+
+
+async def _trace(event: str, _: object) -> None:
+    if event.endswith("send_request_body.complete"):
+        points.passing(Point.K7_SENT)
 
 
 async def _finish(answer: httpcore.Response, headers: Mapping[bytes, bytes]) -> None:
