@@ -500,6 +500,18 @@ CREATE INDEX escalation_due ON escalation (next_step_at) WHERE next_step_at IS N
 CREATE INDEX escalation_wakes ON escalation (wakes_at) WHERE wakes_at IS NOT NULL;
 CREATE INDEX escalation_recent ON escalation (tenant, opened_at);
 
+-- What people answered: by a page's link or by API key, in their order. Writer: escalation.
+CREATE TABLE escalation_answer (
+    escalation_id uuid NOT NULL REFERENCES escalation,
+    at            timestamptz NOT NULL,
+    action        text NOT NULL CHECK (action IN ('acknowledge', 'snooze', 'hand_back')),
+    by            text NOT NULL,
+    generation    integer NOT NULL,
+    until_at      timestamptz,             -- of a snooze: when it goes up again
+    page_id       uuid                     -- whose link it was; null by API key
+);
+CREATE INDEX escalation_answer_of ON escalation_answer (escalation_id, at);
+
 -- Pages to the same recipient about the same thing: the first goes at once, the others of a while are told together (R27).
 -- Writer: escalation.
 CREATE TABLE page_group (
@@ -549,6 +561,7 @@ CREATE TABLE page (
     accepted_at     timestamptz,
     delivered_at    timestamptz,
     acknowledged_at timestamptz,
+    replayed_at     timestamptz,                     -- given up, and tried anew from then on (R39)
     attempts        integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz,
     deferred_until  timestamptz,                     -- held back until then, and why (R30)
