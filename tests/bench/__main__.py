@@ -11,7 +11,19 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import assigning, boston, calendars, evaluating, firing, intake, matching, memory, rollout, stack
+from tests.bench import (
+    assigning,
+    boston,
+    calendars,
+    evaluating,
+    firing,
+    intake,
+    matching,
+    memory,
+    paging,
+    rollout,
+    stack,
+)
 from tests.bench.stack import Stack
 
 
@@ -254,6 +266,32 @@ async def _rollout(bench: Stack, open_tickets: int) -> list[Row]:
     ]
 
 
+async def _paging(bench: Stack) -> list[Row]:
+    storm, busy, hanging = await paging.storm(bench), await paging.busy(bench), await paging.hanging(bench)
+    rows = [
+        (f"{paging.STORM} breaches in a second to one person, due to told, p99", storm.storm.p99, 10.0),
+        ("another tenant's pages meanwhile, due to first attempt, p99", storm.other.p99, 2.0),
+        (f"{paging.RUNNING:,} running, {paging.PER_SECOND} break a second, due to first attempt, p50", busy.p50, 0.15),
+        ("the same, p99", busy.p99, 2.0),
+        (f"a page by another channel while a provider hangs on {paging.HANGING}, p99", hanging.other_channel.p99, 2.0),
+        ("a page by another account of the same channel meanwhile, p99", hanging.other_account.p99, 2.0),
+    ]
+    return [
+        Row(
+            what="pages that the one person got of the storm",
+            ours=str(storm.sent),
+            beside=f"{paging.STORM} breaches",
+            ratio=float(storm.sent),
+            wanted="<= 2",
+            is_good=storm.sent <= 2,
+        ),
+        *(
+            Row(what, f"{lag * 1e3:,.0f} ms", f"{most * 1e3:,.0f} ms asked", lag / most, "<= 1", lag <= most)
+            for what, lag, most in rows
+        ),
+    ]
+
+
 def _boston(file: Path | None) -> list[Row]:
     if file is None:
         left_out = "left out: give a CSV file of its requests with --requests or BENCH_REQUESTS"
@@ -284,6 +322,7 @@ async def _main(given: argparse.Namespace) -> int:
         "assigning": _assigning,
         "firing": lambda bench: _firing(bench, given.running),
         "rollout": lambda bench: _rollout(bench, given.open),
+        "paging": _paging,
         "memory": _memory,
     }
     wanted = given.parts or [*alone, *served]
@@ -323,11 +362,12 @@ if __name__ == "__main__":
             "assigning",
             "firing",
             "rollout",
+            "paging",
             "memory",
             [],
         ],
         metavar="PART",
-        help="calendars, fold, matching, evaluate, boston, intake, assigning, firing, rollout, memory; all of them if none is named",
+        help="calendars, fold, matching, evaluate, boston, intake, assigning, firing, rollout, paging, memory; all of them if none is named",
     )
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets of an intake run")
     parser.add_argument("--running", type=int, default=1_000_000, help="running clocks of the crowded firing run")

@@ -39,7 +39,8 @@ async def running_clocks(
 async def empty(connection: Connection) -> None:
     """Take everything out again."""
     await connection.execute(
-        "TRUNCATE ticket, ticket_event, clock, clock_finished, queued, assignment, escalation, page, page_attempt, outbox",
+        "TRUNCATE ticket, ticket_event, clock, clock_finished, queued, assignment, escalation, page, page_attempt, "
+        "page_group, sending_account, outbox",
         timeout=600,
     )
     await connection.execute("UPDATE agent SET primary_used = 0, interruptible_used = 0")

@@ -49,13 +49,13 @@ class Stack:
         }
 
     @contextmanager
-    def process(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`python -m ...` for as long as the context lasts; ended in good order."""
+    def process(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`python -m ...` for as long as the context lasts, ended in good order; `environment` beside the stack's own."""
         log = ROOT / ".deskclock" / "bench.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], cwd=ROOT, env=self.environment, stdout=out, stderr=out
+                [sys.executable, "-m", *arguments], cwd=ROOT, env=self.environment | environment, stdout=out, stderr=out
             )
         try:
             yield process
