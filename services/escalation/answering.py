@@ -84,9 +84,7 @@ class Answering:
         if page_id is not None:
             accepted_at = await answers.mark_page_answered(connection, page_id, held.now)
             if accepted_at is not None:
-                self._metrics.pages.lag.labels("accept_to_acknowledged").observe(
-                    max((held.now - accepted_at).total_seconds(), 0.0)
-                )
+                self._metrics.pages.acknowledged(accepted_at, held.now)
         outbox = Outbox(held.now)
         outbox.add(
             held.tenant,

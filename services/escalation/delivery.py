@@ -61,7 +61,6 @@ class Delivery:
         self._channels = channels
         self._lease_for = lease_for
         self._jitter = jitter
-        self._rate = 1.0
         self._in_flight: Tally[str] = Tally()
         self._storing = asyncio.Semaphore(_STORING_AT_ONCE)
 
@@ -69,7 +68,7 @@ class Delivery:
         """Look at what is due."""
         async with self._pool.acquire() as connection:
             seen = await pages.pulse_page(connection)
-        self._rate = seen.rate if seen.rate > 0 else 1.0
+        self._metrics.pages.rate = seen.rate
         return seen
 
     async def run(self, stop: asyncio.Event, health: Health, wake: asyncio.Event | None = None) -> None:
@@ -120,6 +119,10 @@ class Delivery:
             now = await database_time.now(connection)
             claimed = await pages.claim(connection, free, now, uuid4(), self._lease_for)
         self._in_flight.update(page.method for page in claimed)
+        for page in claimed:
+            if page.attempts == 1 and page.kind is not Kind.RESOLVE:
+                planned_at = None if page.body.fallback_of else page.due_at
+                self._metrics.pages.attempted(planned_at, page.committed_at, page.attempted_at)
         return claimed
 
     async def _deliver(self, page: LeasedPage) -> None:
@@ -241,16 +244,8 @@ class Delivery:
         self._metrics.pages.outcomes.labels(page.method, outcome.result).inc()
         if state == "failed":
             self._metrics.pages.outcomes.labels(page.method, "failed").inc()
-        if state != "accepted" or page.kind is Kind.RESOLVE:
-            return
-        for stage, begun_at, ended_at in (
-            ("due_to_commit", page.due_at, page.committed_at),
-            ("commit_to_attempt", page.committed_at, page.attempted_at),
-            ("attempt_to_accept", page.attempted_at, now),
-            ("due_to_attempt", page.due_at, page.attempted_at),
-        ):
-            seconds = max((ended_at - begun_at).total_seconds(), 0.0) / self._rate
-            self._metrics.pages.lag.labels(stage).observe(seconds)
+        if state == "accepted" and page.kind is not Kind.RESOLVE:
+            self._metrics.pages.accepted(page.attempted_at, now)
 
 
 _LOST = Outcome(result=Result.UNKNOWN, detail="the process stopped while it was sending")

@@ -73,7 +73,9 @@ class Stepping:
     async def pulse(self) -> Pulse:
         """Look at what is due."""
         async with self._pool.acquire() as connection:
-            return await escalations.pulse_step(connection)
+            seen = await escalations.pulse_step(connection)
+        self._metrics.pages.rate = seen.rate
+        return seen
 
     async def run_once(self) -> int:
         """Take one batch of due steps; returns how many."""
@@ -98,6 +100,8 @@ class Stepping:
         self._relay.post(batch)
         for one in done:
             self._metrics.ladders.steps.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
+        for page in made:
+            self._metrics.pages.committed(page.due_at, now)
         return len(due)
 
     async def _take(self, connection: Connection, due: Sequence[DueStep], now: datetime) -> list[Taken]:

@@ -1,5 +1,7 @@
 """Metrics of pages: what became of attempts, and how long each stage of a page took."""
 
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 PAGE_BUCKETS = (
@@ -21,13 +23,15 @@ class PageMetrics:
     """Pages sent."""
 
     def __init__(self, registry: CollectorRegistry, transports: tuple[str, ...]) -> None:
+        self.rate = 1.0
+        """Seconds of the time that decides which pass in a real one, as the loops saw it last."""
         self.outcomes = Counter(
             "sla_pages_total",
             "Attempts to page, and to say that a page is moot, by their outcome; `failed` counts those given up.",
             ["transport", "outcome"],
             registry=registry,
         )
-        self.lag = Histogram(
+        self._lag = Histogram(
             "sla_page_lag_seconds",
             "What a page took, by stage; each is observed once, by the process that stores its end.",
             ["stage"],
@@ -35,7 +39,36 @@ class PageMetrics:
             registry=registry,
         )
         for stage in PAGE_STAGES:
-            self.lag.labels(stage)
+            self._lag.labels(stage)
         for transport in transports:
             for outcome in PAGE_OUTCOMES:
                 self.outcomes.labels(transport, outcome)
+
+    def committed(self, due_at: datetime, at: datetime) -> None:
+        """A page was stored that is due since then."""
+        self._observe("due_to_commit", due_at, at)
+
+    def attempted(self, due_at: datetime | None, committed_at: datetime, at: datetime) -> None:
+        """The first attempt of a page was stored.
+
+        `due_at` is None where that says nothing of our speed: another way after one that failed, or a page held back.
+        """
+        self._observe("commit_to_attempt", committed_at, at)
+        if due_at is not None:
+            self._observe("due_to_attempt", due_at, at)
+
+    def accepted(self, attempted_at: datetime, at: datetime) -> None:
+        """A provider took a page that was first tried then."""
+        self._observe("attempt_to_accept", attempted_at, at)
+
+    def delivered(self, accepted_at: datetime, at: datetime) -> None:
+        """A receipt says that an accepted page has arrived."""
+        self._observe("accept_to_delivered", accepted_at, at)
+
+    def acknowledged(self, accepted_at: datetime, at: datetime) -> None:
+        """Somebody took over, by the time that decides: a person's time is not ours to scale."""
+        self._lag.labels("accept_to_acknowledged").observe(max((at - accepted_at).total_seconds(), 0.0))
+
+    def _observe(self, stage: str, begun_at: datetime, ended_at: datetime) -> None:
+        seconds = max((ended_at - begun_at).total_seconds(), 0.0)
+        self._lag.labels(stage).observe(seconds / (self.rate if self.rate > 0 else 1.0))
