@@ -1,23 +1,18 @@
 """The roster file: who there is, what they can do and how to reach them."""
 
-import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from datetime import time
 
 from shared.contract.tickets import Channel
-from shared.policy import located, shape
-from shared.policy.document import Contact, Person, Policy, Presence, Roster
-from shared.policy.errors import PolicyErrors, did_you_mean
+from shared.policy import calendars, contacts, hours, located, shape
+from shared.policy.document import Person, Policy, Presence, Roster
+from shared.policy.errors import PolicyErrors, did_you_mean, short
 from shared.policy.located import escape
 from shared.policy.paging import PERSON
-from shared.policy.reading import Reading
+from shared.policy.reading import Reading, Unreadable
 from shared.policy.roster_layout import PersonLine, RosterFile
 
 _KEY_LIMIT = 200
-_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+")
-_WITHOUT_ADDRESS = frozenset({"console"})
-_URL_METHODS = frozenset({"webhook"})
-_MOST_CONTACTS = 10
 
 
 def parse_roster(text: str) -> Roster:
@@ -25,7 +20,7 @@ def parse_roster(text: str) -> Roster:
     document = located.read(text)
     reading = Reading(document)
     file = shape.build(reading, RosterFile)
-    people = {} if file is None else _people(reading, file.people)
+    people = {} if file is None else _people(reading, file)
     if reading.errors:
         raise PolicyErrors(reading.errors)
     return Roster(people=people)
@@ -41,6 +36,7 @@ def people_named(policy: Policy) -> dict[str, str]:
         pointer = f"/escalations/{escape(ladder.name)}"
         recipients = [(f"{pointer}/steps/{index}/page", step.page) for index, step in enumerate(ladder.steps)]
         recipients += [(f"{pointer}/otherwise", ladder.otherwise), (f"{pointer}/on_warning", ladder.on_warning)]
+        recipients.append((f"{pointer}/copy", ladder.copy))
         for place, names in recipients:
             for name in names:
                 if name.startswith(PERSON):
@@ -54,10 +50,11 @@ def whom_did_you_mean(key: str, known: Iterable[str]) -> str:
     return did_you_mean(key, keys, what="people") if keys else "apply the roster first (`deskclock roster apply`)"
 
 
-def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]:
+def _people(reading: Reading, file: RosterFile) -> dict[str, Person]:
     everybody = reading.document.value["people"]
+    accounts = contacts.read_accounts(reading, file.accounts)
     people = {}
-    for key, line in lines.items():
+    for key, line in file.people.items():
         pointer = f"/people/{escape(key)}"
         if len(key) > _KEY_LIMIT or key != key.strip():
             reading.fault(
@@ -67,6 +64,7 @@ def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]
             )
         if line.lead is not None:
             _check_lead(reading, key, line.lead, f"{pointer}/lead", everybody)
+        zone, quiet = _hours(reading, line, pointer)
         people[key] = Person(
             key=key,
             name=line.name or key,
@@ -78,9 +76,9 @@ def _people(reading: Reading, lines: dict[str, PersonLine]) -> dict[str, Person]
             presence=line.presence,
             calendar=_calendar(reading, line, pointer),
             lead=line.lead,
-            contacts=_contacts(reading, line, f"{pointer}/contacts"),
-            timezone=line.timezone,
-            quiet_hours=line.quiet_hours,
+            contacts=contacts.read_contacts(reading, line.contacts, f"{pointer}/contacts", accounts),
+            timezone=zone,
+            quiet_hours=quiet,
         )
     return people
 
@@ -124,47 +122,29 @@ def _channels(line: PersonLine) -> tuple[Channel, ...]:
     return tuple(dict.fromkeys(channel for _, channel in shape.entries(line.channels, "")))
 
 
-def _contacts(reading: Reading, line: PersonLine, pointer: str) -> tuple[Contact, ...]:
-    contacts = []
-    for place, entry in shape.entries(line.contacts, pointer):
-        contacts.append(_contact(reading, {entry: ""} if isinstance(entry, str) else dict(entry), place))
-    if len(contacts) > _MOST_CONTACTS:
-        reading.fault(pointer, f"{len(contacts)} contacts, the limit is {_MOST_CONTACTS}", "keep those that wake them")
-    return tuple(contacts)
+def _hours(reading: Reading, line: PersonLine, pointer: str) -> tuple[str | None, str | None]:
+    """Zone and quiet hours, both or none (R24)."""
+    zone = None if line.timezone is None else calendars.zone(reading, f"{pointer}/timezone", line.timezone)
+    quiet = None if line.quiet_hours is None else _quiet(reading, f"{pointer}/quiet_hours", line.quiet_hours)
+    if line.quiet_hours is not None and line.timezone is None and not reading.holds(f"{pointer}/timezone"):
+        reading.fault(f"{pointer}/quiet_hours", "quiet hours of no zone", "add `timezone:`, as in `Europe/Berlin`")
+    if line.timezone is not None and line.quiet_hours is None and not reading.holds(f"{pointer}/quiet_hours"):
+        reading.fault(
+            f"{pointer}/timezone",
+            "a zone is for quiet hours",
+            "add `quiet_hours:`, as in `22:00-07:00`, or leave it out",
+        )
+    return (zone.key if zone else None), quiet
 
 
-def _contact(reading: Reading, entry: dict[str, str], pointer: str) -> Contact:
-    secret = entry.pop("secret", "")
-    if secret and not _SECRET.fullmatch(secret):
-        reading.fault(
-            f"{pointer}/secret", "secrets don't stand in this file", "write where it is: `env:NAME` or `file:/path`"
-        )
-    if len(entry) != 1:
-        reading.fault(
-            pointer,
-            "one contact is one method with its address",
-            'write {webhook: "https://...", secret: "env:NAME"}, or `console`',
-        )
-        return Contact(method="")
-    [(method, address)] = entry.items()
-    if not address and method not in _WITHOUT_ADDRESS:
-        reading.fault(
-            pointer,
-            f"`{method[:60]}` has no address",
-            'write it as in {webhook: "https://..."}; only `console` needs none',
-        )
-    if method in _URL_METHODS and address and not _is_url(address):
-        reading.fault(
-            f"{pointer}/{escape(method)}",
-            f"`{address[:60]}` is no web address",
-            "write it as in `https://hooks.example.org/deskclock`",
-        )
-    return Contact(method=method, address=address, secret=secret)
-
-
-def _is_url(text: str) -> bool:
+def _quiet(reading: Reading, pointer: str, text: str) -> str | None:
+    """Quiet hours as `22:00-07:00`, whatever the spaces and dashes they were written with."""
+    first, dash, last = text.replace("\N{EN DASH}", "-").partition("-")
     try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+        begin, end = hours.clock_time(first), hours.clock_time(last)
+    except Unreadable:
+        begin = end = time()
+    if not dash or begin == end:
+        reading.fault(pointer, f"`{short(text)}` are no hours", "write when they begin and end, as in `22:00-07:00`")
+        return None
+    return f"{begin:%H:%M}-{end:%H:%M}"

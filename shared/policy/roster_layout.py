@@ -28,18 +28,42 @@ class PersonLine(Line, frozen=True, kw_only=True):
     lead: Annotated[str, Meta(description="Key of the person who leads them.")] | None = None
     contacts: Annotated[
         str | list[str | dict[str, str]],
-        Meta(description='Ways to page them: `console`, {webhook: "https://...", secret: "env:NAME"}.'),
+        Meta(
+            description="Ways to page them, the best first: `console`, or one method with its address (webhook, pagerduty, jsm, "
+            "slack, teams, ntfy, sms, voice, email, apprise), what else it needs, and `secret`, or the `account` that has it.",
+            examples=[
+                ["console"],
+                [{"webhook": "https://hooks.example.org/ana", "secret": "env:DESKCLOCK_SECRET_PAGER"}],
+                [{"sms": "+4915112345678", "account": "twilio"}, {"voice": "+4915112345678", "account": "twilio"}],
+            ],
+        ),
     ] = "console"
     timezone: Annotated[str, Meta(description="Zone of their quiet hours.", examples=["Europe/Berlin"])] | None = None
-    quiet_hours: Annotated[str, Meta(description="`22:00-07:00`: pages of low urgency wait until they end.")] | None = (
-        None
-    )
+    quiet_hours: (
+        Annotated[
+            str,
+            Meta(
+                description="`22:00-07:00` of their timezone: pages of low urgency wait until they end.",
+                examples=["22:00-07:00"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class RosterFile(Line, frozen=True, kw_only=True):
     """Who there is."""
 
     people: Annotated[dict[str, PersonLine], Meta(max_length=20_000)]
+    accounts: Annotated[
+        dict[str, dict[str, str]],
+        Meta(
+            max_length=200,
+            description="What contacts of one provider's account share, by a name of your own: options as `from` or `server`, "
+            "and `secret`, a reference as `env:DESKCLOCK_SECRET_TWILIO`.",
+            examples=[{"twilio": {"from": "+4930123456", "secret": "env:DESKCLOCK_SECRET_TWILIO"}}],
+        ),
+    ] = field(default_factory=dict)
 
 
 def roster_schema() -> dict[str, Any]:

@@ -18,8 +18,8 @@ from shared.postgres import time as database_time
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 ROSTER = """
 people:
-  ana: {name: Ana, contacts: [{webhook: "https://pager.test/ana", secret: "env:S"}]}
-  ben: {name: Ben, contacts: [{webhook: "https://pager.test/ben", secret: "env:S"}]}
+  ana: {name: Ana, contacts: [{webhook: "https://pager.test/ana", secret: "env:DESKCLOCK_SECRET_S"}]}
+  ben: {name: Ben, contacts: [{webhook: "https://pager.test/ben", secret: "env:DESKCLOCK_SECRET_S"}]}
 """
 POLICY = """
 calendars: {always: {hours: always}}

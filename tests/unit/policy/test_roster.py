@@ -20,7 +20,7 @@ people:
     presence: shift
     calendar: early
     lead: chi
-    contacts: [console, {webhook: "https://hooks.example.org/x", secret: "env:HOOK"}]
+    contacts: [console, {webhook: "https://hooks.example.org/x", secret: "env:DESKCLOCK_SECRET_HOOK"}]
   chi: {}
 """
 
@@ -43,7 +43,7 @@ def test_people_have_skills_channels_and_contacts() -> None:
             lead="chi",
             contacts=(
                 Contact(method="console"),
-                Contact(method="webhook", address="https://hooks.example.org/x", secret="env:HOOK"),
+                Contact(method="webhook", address="https://hooks.example.org/x", secret="env:DESKCLOCK_SECRET_HOOK"),
             ),
         )
         == people["ana"]
@@ -72,10 +72,14 @@ def test_one_value_may_stand_for_a_list_and_a_list_of_skills_for_level_one() -> 
         ("presence: maybe", "/presence", "`manual`"),
         ("lead: bo", "/lead", "lead themselves"),
         ("lead: eve", "/lead", "nobody `eve`"),
-        ("contacts: [webhook]", "/contacts/0", "has no address"),
-        ("contacts: [{webhook: ftp://x}]", "/contacts/0/webhook", "no web address"),
-        ("contacts: [{webhook: 'http://[x'}]", "/contacts/0/webhook", "no web address"),
-        ("contacts: [{webhook: 'https://x', secret: hunter2}]", "/contacts/0/secret", "env:NAME"),
+        ("contacts: [{webhook: '', secret: 'env:DESKCLOCK_SECRET_A'}]", "/contacts/0/webhook", "an empty text"),
+        ("contacts: [{webhook: ftp://x, secret: 'env:DESKCLOCK_SECRET_A'}]", "/contacts/0/webhook", "no web address"),
+        (
+            "contacts: [{webhook: 'http://[x', secret: 'env:DESKCLOCK_SECRET_A'}]",
+            "/contacts/0/webhook",
+            "no web address",
+        ),
+        ("contacts: [{webhook: 'https://x', secret: hunter2}]", "/contacts/0/secret", "env:DESKCLOCK_SECRET_<name>"),
         ("contacts: [{email: a, sms: b}]", "/contacts/0", "one method"),
         ("contacts: [{}]", "/contacts/0", "one method"),
         ("contacts: [" + "console, " * 11 + "]", "/contacts", "11 contacts"),
