@@ -1,7 +1,7 @@
 """Escalation put together: settings, connections, use cases, HTTP, loops. Plain constructors, nothing global."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
@@ -10,9 +10,7 @@ from services.escalation import loop
 from services.escalation.answering import Answering
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
-from services.escalation.channels import Channel
-from services.escalation.channels.console import Console
-from services.escalation.channels.webhook import Webhook
+from services.escalation.channels.assembly import build_channels
 from services.escalation.delivery import Delivery
 from services.escalation.firing import Firing
 from services.escalation.helping import Helping
@@ -55,9 +53,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     listening = http.bind(settings.http_host, settings.escalation_port, setting="DESKCLOCK_ESCALATION_PORT")
     stack.callback(listening.close)
 
-    channels: Mapping[str, Channel] = {
-        channel.name: channel for channel in (Console(), Webhook(settings.allowed_hosts))
-    }
+    channels = build_channels(settings)
     for channel in channels.values():
         stack.push_async_callback(channel.close)
     registry = CollectorRegistry()

@@ -42,6 +42,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             "loopback, and without https."
         ),
     ] = ""
+    secrets_dir: Annotated[
+        str,
+        Meta(description="Folder of the files that a contact's `secret: file:NAME` may name. Empty: none may."),
+    ] = ""
     ack_key: Annotated[
         str,
         Meta(

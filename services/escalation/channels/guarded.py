@@ -5,9 +5,11 @@ otherwise a moment later (DNS rebinding) gains nothing. TLS still verifies the n
 """
 
 import asyncio
+import functools
 import ipaddress
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
@@ -15,15 +17,28 @@ import httpcore
 from services.escalation.errors import AddressRefused
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32",  # of a cloud's host, not of the internet, though it looks so
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "2001::/23",
+        "3fff::/20",
+    )
+)
 SocketOptions = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Connects to public addresses, and to the hosts the operator allowed."""
 
-    def __init__(self, allowed_hosts: frozenset[str]) -> None:
+    def __init__(self, allowed_hosts: frozenset[str], *, resolvers: int = 20) -> None:
+        """`resolvers` names are looked up at once, in threads of its own: a name server that hangs holds nobody else."""
         self._allowed = allowed_hosts
         self._inner = httpcore.AnyIOBackend()
+        self._resolvers = ThreadPoolExecutor(resolvers, thread_name_prefix="resolve")
 
     async def connect_tcp(
         self,
@@ -36,7 +51,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """Resolve, judge, connect; raises AddressRefused, or httpcore.ConnectError where the name has no address."""
         try:
             async with asyncio.timeout(timeout):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = await self._resolve(host, port)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from error
         except (OSError, UnicodeError) as error:
@@ -55,6 +70,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 continue
         return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
+    async def _resolve(self, host: str, port: int) -> list[tuple[Any, ...]]:
+        ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        return list(await asyncio.get_running_loop().run_in_executor(self._resolvers, ask))
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
+
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         """Never."""
         raise AddressRefused("pages go over the network, not into a local socket")
@@ -71,11 +94,10 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(judged, ipaddress.IPv6Address):
-        inner = judged.ipv4_mapped or judged.sixtofour
+        inner = judged.ipv4_mapped
         if judged in _NAT64:
             inner = ipaddress.IPv4Address(int(judged) & 0xFFFFFFFF)
-        if judged.teredo is not None:
+        if inner is None and (judged not in _UNICAST or judged.sixtofour is not None):
             return False
-        if inner is not None:
-            judged = inner
-    return judged.is_global and not judged.is_multicast
+        judged = inner or judged
+    return judged.is_global and not judged.is_multicast and not any(judged in network for network in _NOT_PUBLIC)

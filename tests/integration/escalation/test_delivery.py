@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from services.escalation.channels.client import HttpClient
+from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.webhook import Webhook
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.tokens import Tokens
@@ -66,8 +68,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def webhook(world, monkeypatch) -> AsyncIterator[Webhook]:
     """The real channel in place of the scripted one."""
-    monkeypatch.setenv("PAGER_SECRET", f"{SECRET} {OLD_SECRET}")
-    channel = Webhook(frozenset({"localhost"}))
+    monkeypatch.setenv("DESKCLOCK_SECRET_PAGER", f"{SECRET} {OLD_SECRET}")
+    channel = Webhook(HttpClient(frozenset({"localhost"})), Secrets())
     world.channels["webhook"] = channel
     yield channel
     await channel.close()
@@ -90,7 +92,7 @@ async def broken(world, clock_control, *contacts: Contact) -> None:
 
 async def test_a_page_is_a_signed_webhook_that_a_receiver_can_verify(world, clock_control, receiver, webhook):
     """Checked with the reference implementation, for both secrets of a rotation."""
-    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:PAGER_SECRET"))
+    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:DESKCLOCK_SECRET_PAGER"))
     assert 1 == await world.delivery.run_once()
     [(line, headers, body)] = receiver.requests
     [page] = await world.pages()
@@ -113,11 +115,11 @@ async def outcomes(world) -> dict[str, int]:
 
 async def test_no_request_goes_to_a_private_address_that_is_not_allowed(world, clock_control, receiver, monkeypatch):
     """Not by name, not by number: the page is given up, and Ben is next at once."""
-    monkeypatch.setenv("PAGER_SECRET", SECRET)
-    channel = Webhook(frozenset())
+    monkeypatch.setenv("DESKCLOCK_SECRET_PAGER", SECRET)
+    channel = Webhook(HttpClient(), Secrets())
     world.channels["webhook"] = channel
     https = receiver.url.replace("http:", "https:")
-    await broken(world, clock_control, Contact(method="webhook", address=https, secret="env:PAGER_SECRET"))
+    await broken(world, clock_control, Contact(method="webhook", address=https, secret="env:DESKCLOCK_SECRET_PAGER"))
     await world.delivery.run_once()
     await channel.close()
     assert [] == receiver.requests
@@ -129,7 +131,7 @@ async def test_no_request_goes_to_a_private_address_that_is_not_allowed(world, c
 async def test_redirects_are_not_followed(world, clock_control, receiver, webhook):
     """A receiver can't send us elsewhere."""
     receiver.answers = [answer("302 Found", f"location: http://localhost:{receiver.port}/other")]
-    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:PAGER_SECRET"))
+    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:DESKCLOCK_SECRET_PAGER"))
     await world.delivery.run_once()
     assert 1 == len(receiver.requests)
     assert {"rejected": 1} == await outcomes(world)
@@ -138,7 +140,7 @@ async def test_redirects_are_not_followed(world, clock_control, receiver, webhoo
 async def test_r37_a_retryable_answer_is_tried_again_when_the_provider_says(world, clock_control, receiver, webhook):
     """429 with Retry-After 7: no call for seven seconds, then the same id and body again."""
     receiver.answers = [answer("429 Too Many Requests", "retry-after: 7")]
-    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:PAGER_SECRET"))
+    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:DESKCLOCK_SECRET_PAGER"))
     await world.delivery.run_once()
     await clock_control.advance(seconds=6)
     assert 0 == await world.delivery.run_once()
@@ -300,7 +302,7 @@ async def test_a_slow_provider_holds_no_other_channel(world, clock_control, rece
     """The webhook hangs; a page on the console is printed meanwhile."""
     receiver.hold.clear()
     stop = asyncio.Event()
-    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:PAGER_SECRET"))
+    await broken(world, clock_control, Contact(method="webhook", address=receiver.url, secret="env:DESKCLOCK_SECRET_PAGER"))
     health = Health()
     running = asyncio.create_task(world.delivery.run(stop, health))
     while not receiver.requests:

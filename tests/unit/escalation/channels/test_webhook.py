@@ -3,20 +3,21 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import httpcore
 import pytest
 from msgspec import json, structs
 
-from services.escalation.channels import Page, secrets, webhook
+from services.escalation.channels import Page, webhook
+from services.escalation.channels.answers import Answer
+from services.escalation.channels.client import HttpClient
 from services.escalation.channels.console import Console
+from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.webhook import Webhook
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.retry import Result
-from services.escalation.errors import SecretMissing
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-REFERENCE = "env:PAGER_SECRET"
+REFERENCE = "env:DESKCLOCK_SECRET_PAGER"
 DUE = datetime(2026, 6, 1, 9, tzinfo=UTC)
 
 
@@ -42,17 +43,17 @@ def page(address: str, secret: str = REFERENCE) -> Page:
 )  # fmt: skip
 def test_r35_each_status_has_its_class(status, result):
     """Asked again only where that can help."""
-    assert result == webhook._outcome(status, {}).result
+    assert result == webhook.outcome(Answer(status=status, headers={})).result
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(b"7", 7), (b"99999999999", 3600), (b"Thu, 01 Jan 1970 00:20:00 GMT", 200), (b"Thu, 01 Jan 1970 00:00:00 GMT", 0), (b"soon", None), (b"", None)],
+    [("7", 7), ("99999999999", 3600), ("Thu, 01 Jan 1970 00:20:00 GMT", 200), ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("soon", None), ("", None)],
 )  # fmt: skip
 def test_r37_retry_after_is_seconds_or_a_date(monkeypatch, text, seconds):
     """At most an hour; what can't be read is as if it were not there."""
     monkeypatch.setattr("shared.timesource.unix_time", lambda: 1000.0)
-    wait = webhook._outcome(503, {b"retry-after": text}).retry_after
+    wait = webhook.outcome(Answer(status=503, headers={"retry-after": text})).retry_after
     assert (None if seconds is None else timedelta(seconds=seconds)) == wait
 
 
@@ -62,51 +63,25 @@ def test_r37_retry_after_is_seconds_or_a_date(monkeypatch, text, seconds):
 )  # fmt: skip
 async def test_only_https_addresses_are_called(monkeypatch, address):
     """Anything else is rejected before a connection is made, with the way out."""
-    monkeypatch.setenv("PAGER_SECRET", SECRET)
-    outcome = await Webhook().send(page(address))
+    monkeypatch.setenv("DESKCLOCK_SECRET_PAGER", SECRET)
+    outcome = await Webhook(HttpClient(), Secrets()).send(page(address))
     assert (Result.REJECTED, True) == (outcome.result, "https://" in outcome.detail)
 
 
 @pytest.mark.parametrize(
-    ("error", "result"),
-    [
-        (httpcore.ConnectError(), Result.RETRYABLE), (httpcore.ConnectTimeout(), Result.RETRYABLE),
-        (httpcore.PoolTimeout(), Result.RETRYABLE), (httpcore.ReadTimeout(), Result.UNKNOWN),
-        (httpcore.ReadError(), Result.UNKNOWN), (httpcore.RemoteProtocolError(), Result.UNKNOWN),
-    ],
-)  # fmt: skip
-async def test_r35_a_failure_before_the_bytes_were_sent_is_retryable_and_after_it_unknown(monkeypatch, error, result):
-    """The provider may have what was sent."""
-    monkeypatch.setenv("PAGER_SECRET", SECRET)
-    channel = Webhook()
-
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(channel._http, "stream", fail)
-    assert result == (await channel.send(page("https://example.com/"))).result
-
-
-@pytest.mark.parametrize(
     ("reference", "problem"),
-    [("", "needs a secret"), ("env:NOT_THERE", "NOT_THERE"), ("file:/not/there", "can't be read"), ("env:BAD", "not in the form"), ("env:EMPTY", "is empty")],
+    [
+        ("", "has no secret"), ("env:DESKCLOCK_SECRET_NOT_THERE", "NOT_THERE"), ("env:DESKCLOCK_SECRET_BAD", "not in the form"),
+        ("env:DESKCLOCK_SECRET_EMPTY", "is empty"),
+    ],
 )  # fmt: skip
 async def test_a_page_is_never_sent_unsigned(monkeypatch, reference, problem):
     """A missing secret is a rejection that says what to do, and never shows a secret."""
-    monkeypatch.setenv("BAD", "whsec_!!!")
-    monkeypatch.setenv("EMPTY", "")
-    outcome = await Webhook().send(page("https://example.com/", reference))
+    monkeypatch.setenv("DESKCLOCK_SECRET_BAD", "whsec_!!!")
+    monkeypatch.setenv("DESKCLOCK_SECRET_EMPTY", "")
+    outcome = await Webhook(HttpClient(), Secrets()).send(page("https://example.com/", reference))
     assert (Result.REJECTED, True) == (outcome.result, problem in outcome.detail)
     assert "whsec_!!!" not in outcome.detail
-
-
-def test_a_secret_may_stand_in_a_file(tmp_path):
-    """Several on one line while one is rotated."""
-    file = tmp_path / "secret"
-    file.write_text(f"{SECRET}\n{SECRET}\n")
-    assert 2 == len(secrets.webhook_keys(f"file:{file}"))
-    with pytest.raises(SecretMissing):
-        secrets.webhook_keys(f"file:{tmp_path}")
 
 
 async def test_the_console_prints_nothing_that_steers_a_terminal(capsys):
