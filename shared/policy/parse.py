@@ -10,7 +10,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.policy import assigning, calendars, insisting, linting, located, paging, rotations, rules, shape, targets
+from shared.policy import (
+    assigning,
+    calendars,
+    insisting,
+    ladder_linting,
+    linting,
+    located,
+    paging,
+    rotations,
+    rules,
+    shape,
+    targets,
+)
 from shared.policy.document import Policy
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import PolicyFile
@@ -109,4 +121,5 @@ def _policy(reading: Reading, file: PolicyFile, version: int, today: date | None
         paging=paging.held(reading, file.paging),
     )
     insisting.check(reading, policy.skills, policy.sla.targets)
+    ladder_linting.lint(reading, policy)
     return policy

@@ -25,6 +25,7 @@ from services.console.policies import (
     check_policy,
     reach_of,
     read_policy_text,
+    read_roster,
     shown_faults,
     tell_in_force,
     tell_warnings,
@@ -35,7 +36,7 @@ from services.router.store.policies import PolicyVersion
 from services.router.store.rollouts import Rollout, view
 from services.router.versions import planning, policies
 from shared import timesource
-from shared.policy import builtin, layout
+from shared.policy import builtin, ladder_linting, layout
 from shared.policy.zones import tzdata_version
 from shared.postgres import time as database_time
 from shared.postgres.pool import Pool
@@ -59,6 +60,15 @@ from_option = click.option(
 )
 
 
+roster_option = click.option(
+    "--roster",
+    "roster_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The roster file that goes with it.",
+)
+
+
 @click.group()
 def policy() -> None:
     """What is promised, to whom, and who is woken: a YAML file, kept in versions."""
@@ -69,16 +79,22 @@ policy.add_command(shadow)
 
 @policy.command()
 @file_argument
+@roster_option
 @json_option
-def check(file: Path, as_json: bool) -> None:
+def check(file: Path, roster_file: Path | None, as_json: bool) -> None:
     """Read a policy file and name all its faults, each with its line and a remedy. Needs no server.
 
-    Whether everybody it pages is on the roster, only `plan` and `apply` can tell. Warnings are no faults: they name what is
-    legal but seldom meant, as hours that overlap, or an opening at a time that a clock change leaves out.
+    Warnings are no faults: they name what is legal but seldom meant, as hours that overlap, or a step that pages nobody but
+    those of the step before. With --roster, steps that nobody can receive are among them; whether everybody that it pages is
+    on the roster in force, `plan` and `apply` tell.
     """
     today = datetime.fromtimestamp(timesource.unix_time(), UTC).date()
     checked = check_policy(file, today, as_json=as_json)
     read = checked.policy
+    warnings = checked.warnings
+    if roster_file is not None:
+        doubts = ladder_linting.lint_people(read, read_roster(roster_file))
+        warnings = (*warnings, *(checked.located.error(*doubt) for doubt in doubts))
     found = {
         "targets": len(read.sla.targets),
         "calendars": len(read.sla.calendars),
@@ -88,10 +104,10 @@ def check(file: Path, as_json: bool) -> None:
         "on_call": len(read.on_call),
     }
     if as_json:
-        about = {"warnings": checked.warnings, "tzdata": tzdata_version()}
+        about = {"warnings": warnings, "tzdata": tzdata_version()}
         write_json({"file": str(file), "faults": 0, **found, **about})
     else:
-        tell_warnings(file, checked.warnings)
+        tell_warnings(file, warnings)
         click.echo(
             f"{file} is good: " + ", ".join(f"{count} {name.replace('_', '-')}" for name, count in found.items())
         )

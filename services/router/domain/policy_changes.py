@@ -7,9 +7,9 @@ from shared.policy import calendars
 
 _SECTIONS = (
     "calendars", "feeds", "channels", "urgency", "themes", "skills", "pools", "routing", "model", "targets", "escalations",
-    "on_call", "follow_up", "tzdata",
+    "on_call", "paging", "follow_up", "tzdata",
 )  # fmt: skip
-_SINGLE = frozenset({"routing", "model", "follow_up", "tzdata"})
+_SINGLE = frozenset({"routing", "model", "paging", "follow_up", "tzdata"})
 """Sections that are one thing, not several with names."""
 _BUILT_IN: dict[str, dict[str, Any]] = {"calendars": {calendars.ALWAYS: {"hours": "always"}}}
 """What holds where a file doesn't say otherwise: it neither comes nor goes."""

@@ -12,7 +12,7 @@ from shared.policy.document import Policy
 from shared.sla.clock import Clock
 from shared.sla.policy import OnChange
 
-_OF_NO_ACCOUNT = frozenset({"calendars", "feeds", "escalations", "on_call"})
+_OF_NO_ACCOUNT = frozenset({"calendars", "feeds", "escalations", "on_call", "paging"})
 """Sections of a policy that promise nothing; of calendars the windows of clocks are asked."""
 _A_DAY = timedelta(days=1)
 """A due time in business days depends on the hours of its whole day."""
