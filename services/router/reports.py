@@ -13,11 +13,13 @@ from msgspec import Struct
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast, week
 from services.router.domain import staffing as staffing_rules
-from services.router.domain.attainment import Dimension, Kept, UnclearQuestion
+from services.router.domain.attainment import Dimension, Kept
 from services.router.domain.forecast import Forecast, Horizon
 from services.router.domain.staffing import Findings, Scale, Staffing
 from services.router.store import reports as reports_store
 from services.router.store.reports import Cohort
+from shared.contract import questions
+from shared.contract.questions import UnclearQuestion
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf
 from shared.policy import calendars as policy_calendars
@@ -78,7 +80,7 @@ async def attainment(
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await reports_store.widen_memory(connection)
-        first, end = attainment_rules.span(since, until, await database_time.now(connection))
+        first, end = questions.span(since, until, await database_time.now(connection))
         lines = await reports_store.attainment(connection, tenant, first, end, by, MOST_LINES + 1)
     shown = lines[:MOST_LINES]
     met, breached = sum(line.met for line in shown), sum(line.breached for line in shown)

@@ -14,8 +14,9 @@ from services.router import reports
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast
 from services.router.domain import staffing as staffing_rules
-from services.router.domain.attainment import Dimension, UnclearQuestion
+from services.router.domain.attainment import Dimension
 from services.router.reports import StaffingQuestion
+from shared.contract.questions import UnclearQuestion
 from shared.contract.tickets import Channel
 from shared.ledger.policies import PolicyShelf
 

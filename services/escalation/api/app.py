@@ -16,6 +16,7 @@ ROUTES = (
     escalations.get_escalation,
     escalations.acknowledge,
     pages.list_pages,
+    pages.get_page,
     ack.show_acknowledgement,
     ack.acknowledge_page,
     on_call.list_on_call,

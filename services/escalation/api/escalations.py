@@ -11,8 +11,9 @@ from msgspec import Meta, Struct
 
 from services.escalation.answering import Answer
 from services.escalation.api import cursors, dependencies
+from services.escalation.api.pages import PageStory
 from services.escalation.store import reading
-from services.escalation.store.reading import AttemptView, EscalationView, PageView
+from services.escalation.store.reading import EscalationView, PageFilter
 from shared.contract.access import Scope
 from shared.contract.events import Name
 from shared.contract.problems import Kind, Refused
@@ -48,13 +49,6 @@ class EscalationList(Struct, frozen=True, kw_only=True):
     escalations: list[EscalationView]
     next_cursor: str | None
     """Send it as `cursor` for those after these; null at the end."""
-
-
-class PageStory(Struct, frozen=True, kw_only=True):
-    """A page with its attempts."""
-
-    page: PageView
-    attempts: list[AttemptView]
 
 
 class EscalationStory(Struct, frozen=True, kw_only=True):
@@ -98,7 +92,7 @@ async def get_escalation(request: Call, escalation_id: FromPath[UUID]) -> ASGIRe
         if found is None:
             raise _not_found(escalation_id)
         sent = await reading.list_pages(
-            connection, tenant, escalation_id=escalation_id, state=None, after=None, limit=_PAGES
+            connection, tenant, PageFilter(escalation_id=escalation_id), after=None, limit=_PAGES
         )
         attempts = await reading.list_attempts(connection, [page.id for page in sent])
     stories = [PageStory(page=page, attempts=attempts[page.id]) for page in sent]

@@ -20,17 +20,26 @@ JOIN ticket t ON t.id = e.ticket_id
 WHERE e.tenant = $1 AND e.id = $2;
 
 -- name: list_pages
--- Pages of a tenant, the newest first, after a cursor.
-SELECT p.id, p.escalation_id, t.source, t.external_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.state,
+-- The ledger: pages of a tenant, the newest first, after a cursor. Those about a group, about ourselves, or sent to try a
+-- contact, are of no escalation.
+SELECT p.id, p.escalation_id, (p.evidence ->> 'generation')::integer AS generation, t.source, t.external_id, e.target,
+       p.kind, p.urgency, p.step, p.loop, p.recipient, p.person, p.method, p.body ->> 'fallback_of' AS fallback_of, p.state,
        p.due_at, p.committed_at, p.attempted_at, p.accepted_at, p.delivered_at, p.acknowledged_at, p.attempts,
-       p.next_attempt_at
+       p.next_attempt_at, p.deferred_until, p.deferred_for, p.group_id, p.group_version, p.told_by, p.provider_id, p.verify_by
 FROM page p
-JOIN escalation e ON e.id = p.escalation_id
-JOIN ticket t ON t.id = e.ticket_id
-WHERE p.tenant = $1 AND ($2::uuid IS NULL OR p.escalation_id = $2) AND ($3::text IS NULL OR p.state = $3)
-  AND ($4::timestamptz IS NULL OR (p.committed_at, p.id) < ($4, $5::uuid))
+LEFT JOIN escalation e ON e.id = p.escalation_id
+LEFT JOIN ticket t ON t.id = e.ticket_id
+WHERE p.tenant = $1 AND ($2::uuid IS NULL OR p.id = $2) AND ($3::uuid IS NULL OR p.escalation_id = $3)
+  AND ($4::text IS NULL OR p.escalation_id IN (
+      SELECT of_ticket.id FROM escalation of_ticket
+      JOIN ticket named ON named.id = of_ticket.ticket_id
+      WHERE named.tenant = $1 AND named.external_id = $4))
+  AND ($5::text IS NULL OR p.person = $5) AND ($6::text IS NULL OR p.method = $6) AND ($7::text IS NULL OR p.state = $7)
+  AND ($8::text IS NULL OR p.kind = $8) AND ($9::uuid IS NULL OR p.group_id = $9)
+  AND ($10::timestamptz IS NULL OR p.committed_at >= $10) AND ($11::timestamptz IS NULL OR p.committed_at < $11)
+  AND ($12::timestamptz IS NULL OR (p.committed_at, p.id) < ($12, $13::uuid))
 ORDER BY p.committed_at DESC, p.id DESC
-LIMIT $6;
+LIMIT $14;
 
 -- name: list_attempts
 -- Every attempt of the given pages, in their order.

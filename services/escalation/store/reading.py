@@ -58,24 +58,64 @@ class PageView(Struct, frozen=True, kw_only=True):
     """A page, as it is shown: without address, token and body."""
 
     id: UUID
-    escalation_id: UUID
-    source: str
-    external_id: str
+    escalation_id: UUID | None
+    """Null: about a group, about ourselves, or sent to try a contact."""
+    generation: int | None
+    """Of the escalation when it was made."""
+    source: str | None
+    external_id: str | None
+    target: str | None
     kind: str
+    urgency: str
     step: int
     loop: int
     recipient: str
     person: str | None
     method: str
+    fallback_of: str | None
+    """The method that did not get through to the same person."""
     state: str
     due_at: datetime
+    """When somebody had to be told."""
     committed_at: datetime
     attempted_at: datetime | None
+    """When the first attempt began."""
     accepted_at: datetime | None
     delivered_at: datetime | None
+    """Where the provider gives receipts."""
     acknowledged_at: datetime | None
+    """Where this page was what somebody answered."""
     attempts: int
     next_attempt_at: datetime | None
+    deferred_until: datetime | None
+    """Held back until then, and why."""
+    deferred_for: str | None
+    group_id: UUID | None
+    group_version: int | None
+    """Its number in the group; of a page about the group, how many it names."""
+    told_by: UUID | None
+    """The page about the group that names this one, which is never sent itself."""
+    provider_id: str | None
+    verify_by: datetime | None
+    """A receipt has to come by then."""
+
+
+class PageFilter(Struct, frozen=True, kw_only=True):
+    """Which pages; what is None does not matter."""
+
+    id: UUID | None = None
+    escalation_id: UUID | None = None
+    ticket: str | None = None
+    """The helpdesk's id."""
+    person: str | None = None
+    method: str | None = None
+    state: str | None = None
+    kind: str | None = None
+    group_id: UUID | None = None
+    since: datetime | None = None
+    """Stored then or later."""
+    until: datetime | None = None
+    """Stored before then."""
 
 
 class After(Struct, frozen=True):
@@ -109,17 +149,25 @@ def _escalation(row: Record) -> EscalationView:
 
 
 async def list_pages(
-    connection: Connection,
-    tenant: str,
-    *,
-    escalation_id: UUID | None,
-    state: str | None,
-    after: After | None,
-    limit: int,
+    connection: Connection, tenant: str, wanted: PageFilter, *, after: After | None, limit: int
 ) -> list[PageView]:
     """Pages of the tenant, the newest first."""
     rows = await connection.fetch(
-        QUERIES["list_pages"], tenant, escalation_id, state, after and after.at, after and after.id, limit
+        QUERIES["list_pages"],
+        tenant,
+        wanted.id,
+        wanted.escalation_id,
+        wanted.ticket,
+        wanted.person,
+        wanted.method,
+        wanted.state,
+        wanted.kind,
+        wanted.group_id,
+        wanted.since,
+        wanted.until,
+        after and after.at,
+        after and after.id,
+        limit,
     )
     return [PageView(**dict(row)) for row in rows]
 

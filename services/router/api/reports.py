@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
@@ -16,19 +15,18 @@ from services.router.api.staffing_example import SUNDAY_EVENING
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast
 from services.router.domain import staffing as staffing_rules
-from services.router.domain.attainment import Dimension, Kept, Took, UnclearQuestion
+from services.router.domain.attainment import Dimension, Kept, Took
 from services.router.domain.forecast import Deadlines, Due, Forecast, NextDue
 from services.router.domain.staffing import Staffing
 from services.router.reports import Attainment, StaffingQuestion
 from shared.contract.access import Scope
-from shared.contract.events import Instant
 from shared.contract.problems import FieldError, Refused
+from shared.contract.questions import UnclearQuestion
 from shared.contract.tickets import Channel, TargetKind
-from shared.web import answers, bodies
+from shared.web import answers, bodies, instants
 from shared.web.bodies import Call
+from shared.web.instants import InstantText
 from shared.web.operations import Example, operation
-
-_OFFSET = len("+02:00")
 
 
 class DeadlinesQuery(Struct, frozen=True, kw_only=True):
@@ -41,19 +39,9 @@ class DeadlinesQuery(Struct, frozen=True, kw_only=True):
 class AttainmentQuery(Struct, frozen=True, kw_only=True):
     """Which verdicts, and how they are told apart."""
 
-    since: (
-        Annotated[
-            str, Meta(max_length=64, examples=["2026-06-01T00:00:00+02:00"], extra_json_schema={"format": "date-time"})
-        ]
-        | None
-    ) = field(name="from", default=None)
+    since: InstantText | None = field(name="from", default=None)
     """RFC 3339 with an offset; seven days before the end, if absent."""
-    until: (
-        Annotated[
-            str, Meta(max_length=64, examples=["2026-06-08T00:00:00+02:00"], extra_json_schema={"format": "date-time"})
-        ]
-        | None
-    ) = field(name="to", default=None)
+    until: InstantText | None = field(name="to", default=None)
     """Verdicts that fell then are left out; now, if absent."""
     by: Annotated[str, Meta(max_length=100, examples=["target,channel"])] = Dimension.TARGET.value
     """Some of target, channel, urgency, team and matched, with commas between."""
@@ -163,8 +151,8 @@ async def report_attainment(request: Call) -> ASGIResponse:
                 connection,
                 request.user.tenant,
                 attainment_rules.read_by(wanted.by),
-                _instant("from", wanted.since),
-                _instant("to", wanted.until),
+                instants.read("from", wanted.since),
+                instants.read("to", wanted.until),
             )
     except UnclearQuestion as wrong:
         raise _wrong(wrong.parameter, str(wrong)) from None
@@ -201,19 +189,6 @@ async def report_staffing(request: Call) -> ASGIResponse:
 
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (report_deadlines, report_attainment, report_staffing)
-
-
-def _instant(parameter: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    if text[-_OFFSET : 1 - _OFFSET] == " ":  # a plus sign that was not escaped
-        text = f"{text[:-_OFFSET]}+{text[1 - _OFFSET :]}"
-    try:
-        return bodies.in_utc(msgspec.convert(text, Instant), parameter)
-    except (msgspec.ValidationError, Refused):
-        raise UnclearQuestion(
-            parameter, "must be a time since 1970 with an offset, as in 2026-06-05T10:00:00+02:00"
-        ) from None
 
 
 def _wrong(parameter: str, detail: str) -> Refused:

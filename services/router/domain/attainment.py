@@ -1,16 +1,12 @@
 """What a report of kept and broken promises can be asked: which days, and by what they are told apart."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
 
+from shared.contract.questions import UnclearQuestion
 from shared.contract.tickets import Channel, TargetKind, Urgency
-
-SPAN = timedelta(days=7)
-"""Where nobody says how long."""
-LONGEST = timedelta(days=366)
 
 
 class Dimension(StrEnum):
@@ -55,14 +51,6 @@ class Kept(Struct, frozen=True, kw_only=True):
     """What the customer waited."""
 
 
-class UnclearQuestion(ValueError):
-    """A parameter of a report is wrong; the text says what is allowed."""
-
-    def __init__(self, parameter: str, text: str) -> None:
-        super().__init__(text)
-        self.parameter = parameter
-
-
 def read_by(text: str) -> tuple[Dimension, ...]:
     """`target,channel` in the order of the report, each once; raises UnclearQuestion."""
     try:
@@ -73,34 +61,9 @@ def read_by(text: str) -> tuple[Dimension, ...]:
     return tuple(each for each in Dimension if each in asked)
 
 
-def span(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
-    """`[since, until)`: seven days, up to now, where nothing else is said; raises UnclearQuestion."""
-    end = now if until is None else _in_utc("to", until)
-    try:
-        first = end - SPAN if since is None else _in_utc("from", since)
-    except OverflowError:
-        raise _beyond("to") from None
-    if first >= end:
-        raise UnclearQuestion("from", f"must come before the end, {end.isoformat()}")
-    if end - first > LONGEST:
-        raise UnclearQuestion("from", f"may lie {LONGEST.days} days before the end at most; ask for less at a time")
-    return first, end
-
-
 def in_order(lines: Iterable[Kept]) -> tuple[Kept, ...]:
     """By target, channel and urgency as the product lists them, then by name."""
     return tuple(sorted(lines, key=_place))
-
-
-def _in_utc(parameter: str, at: datetime) -> datetime:
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise _beyond(parameter) from None
-
-
-def _beyond(parameter: str) -> UnclearQuestion:
-    return UnclearQuestion(parameter, "is outside the years that can be told")
 
 
 def _place(line: Kept) -> tuple[int, int, int, str, str, str]:

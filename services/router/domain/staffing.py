@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from services.router.domain import week
-from services.router.domain.attainment import UnclearQuestion
+from shared.contract.questions import UnclearQuestion
 from shared.contract.tickets import Channel
 
 WEEKS = 4

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.router.domain.attainment import Dimension, Kept, UnclearQuestion, in_order, read_by, span
+from services.router.domain.attainment import Dimension, Kept, in_order, read_by
+from shared.contract.questions import UnclearQuestion, span
 from shared.contract.tickets import TargetKind, Urgency
 
 NOW = datetime(2026, 6, 8, 12, tzinfo=UTC)
