@@ -49,6 +49,16 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         socket_options: SocketOptions | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve, judge, connect; raises AddressRefused, or httpcore.ConnectError where the name has no address."""
+        addresses = await self.addresses(host, port, timeout)
+        for address in addresses[:-1]:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def addresses(self, host: str, port: int, timeout: float | None = None) -> list[str]:
+        """The addresses of a name, all of them judged; raises as `connect_tcp`."""
         try:
             async with asyncio.timeout(timeout):
                 found = await self._resolve(host, port)
@@ -63,12 +73,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                     raise AddressRefused(
                         f"{host} is not on the public internet: allow it in DESKCLOCK_PAGE_ALLOW_HOSTS if it should be"
                     )
-        for address in addresses[:-1]:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return addresses
 
     async def _resolve(self, host: str, port: int) -> list[tuple[Any, ...]]:
         ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
