@@ -474,30 +474,39 @@ CREATE TABLE escalation (
     reason          text NOT NULL CHECK (reason IN ('warned', 'breached', 'manual', 'unroutable')),
     state           text NOT NULL CHECK (state IN ('open', 'acknowledged', 'exhausted', 'resolved')),
     opened_at       timestamptz NOT NULL,
-    anchor_at       timestamptz NOT NULL,
+    anchor_at       timestamptz NOT NULL,            -- what the steps are planned from (R2): when the promise broke, or,
+    since_loop      integer,                         -- where these are set, when this step was to be taken: it went on there
+    since_step      integer,
     step            integer NOT NULL DEFAULT 0,      -- the next one to take
     loop            integer NOT NULL DEFAULT 0,
     next_step_at    timestamptz,
+    is_replanned    boolean NOT NULL DEFAULT false,  -- anchor or ladder changed: stepping works out anew when the next step is due
+    also            text[] NOT NULL DEFAULT '{}',    -- recipients whom the next step pages besides its own (R12)
     acknowledged_by text,
     acknowledged_at timestamptz,
     resolved_at     timestamptz,
     resolution      text,
     about           jsonb,                 -- of the target `routing`: why help is needed; null for a promise
     answered        text[] NOT NULL DEFAULT '{}',    -- of a step that all must answer: who has (R6)
-    held_for        interval,              -- while its promise is paused: what was left until the next step (R15)
+    held_for        interval,              -- while its promise is paused: what was left until the next step, or until it wakes (R15)
+    hands_over_at   timestamptz,           -- when the shift of somebody whom the newest step paged ends, where that matters (R13)
     wakes_at        timestamptz,           -- an acknowledged one goes up again then (R12, R16)
     wakes_for       text CHECK (wakes_for IN ('snooze', 'silence')),
     ends_at         timestamptz,           -- the hard end: nobody may have acknowledged and forgotten it for longer (R12)
     CHECK ((target = 'routing') = (about IS NOT NULL)),
     CHECK ((state = 'resolved') = (resolved_at IS NOT NULL)),
     CHECK (state = 'open' OR next_step_at IS NULL),
-    CHECK ((wakes_at IS NULL) = (wakes_for IS NULL)),
-    CHECK (wakes_at IS NULL OR state = 'acknowledged')
+    CHECK ((since_loop IS NULL) = (since_step IS NULL)),
+    CHECK (wakes_at IS NULL OR wakes_for IS NOT NULL),
+    CHECK (wakes_for IS NULL OR state = 'acknowledged')
 );
 CREATE UNIQUE INDEX escalation_live ON escalation (ticket_id, target, cycle) WHERE state <> 'resolved';
 CREATE INDEX escalation_routing ON escalation (ticket_id) WHERE target = 'routing';
 CREATE INDEX escalation_due ON escalation (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX escalation_wakes ON escalation (wakes_at) WHERE wakes_at IS NOT NULL;
+CREATE INDEX escalation_ends ON escalation (ends_at) WHERE ends_at IS NOT NULL AND state <> 'resolved';
+CREATE INDEX escalation_hands_over ON escalation (hands_over_at) WHERE hands_over_at IS NOT NULL AND state <> 'resolved';
+CREATE INDEX escalation_over ON escalation (ticket_id, target, resolved_at) WHERE state = 'resolved';
 CREATE INDEX escalation_recent ON escalation (tenant, opened_at);
 
 -- What people answered: by a page's link or by API key, in their order. Writer: escalation.
@@ -528,6 +537,7 @@ CREATE TABLE page_group (
     next_at      timestamptz,                     -- when those that were not told yet are looked at
     members      integer NOT NULL DEFAULT 0,      -- its version: pages are numbered as they join
     told         integer NOT NULL DEFAULT 0,      -- the version that its newest page shows
+    told_at      timestamptz,                     -- when its summary was made: one in each window
     acknowledged integer NOT NULL DEFAULT 0,      -- the version that somebody took over (R28)
     is_open      boolean NOT NULL DEFAULT true
 );
@@ -564,6 +574,11 @@ CREATE TABLE page (
     replayed_at     timestamptz,                     -- given up, and tried anew from then on (R39)
     attempts        integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz,
+    fallback_at     timestamptz,                     -- when the next contact is tried beside it (R37)
+    digest_at       timestamptz,                     -- not attempted by then, it is told in a digest instead (R30)
+    priority        smallint NOT NULL GENERATED ALWAYS AS (
+                        CASE WHEN kind = 'page' AND urgency = 'urgent' AND (loop, step) = (0, 0) THEN 0
+                             WHEN kind IN ('resolve', 'copy') THEN 2 ELSE 1 END) STORED,   -- what is sent first (R29)
     deferred_until  timestamptz,                     -- held back until then, and why (R30)
     deferred_for    text CHECK (deferred_for IN ('throttle', 'retry_after', 'breaker', 'quiet_hours')),
     provider_id     text,                            -- what the provider calls it: a message's SID, a request's id
@@ -575,6 +590,10 @@ CREATE TABLE page (
     CHECK ((deferred_until IS NULL) = (deferred_for IS NULL))
 );
 CREATE INDEX page_due ON page (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX page_lane ON page (method, tenant, account, priority, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX page_fallback ON page (fallback_at) WHERE fallback_at IS NOT NULL;
+CREATE INDEX page_stale ON page (digest_at) WHERE state = 'pending' AND attempts = 0 AND digest_at IS NOT NULL;
+CREATE INDEX page_deferred ON page (deferred_for) WHERE deferred_for IS NOT NULL;
 CREATE INDEX page_leased ON page (lease_until) WHERE lease IS NOT NULL;
 CREATE INDEX page_escalation ON page (escalation_id);
 CREATE INDEX page_recent ON page (tenant, committed_at);
@@ -596,7 +615,8 @@ CREATE TABLE page_attempt (
 CREATE TABLE sending_account (
     tenant      text NOT NULL,
     account     text NOT NULL,
-    tokens      double precision NOT NULL,
+    method      text NOT NULL,
+    tokens      double precision NOT NULL,           -- infinite: nothing was sent yet
     refilled_at timestamptz NOT NULL,
     held_until  timestamptz,                         -- the provider asked for silence until then
     failures    integer NOT NULL DEFAULT 0,          -- in a row
@@ -618,7 +638,7 @@ CREATE TABLE on_call_override (
     withdrawn_at timestamptz,
     CHECK (starts_at < ends_at)
 );
-CREATE INDEX on_call_override_of ON on_call_override (tenant, rotation, ends_at) WHERE withdrawn_at IS NULL;
+CREATE INDEX on_call_override_of ON on_call_override (tenant, rotation, ends_at);
 
 -- Shifts that somebody else's calendar keeps, expanded when it was imported (R25). Writer: escalation.
 CREATE TABLE on_call_feed (
