@@ -68,7 +68,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     delivery = Delivery(pool, relay, metrics, links, channels)
     tidying = Tidying(pool, delivery, metrics)
     app = build_escalation_app(
-        Dependencies(pool=pool, shelf=shelf, answering=Answering(pool, relay, metrics), keyring=KeyRing(pool)),
+        Dependencies(pool=pool, shelf=shelf, answering=Answering(pool, shelf, relay, metrics), keyring=KeyRing(pool)),
         registry=registry,
         checks={**checks.standard(pool, client, health), "time": firing.time_check},
         version=vitals.VERSION,

@@ -91,6 +91,54 @@ class EscalationAcknowledged(Struct, frozen=True, kw_only=True):
     page: UUID | None
 
 
+class EscalationAnswered(Struct, frozen=True, kw_only=True):
+    """One of those whom a step asks one and all has acknowledged; the others are paged on (R6)."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    by: str
+    at: datetime
+    page: UUID | None
+    waits_for: tuple[str, ...]
+    """Who hasn't answered yet."""
+
+
+class EscalationSnoozed(Struct, frozen=True, kw_only=True):
+    """Whoever took responsibility wants to be paged again then, if it isn't over (R16)."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    by: str
+    at: datetime
+    page: UUID | None
+    wakes_at: datetime
+
+
+class EscalationHandedBack(Struct, frozen=True, kw_only=True):
+    """Whoever took responsibility gave it back: the next step pages now."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    by: str
+    at: datetime
+    page: UUID | None
+    loop: int
+    step: int
+    """The step that follows."""
+
+
 class PageConcluded(Struct, frozen=True, kw_only=True):
     """A page was accepted by its provider, or given up."""
 

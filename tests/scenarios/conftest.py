@@ -128,7 +128,7 @@ class Desk:
         self._stepping = Stepping(pool, shelf, relay, metrics, links, frozenset({console.name}))
         self._delivery = Delivery(pool, relay, metrics, links, {console.name: console})
         self._tidying = Tidying(pool, self._delivery, metrics)
-        self._answering = Answering(pool, relay, metrics)
+        self._answering = Answering(pool, shelf, relay, metrics)
         self._links = links
         self._serial = 0
 

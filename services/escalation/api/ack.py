@@ -1,80 +1,111 @@
-"""The link in a page. GET shows what it is about and a button; only the button's POST acknowledges (R11).
+"""The link in a page. GET shows what it is about and buttons; only their POST does something (R11).
 
 A small page that needs no script, no account and nothing from elsewhere. Programs may ask for JSON.
 """
 
-import base64
-import hashlib
-from datetime import datetime
-from html import escape
-from typing import Any
+from typing import Annotated
+from urllib.parse import parse_qsl
 
+import msgspec
 from litestar import get, post
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
+from msgspec import Meta, Struct, field
 
-from services.escalation.answering import Answer, Standing
-from services.escalation.api import dependencies
-from services.escalation.domain import notice
-from services.escalation.store.answers import Answerable
-from shared.contract.problems import Kind, Refused
-from shared.web import answers
+from services.escalation.answering import Answer, Impossible, Wanted
+from services.escalation.api import dependencies, link_page
+from services.escalation.api.answering import Length, changed, length_of
+from services.escalation.domain.answer import Action, Standing
+from shared.contract.problems import FieldError, Kind, Refused
+from shared.web import answers, bodies
 from shared.web.bodies import Call
 from shared.web.operations import operation
 
-_STYLE = (
-    "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}"
-    "dt{font-weight:600}dd{margin:0 0 .6rem}"
-    "button{font:inherit;font-weight:600;padding:.8rem 1.6rem;border:0;border-radius:.4rem;background:#0b5cad;color:#fff}"
-    "button:focus-visible{outline:3px solid #f5a623;outline-offset:2px}"
-    "@media(prefers-color-scheme:dark){body{color:#eee;background:#111}}"
-)
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-robots-tag": "noindex",
-}
 _LONGEST = 100
+_LARGEST_FORM = 4096
+_FORM = "application/x-www-form-urlencoded"
+_REFUSED = frozenset({Standing.STALE, Standing.USED, Standing.NOT_TAKEN})
+
+
+class LinkAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What whoever was paged does; nothing is needed to acknowledge."""
+
+    action: Action = Action.ACKNOWLEDGE
+    length: Length | None = field(default=None, name="for")
+    """Of a snooze: for how long."""
+    version: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    """Of a page about several tickets: how many it showed; those that joined later are paged anew."""
 
 
 @get("/v1/ack/{token:str}", opt=operation(is_open=True, gives={200: str}, gives_text="text/html"))
 async def show_acknowledgement(request: Call, token: FromPath[str]) -> ASGIResponse:
-    """What the page is about, with a button; looking changes nothing."""
+    """What the page is about, with buttons; looking changes nothing."""
     found = await dependencies.of(request).answering.look(token) if len(token) <= _LONGEST else None
     if found is None:
         return _unknown(request)
-    if found.state in ("open", "exhausted"):
-        return _html("Acknowledge this page", f"{_described(found)}{_BUTTON}")
-    return _html(_closed_title(found.state), f"<p>{_closed(found)}</p>{_described(found)}")
+    return _html(link_page.whole(found))
 
 
-@post("/v1/ack/{token:str}", opt=operation(is_open=True, gives={200: Answer}))
+@post(
+    "/v1/ack/{token:str}",
+    opt=operation(is_open=True, takes=LinkAnswer, gives={200: Answer}, problems=(Kind.CONFLICT,)),
+)
 async def acknowledge_page(request: Call, token: FromPath[str]) -> ASGIResponse:
-    """Take responsibility as the person the page was sent to; nobody else is paged.
+    """Take responsibility as the person the page was sent to; nobody else is paged. Or snooze it, or hand it back.
 
-    Whoever comes second learns who was first; one that is resolved stays so. Both answer 200.
+    Whoever comes second learns who was first; one that is resolved stays so. Both answer 200. 409 where the link is of an
+    older generation, or was used before and what it took was given back since. A form or JSON; without a body it acknowledges.
     """
-    answer = await dependencies.of(request).answering.by_token(token) if len(token) <= _LONGEST else None
+    answering = dependencies.of(request).answering
+    try:
+        if len(token) > _LONGEST:
+            return _unknown(request)
+        answer = await answering.by_token(token, await _wanted(request))
+    except Impossible as error:
+        refused = bodies.invalid((FieldError(pointer="#/for", detail=str(error)),))
+        return await _refuse(request, token, refused, str(error))
+    except Refused as refused:
+        return await _refuse(request, token, refused, str(refused))
     if answer is None:
         return _unknown(request)
+    status = 409 if answer.standing in _REFUSED else 200
     if not _wants_html(request):
-        return answers.json(answer, headers=_HEADERS)
-    match answer.standing:
-        case Standing.NOW:
-            return _html("Acknowledged", "<p role='status'>It is yours now. Nobody else is paged.</p>")
-        case Standing.BEFORE:
-            said = f"{_text(answer.acknowledged_by)} acknowledged it at {_instant(answer.acknowledged_at)}."
-            return _html("Already acknowledged", f"<p role='status'>{said}</p>")
-        case Standing.RESOLVED:
-            return _html("Already resolved", "<p role='status'>There is nothing left to do.</p>")
+        return answers.json(answer if status == 200 else changed(answer), headers=link_page.HEADERS)  # noqa: PLR2004
+    shown = await answering.look(token)
+    return _html(link_page.whole(shown, answer), status) if shown else _unknown(request)
 
 
-_BUTTON = "<form method='post'><button type='submit'>Acknowledge: I take care of it</button></form>"
+async def _wanted(request: Call) -> Wanted:
+    """What the form or the JSON asks for; refused with 415 or 422 where that can't be told."""
+    raw = await bodies.read_bytes(request, _LARGEST_FORM)
+    media_type = bodies.media_type(request)
+    if not raw.strip():
+        return Wanted()
+    if media_type == _FORM:
+        given = _form(raw)
+    else:
+        bodies.require_json(media_type)
+        given = bodies.decode(raw, LinkAnswer)
+    length = None if given.length is None else length_of(given.length, "#/for")
+    return Wanted(action=given.action, length=length, version=given.version)
+
+
+def _form(raw: bytes) -> LinkAnswer:
+    try:
+        pairs = dict(parse_qsl(raw.decode("utf-8"), max_num_fields=10))
+        return msgspec.convert(pairs, LinkAnswer, strict=False)
+    except (ValueError, msgspec.ValidationError) as error:
+        detail = str(error).replace("`", "")
+        raise bodies.invalid((FieldError(pointer="#", detail=f"the form can't be read: {detail}"),)) from None
+
+
+async def _refuse(request: Call, token: str, refused: Refused, said: str) -> ASGIResponse:
+    """The refusal as a problem for programs, on the page itself for people."""
+    if _wants_html(request):
+        shown = await dependencies.of(request).answering.look(token)
+        if shown is not None:
+            return _html(link_page.whole(shown, refusal=said), refused.problem.status)
+    raise refused
 
 
 def _wants_html(request: Call) -> bool:
@@ -84,48 +115,9 @@ def _wants_html(request: Call) -> bool:
 def _unknown(request: Call) -> ASGIResponse:
     if not _wants_html(request):
         raise Refused(Kind.NOT_FOUND, "no page was sent with this link: take it from the page as it stands there")
-    return _html(
-        "This link is not known", "<p>No page was sent with it. Take it from the page as it stands there.</p>", 404
-    )
+    said = "No page was sent with it. Take it from the page as it stands there."
+    return _html(link_page.plain("This link is not known", said), 404)
 
 
-def _described(found: Answerable) -> str:
-    facts: list[tuple[str, Any]] = [
-        ("Ticket", f"{found.external_id} ({found.source}, {found.channel}, {found.urgency})"),
-        *_problem(found),
-        ("Sent to", found.person_name),
-    ]
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_text(value)}</dd>" for name, value in facts) + "</dl>"
-
-
-def _problem(found: Answerable) -> list[tuple[str, Any]]:
-    if found.about is not None:
-        return [("Why", notice.need(found.about))]
-    return [("Promise", found.target.replace("_", " ")), ("Due", _instant(found.due_at))]
-
-
-def _closed_title(state: str) -> str:
-    return "Already resolved" if state == "resolved" else "Already acknowledged"
-
-
-def _closed(found: Answerable) -> str:
-    if found.state == "resolved":
-        return f"It was resolved at {_instant(found.resolved_at)}. There is nothing left to do."
-    return f"{_text(found.acknowledged_by)} acknowledged it at {_instant(found.acknowledged_at)}."
-
-
-def _html(title: str, body: str, status: int = 200) -> ASGIResponse:
-    page = (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
-        f"<meta name='viewport' content='width=device-width,initial-scale=1'><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{title}</h1>{body}</main></body></html>"
-    )
-    return answers.text(page, "text/html", _HEADERS, status)
-
-
-def _instant(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "unknown"
-
-
-def _text(value: object) -> str:
-    return escape(str(value) if value is not None else "somebody")
+def _html(page: str, status: int = 200) -> ASGIResponse:
+    return answers.text(page, "text/html", link_page.HEADERS, status)

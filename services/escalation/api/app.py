@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
-from services.escalation.api import ack, dependencies, escalations, on_call, pages
+from services.escalation.api import ack, answering, dependencies, escalations, on_call, pages, reports
 from services.escalation.api.dependencies import Dependencies
 from shared.web.app import Title, build_app
 from shared.web.edge import Edge
@@ -14,9 +14,12 @@ DESCRIPTION = "Which promises are about to break or broke, who was paged, and wh
 ROUTES = (
     escalations.list_escalations,
     escalations.get_escalation,
-    escalations.acknowledge,
+    answering.acknowledge,
+    answering.snooze,
+    answering.hand_back,
     pages.list_pages,
     pages.get_page,
+    reports.report_paging,
     ack.show_acknowledgement,
     ack.acknowledge_page,
     on_call.list_on_call,

@@ -1,15 +1,14 @@
-"""Escalations over HTTP: which there are, how each one went, and taking responsibility by API key."""
+"""Escalations over HTTP: which there are, and how each one went."""
 
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from litestar import get, post
+from litestar import get
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from services.escalation.answering import Answer
 from services.escalation.api import cursors, dependencies
 from services.escalation.api.pages import PageStory
 from services.escalation.store import reading
@@ -58,13 +57,6 @@ class EscalationStory(Struct, frozen=True, kw_only=True):
     pages: list[PageStory]
 
 
-class Acknowledgement(Struct, frozen=True, kw_only=True):
-    """Who takes responsibility."""
-
-    by: Name
-    """Key of a person on the roster, or the name of the system that answers for one."""
-
-
 @get("/v1/escalations", opt=operation(Scope.TICKETS_READ, query=EscalationQuery, gives={200: EscalationList}))
 async def list_escalations(request: Call) -> ASGIResponse:
     """Escalations, the newest first, a page at a time."""
@@ -90,7 +82,7 @@ async def get_escalation(request: Call, escalation_id: FromPath[UUID]) -> ASGIRe
     async with dependencies.of(request).pool.acquire() as connection:
         found = await reading.get_escalation(connection, tenant, escalation_id)
         if found is None:
-            raise _not_found(escalation_id)
+            raise not_found(escalation_id)
         sent = await reading.list_pages(
             connection, tenant, PageFilter(escalation_id=escalation_id), after=None, limit=_PAGES
         )
@@ -99,21 +91,6 @@ async def get_escalation(request: Call, escalation_id: FromPath[UUID]) -> ASGIRe
     return answers.json(EscalationStory(escalation=found, pages=stories))
 
 
-@post(
-    "/v1/escalations/{escalation_id:uuid}/acknowledge",
-    opt=operation(Scope.PAGES_ACK, takes=Acknowledgement, gives={200: Answer}),
-)
-async def acknowledge(request: Call, escalation_id: FromPath[UUID]) -> ASGIResponse:
-    """Take responsibility: nobody else is paged.
-
-    Whoever comes second learns who was first; one that is resolved stays so. Both answer 200.
-    """
-    body = await bodies.read(request, Acknowledgement)
-    answer = await dependencies.of(request).answering.by_key(request.user.tenant, escalation_id, body.by)
-    if answer is None:
-        raise _not_found(escalation_id)
-    return answers.json(answer)
-
-
-def _not_found(escalation_id: UUID) -> Refused:
+def not_found(escalation_id: UUID) -> Refused:
+    """What an unknown id answers."""
     return Refused(Kind.NOT_FOUND, f"there is no escalation {escalation_id}; GET /v1/escalations lists them")

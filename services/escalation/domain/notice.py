@@ -71,8 +71,8 @@ def headline(facts: Facts) -> str:
         return f"{facts.reason.upper()}: {target} of {ticket}"
     late = facts.at - facts.due_at
     if late >= timedelta():
-        return f"BROKEN: {target} of {ticket} was due {_instant(facts.due_at)}, {_span(late)} ago"
-    return f"AT RISK: {target} of {ticket} is due {_instant(facts.due_at)}, in {_span(-late)}"
+        return f"BROKEN: {target} of {ticket} was due {_instant(facts.due_at)}, {span(late)} ago"
+    return f"AT RISK: {target} of {ticket} is due {_instant(facts.due_at)}, in {span(-late)}"
 
 
 def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
@@ -149,7 +149,7 @@ def _outcome(facts: Facts) -> str:
     if facts.met_at is None:
         return "it no longer applies: the ticket is over, or nothing is promised any more"
     if facts.due_at is not None and facts.met_at > facts.due_at:
-        return f"kept {_instant(facts.met_at)}, {_span(facts.met_at - facts.due_at)} late"
+        return f"kept {_instant(facts.met_at)}, {span(facts.met_at - facts.due_at)} late"
     return f"kept in time, {_instant(facts.met_at)}"
 
 
@@ -172,13 +172,14 @@ def _ends_with_an_owner(facts: Facts) -> bool:
 
 
 def _why(facts: Facts, evidence: Evidence) -> str:
-    why = _because(facts.recipient, evidence)
+    why = because(facts.recipient, evidence)
     if facts.fallback_of:
         why += f" ({facts.fallback_of} did not get through)"
     return f"Why you: {why}"
 
 
-def _because(recipient: str, evidence: Evidence) -> str:
+def because(recipient: str, evidence: Evidence) -> str:
+    """Why whoever is paged is, as a sentence said to them, without its end."""
     kind, _, name = recipient.partition("/")
     match kind:
         case "on-call":
@@ -197,7 +198,8 @@ def _instant(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _span(length: timedelta) -> str:
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units."""
     seconds = int(length.total_seconds())
     if seconds < _SECONDS:
         return f"{seconds} s"

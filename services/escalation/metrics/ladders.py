@@ -26,6 +26,12 @@ class LadderMetrics:
             ["reason", "outcome"],
             registry=registry,
         )
+        self.answers = Counter(
+            "sla_answers_total",
+            "Answers to pages, by what was wanted (`acknowledge`, `snooze`, `hand_back`), by `link` or `key`, and what they met.",
+            ["action", "way", "standing"],
+            registry=registry,
+        )
         self.live = Gauge("sla_escalations_live", "Escalations that are not resolved.", ["state"], registry=registry)
         for reason in (Reason.UNROUTABLE, Reason.MANUAL):
             for outcome in HELP_OUTCOMES:

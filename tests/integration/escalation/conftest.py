@@ -2,9 +2,8 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -25,13 +24,14 @@ from shared.contract.ledger import Ticket
 from shared.contract.tickets import ClockState, TargetKind
 from shared.ledger import clocks, tickets
 from shared.ledger.clocks import ClockRow
-from shared.policy.document import Cadence, Contact, Ladder, Policy, Rotation, Step
+from shared.policy.document import Contact, Ladder, Policy, Rotation, Step
 from shared.postgres.outbox import Batch
 from shared.postgres.pool import Pool
 from shared.sla.calendar import Calendar
 from shared.sla.clock import Clock
 from shared.sla.policy import SlaPolicy
 from tests.integration.escalation.whole_desk import POLICY, Desk
+from tests.turns import layer, rotation
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 TENANT = "default"
@@ -44,14 +44,7 @@ LADDER = Ladder(
     repeat=1,
     otherwise=("person/head",),
 )
-SUPPORT = Rotation(
-    name="support",
-    zone=ZoneInfo("Europe/Berlin"),
-    cadence=Cadence.WEEKLY,
-    handoff_weekday=0,
-    handoff_time=time(9),
-    people=("ana",),
-)
+SUPPORT = rotation(layer("ana"), zone="Europe/Berlin")
 
 
 class KeptRelay:
@@ -132,7 +125,6 @@ class World:
         self.use(ladder)
         self.firing = Firing(pool, self.relay, self.metrics)
         self.delivery = self.another_delivery()
-        self.answering = Answering(pool, self.relay, self.metrics)
         self.tidying = Tidying(pool, self.delivery, self.metrics)
 
     def use(
@@ -152,10 +144,15 @@ class World:
         )
         self.shelf = OneShelf(policy)
         self.stepping = self.another_stepping()
+        self.answering = self.another_answering()
 
     def another_stepping(self) -> Stepping:
         """A second worker."""
         return Stepping(self.pool, self.shelf, self.relay, self.metrics, self.tokens, self.channels)
+
+    def another_answering(self) -> Answering:
+        """One that knows the present policy."""
+        return Answering(self.pool, self.shelf, self.relay, self.metrics)
 
     def another_delivery(self, lease_for: timedelta = timedelta(seconds=10)) -> Delivery:
         """A second worker."""

@@ -44,6 +44,7 @@ class Desk:
         )  # fmt: skip
         world.shelf = shelf
         world.stepping = world.another_stepping()
+        world.answering = world.another_answering()
         self._serial = 0
 
     async def apply(self, policy: str) -> None:
