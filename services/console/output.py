@@ -27,6 +27,13 @@ _PIPE_WIDTH = 160
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 tenant_option = click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose data.")
+roster_option = click.option(
+    "--roster",
+    "roster_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The roster file that goes with it.",
+)
 
 
 def read_settings() -> Settings:

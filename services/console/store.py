@@ -49,6 +49,11 @@ async def load_time(connection: Connection) -> tuple[datetime, float]:
     return row["now"], row["rate"]
 
 
+async def load_leads(connection: Connection, tenant: str) -> dict[str, str]:
+    """Key of a person -> key of whoever leads them."""
+    return {row["key"]: row["lead"] for row in await connection.fetch(QUERIES["leads"], tenant)}
+
+
 async def load_snapshot(connection: Connection, tenant: str) -> Snapshot:
     """The board of one tenant; all its parts are of one instant, so that they never contradict each other."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):

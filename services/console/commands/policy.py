@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from services.console import forecasting, rolling
+from services.console.commands.rehearse import rehearse
 from services.console.commands.shadow import shadow
 from services.console.failures import Failure
 from services.console.instants import INSTANT
@@ -16,6 +17,7 @@ from services.console.output import (
     json_option,
     moment,
     read_settings,
+    roster_option,
     table,
     tenant_option,
     write_json,
@@ -60,20 +62,12 @@ from_option = click.option(
 )
 
 
-roster_option = click.option(
-    "--roster",
-    "roster_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The roster file that goes with it.",
-)
-
-
 @click.group()
 def policy() -> None:
     """What is promised, to whom, and who is woken: a YAML file, kept in versions."""
 
 
+policy.add_command(rehearse)
 policy.add_command(shadow)
 
 

@@ -34,3 +34,7 @@ SELECT e.target, e.reason, e.state AS escalation, p.kind, p.step, p.recipient, p
        p.acknowledged_at
 FROM escalation e LEFT JOIN page p ON p.escalation_id = e.id
 WHERE e.ticket_id = $1 ORDER BY e.opened_at, e.id, p.committed_at, p.id
+
+-- name: leads
+-- Who leads whom on the roster.
+SELECT key, lead FROM agent WHERE tenant = $1 AND active AND lead IS NOT NULL
