@@ -13,6 +13,7 @@ from services.console.__main__ import run
 from shared import ids
 from shared.postgres.pool import Pool
 from tests.conftest import ClockControl, Database
+from tests.integration.escalation import rows
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -175,3 +176,22 @@ async def test_a_wrong_command_line_is_one_line_and_2(cli: Cli, arguments: tuple
     """With what is allowed."""
     answer = await cli(*arguments)
     assert (2, 1, True) == (answer.code, len(answer.err.splitlines()), said in answer.err), answer.err
+
+
+async def test_paging_as_a_table_and_as_json(cli: Cli, pool: Pool, clock_control: ClockControl) -> None:
+    """The verdict first, then what each stage took, then what is counted apart."""
+    await clock_control.freeze(NOW)
+    assert "nobody was paged" in (await cli("paging")).out
+    due = NOW - timedelta(hours=1)
+    for n in range(3):
+        await rows.page(pool, due, 0.05, 0.1 + n, 1, name=str(n))
+    await rows.page(pool, due, 0, 9, name="held", deferred_until=due, deferred_for="throttle")
+    answer = await cli("paging")
+    assert (0, "") == (answer.code, answer.err)
+    assert "objective: 99% tried within 2 s of being due; missed: 2 of 3 (66.67%)" in answer.out
+    [line] = [line for line in answer.out.splitlines() if "due -> first tried" in line]
+    assert ["all", "3", "1.1", "s", "2.1", "s", "2.1", "s", "2.1", "s"] == line.split()[4:]
+    assert "1 held back by a throttle" in answer.out
+    told = (await cli("paging", "--from", due.isoformat(), "--json")).json
+    assert (False, {"throttle": 1}) == (told["is_met"], told["counted"]["deferred"])
+    assert 2 == (await cli("paging", "--from", NOW.isoformat())).code

@@ -1,4 +1,4 @@
-"""`deskclock report`: what is due next, what was kept, and who is missing."""
+"""`deskclock report`: what is due next, what was kept, who is missing, and how prompt pages were."""
 
 from datetime import datetime
 
@@ -9,7 +9,9 @@ from services.console.output import asynchronous, console, json_option, read_set
 from services.console.session import database
 from services.console.views import attainment as attainment_view
 from services.console.views import deadlines as deadlines_view
+from services.console.views import paging as paging_view
 from services.console.views import staffing as staffing_view
+from services.escalation import reporting
 from services.router import reports
 from services.router.domain import attainment as attainment_rules
 from services.router.domain import forecast
@@ -23,7 +25,7 @@ from shared.ledger.policies import PolicyShelf
 
 @click.group()
 def report() -> None:
-    """What is due next, what was kept, and who is missing."""
+    """What is due next, what was kept, who is missing, and how prompt pages were."""
 
 
 @report.command()
@@ -140,3 +142,29 @@ async def staffing(
         write_json(found)
     else:
         console().print(staffing_view.draw(found))
+
+
+@report.command()
+@click.option(
+    "--from", "since", type=INSTANT, metavar="INSTANT", help="First instant. Default: seven days before the end."
+)
+@click.option("--to", "until", type=INSTANT, metavar="INSTANT", help="First instant that is left out. Default: now.")
+@tenant_option
+@json_option
+@asynchronous
+async def paging(since: datetime | None, until: datetime | None, tenant: str, as_json: bool) -> None:
+    """Say how prompt pages were.
+
+    What each stage took, and whether 99 of 100 were tried within two seconds after somebody had to be told.
+
+    What was held back for a reason of its own is counted by that reason.
+    """
+    try:
+        async with database(read_settings()) as connection:
+            found = await reporting.paging(connection, tenant, since, until)
+    except UnclearQuestion as wrong:
+        raise click.UsageError(f"--{wrong.parameter} {wrong}") from None
+    if as_json:
+        write_json(found)
+    else:
+        console().print(paging_view.draw(found))

@@ -4,17 +4,11 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from services.escalation.domain.promptness import Stage
+
 PAGE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
     *(120, 300, 600, 900, 1800, 3600, 7200, 14400),
-)
-PAGE_STAGES = (
-    "due_to_commit",
-    "commit_to_attempt",
-    "due_to_attempt",
-    "attempt_to_accept",
-    "accept_to_delivered",
-    "accept_to_acknowledged",
 )
 PAGE_OUTCOMES = ("accepted", "rejected", "retryable", "unknown", "failed")
 
@@ -38,7 +32,7 @@ class PageMetrics:
             buckets=PAGE_BUCKETS,
             registry=registry,
         )
-        for stage in PAGE_STAGES:
+        for stage in Stage:
             self._lag.labels(stage)
         for transport in transports:
             for outcome in PAGE_OUTCOMES:
@@ -46,29 +40,29 @@ class PageMetrics:
 
     def committed(self, due_at: datetime, at: datetime) -> None:
         """A page was stored that is due since then."""
-        self._observe("due_to_commit", due_at, at)
+        self._observe(Stage.DUE_TO_COMMIT, due_at, at)
 
     def attempted(self, due_at: datetime | None, committed_at: datetime, at: datetime) -> None:
         """The first attempt of a page was stored.
 
         `due_at` is None where that says nothing of our speed: another way after one that failed, or a page held back.
         """
-        self._observe("commit_to_attempt", committed_at, at)
+        self._observe(Stage.COMMIT_TO_ATTEMPT, committed_at, at)
         if due_at is not None:
-            self._observe("due_to_attempt", due_at, at)
+            self._observe(Stage.DUE_TO_ATTEMPT, due_at, at)
 
     def accepted(self, attempted_at: datetime, at: datetime) -> None:
         """A provider took a page that was first tried then."""
-        self._observe("attempt_to_accept", attempted_at, at)
+        self._observe(Stage.ATTEMPT_TO_ACCEPT, attempted_at, at)
 
     def delivered(self, accepted_at: datetime, at: datetime) -> None:
         """A receipt says that an accepted page has arrived."""
-        self._observe("accept_to_delivered", accepted_at, at)
+        self._observe(Stage.ACCEPT_TO_DELIVERED, accepted_at, at)
 
     def acknowledged(self, accepted_at: datetime, at: datetime) -> None:
         """Somebody took over, by the time that decides: a person's time is not ours to scale."""
-        self._lag.labels("accept_to_acknowledged").observe(max((at - accepted_at).total_seconds(), 0.0))
+        self._lag.labels(Stage.ACCEPT_TO_ACKNOWLEDGED).observe(max((at - accepted_at).total_seconds(), 0.0))
 
-    def _observe(self, stage: str, begun_at: datetime, ended_at: datetime) -> None:
+    def _observe(self, stage: Stage, begun_at: datetime, ended_at: datetime) -> None:
         seconds = max((ended_at - begun_at).total_seconds(), 0.0)
         self._lag.labels(stage).observe(seconds / (self.rate if self.rate > 0 else 1.0))

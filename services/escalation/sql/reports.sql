@@ -1,0 +1,44 @@
+-- name: report_page_stages
+-- What the pages stored in [$2, $3) took, by stage and, beside the sum, by method: each figure is one that a page took.
+SELECT p.method, s.stage, count(*) AS pages, max(s.seconds) AS max,
+       percentile_disc(ARRAY[0.5, 0.95, 0.99]::double precision[]) WITHIN GROUP (ORDER BY s.seconds) AS percentiles
+FROM page p
+CROSS JOIN LATERAL (
+    SELECT p.body ->> 'fallback_of' IS NULL AND p.deferred_for IS NULL AS is_first, p.deferred_for IS NULL AS is_free
+) judged
+CROSS JOIN LATERAL (VALUES
+    ('due_to_commit', CASE WHEN is_first THEN p.committed_at - p.due_at END),
+    ('commit_to_attempt', CASE WHEN is_free THEN p.attempted_at - p.committed_at END),
+    ('due_to_attempt', CASE WHEN is_first THEN p.attempted_at - p.due_at END),
+    ('attempt_to_accept', p.accepted_at - p.attempted_at),
+    ('accept_to_delivered', p.delivered_at - p.accepted_at),
+    ('accept_to_acknowledged', p.acknowledged_at - p.accepted_at)
+) took (stage, span)
+CROSS JOIN LATERAL (SELECT greatest(extract(epoch FROM took.span), 0)::double precision AS seconds, took.stage) s
+WHERE p.tenant = $1 AND p.committed_at >= $2 AND p.committed_at < $3 AND p.kind NOT IN ('resolve', 'copy', 'canary')
+  AND took.span IS NOT NULL
+GROUP BY GROUPING SETS ((s.stage), (p.method, s.stage))
+ORDER BY p.method NULLS FIRST, s.stage;
+
+-- name: report_page_counts
+-- What became of the pages stored in [$2, $3); $4 is the objective.
+WITH told AS (
+    SELECT p.id, p.state, p.deferred_for, p.attempted_at, p.accepted_at, p.acknowledged_at, p.due_at,
+           p.body ->> 'fallback_of' IS NOT NULL AS is_fallback,
+           p.body ->> 'fallback_of' IS NULL AND p.deferred_for IS NULL AND p.state <> 'grouped' AS is_first
+    FROM page p
+    WHERE p.tenant = $1 AND p.committed_at >= $2 AND p.committed_at < $3 AND p.kind NOT IN ('resolve', 'copy', 'canary')
+)
+SELECT count(*) FILTER (WHERE is_first AND attempted_at IS NOT NULL) AS attempted,
+       count(*) FILTER (WHERE is_first AND attempted_at - due_at <= $4::interval) AS prompt,
+       count(*) FILTER (WHERE is_first AND attempted_at IS NULL AND state = 'pending'
+                          AND deskclock_now() - due_at > $4::interval) AS overdue,
+       count(*) FILTER (WHERE state = 'grouped') AS grouped,
+       count(*) FILTER (WHERE is_fallback) AS fallbacks,
+       count(*) FILTER (WHERE accepted_at IS NOT NULL) AS accepted,
+       count(*) FILTER (WHERE acknowledged_at IS NOT NULL) AS acknowledged,
+       count(*) FILTER (WHERE state = 'failed') AS failed,
+       (SELECT count(*) FROM page_attempt a JOIN told ON told.id = a.page_id WHERE a.outcome = 'unknown') AS unknown_attempts,
+       (SELECT coalesce(jsonb_object_agg(d.deferred_for, d.pages), '{}')
+        FROM (SELECT deferred_for, count(*) AS pages FROM told WHERE deferred_for IS NOT NULL GROUP BY deferred_for) d) AS deferred
+FROM told;
