@@ -42,6 +42,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             "loopback, and without https."
         ),
     ] = ""
+    twilio_url: Annotated[str, Meta(description="Twilio's API, for text messages and calls.")] = (
+        "https://api.twilio.com"
+    )
     secrets_dir: Annotated[
         str,
         Meta(description="Folder of the files that a contact's `secret: file:NAME` may name. Empty: none may."),

@@ -7,6 +7,8 @@ from tests.providers.ledger import Ledger
 from tests.providers.wire import Effect, Reply, Request, is_web_address, page_id, said
 
 _PATH = re.compile(r"/2010-04-01/Accounts/([^/]+)/(Messages|Calls)\.json")
+_CALL = re.compile(r"/2010-04-01/Accounts/([^/]+)/Calls/(CA[0-9a-f]{32})\.json")
+_SHORT = re.compile(r"[Pp]age ([0-9a-f]{8}|(?:[0-9a-f] ){7}[0-9a-f])\b")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
@@ -17,6 +19,8 @@ _LONGEST_TWIML = 4000
 def answer(request: Request, ledger: Ledger) -> Reply:
     """201 and the resource, or an error with Twilio's own code."""
     found = _PATH.fullmatch(request.path)
+    if request.method == "POST" and (call := _CALL.fullmatch(request.path)):
+        return said(200, {"sid": call.group(2), "status": "canceled"})
     if request.method != "POST" or found is None:
         return _error(404, 20404, f"The requested resource {request.path} was not found")
     sid, resource = found.groups()
@@ -37,7 +41,14 @@ def answer(request: Request, ledger: Ledger) -> Reply:
         "sid": f"{prefix}{ledger.count('twilio') + 1:032x}", "account_sid": sid, "status": "queued", "to": fields["To"],
         "from": fields.get("From"), "error_code": None, "error_message": None,
     }  # fmt: skip
-    return said(201, made, Effect(key=page_id(text), verb="opened", account=f"{resource} {fields['To']}"))
+    key = page_id(fields.get("StatusCallback", "")) or _page_in(text)
+    return said(201, made, Effect(key=key, verb="opened", account=f"{resource} {fields['To']}"))
+
+
+def _page_in(text: str) -> str:
+    """The page's id as the text says it, in its short form too."""
+    short = _SHORT.search(text)
+    return page_id(text) or (short.group(1).replace(" ", "") if short else "")
 
 
 def _message_error(fields: dict[str, str]) -> tuple[int, str] | None:

@@ -31,7 +31,7 @@ _CALL = re.compile(r"CA[0-9a-fA-F]{32}")
 _LATER = frozenset({"20429", "20500", "20503", "21611"})
 """Codes of Twilio that pass by themselves, whatever their HTTP status."""
 _NOT_SENT = frozenset({"failed", "undelivered", "canceled"})
-_LONGEST_SPOKEN = 500
+_LONGEST_SPOKEN = 300
 _MOST_CALLS_ENDED = 5
 _BAD_REQUEST, _SERVER_ERROR = 400, 500
 
