@@ -7,7 +7,9 @@ FaultServer() as providers`. Beside it: `python -m tests.providers`, told by `PO
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -31,14 +33,17 @@ SPEAKERS: dict[str, Speaker] = {
     "webhook": webhook.answer,
 }
 _LARGEST_HEAD = 64 * 1024
+_HELLO_OF_TLS = b"\x16"
 
 
 class FaultServer:
     """Listens on a free port of 127.0.0.1 from `start` to `stop`."""
 
-    def __init__(self, ledger: Ledger | None = None, *, port: int = 0) -> None:
+    def __init__(self, ledger: Ledger | None = None, *, port: int = 0, is_untrusted: bool = False) -> None:
+        """With `is_untrusted` it speaks TLS, and its certificate is one that nobody trusts."""
         self.ledger = ledger or Ledger()
         self._port = port
+        self._tls = _untrusted() if is_untrusted else None
         self._faults: list[Fault] = []
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -56,7 +61,9 @@ class FaultServer:
 
     async def start(self) -> None:
         """Listen, on the same port as before where there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=_LARGEST_HEAD)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self._port, limit=_LARGEST_HEAD, ssl=self._tls
+        )
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -72,7 +79,7 @@ class FaultServer:
     @property
     def base(self) -> str:
         """Where all of them listen."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http{'s' * (self._tls is not None)}://127.0.0.1:{self._port}"
 
     def url(self, provider: str) -> str:
         """A provider's base address, in place of its public one."""
@@ -107,7 +114,12 @@ class FaultServer:
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; False ends the connection."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first = await reader.readexactly(1)
+        if first == _HELLO_OF_TLS:
+            writer.write(_as_http(Reply(status=400)))
+            await writer.drain()
+            return False
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *lines = head.strip().split("\r\n")
         method, target, _ = line.split(" ", 2)
         headers = {name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
@@ -204,6 +216,12 @@ class FaultServer:
             case _, "_landed":
                 self._keep(request, Reply(status=200), "")
         return said(200, {"faults": len(self._faults)})
+
+
+def _untrusted() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).with_name("untrusted.pem"))
+    return context
 
 
 def _as_http(reply: Reply) -> bytes:
