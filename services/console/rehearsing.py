@@ -108,11 +108,5 @@ def rehearsal(scene: Scene, name: str, owner: str | None, when: Callable[[ZoneIn
         zone=zone,
         broke_at=broke_at,
         owner=owner,
-        moments=rehearsals.rehearse(ladder, broke_at, cast, _opens(calendar)),
+        moments=rehearsals.rehearse(ladder, broke_at, cast, calendar or ladders.ANY_HOUR),
     )
-
-
-def _opens(calendar: Calendar | None) -> ladders.Opens:
-    if calendar is None:
-        return ladders.at_any_hour
-    return lambda at: calendar.next_open(at) or at

@@ -6,14 +6,13 @@ Tickets that somebody is told of already are left alone, unless a person asks ag
 
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
 
 from services.escalation import news
-from services.escalation.domain import ladder as ladders
 from services.escalation.domain.ladder import Position, Reason
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.metrics.ladders import HELP_OUTCOMES
@@ -137,8 +136,7 @@ class Helping:
         position = live.position
         if live.state == "exhausted" or ladder is None or position.loop >= max(ladder.repeat, 1):
             position = Position(0, 0)
-        into = ladders.planned_at(ladder, wanted.due_at, position) - wanted.due_at if ladder else timedelta()
-        return Reopening(live=live, wanted=wanted, position=position, anchor_at=wanted.due_at - into)
+        return Reopening(live=live, wanted=wanted, position=position)
 
     async def _call(self, connection: Connection, wanted: Wanted) -> _Call | None:
         """The ladder of the ticket's own version of the policy; where that has none, of the version in force."""

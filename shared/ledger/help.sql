@@ -39,7 +39,8 @@ WITH live AS (
     ORDER BY e.id FOR NO KEY UPDATE OF e
 )
 UPDATE escalation e
-SET state = 'resolved', resolved_at = $4, next_step_at = NULL, resolution = live.resolution
+SET state = 'resolved', resolved_at = $4, next_step_at = NULL, wakes_at = NULL, wakes_for = NULL, held_for = NULL,
+    resolution = live.resolution
 FROM live
 WHERE e.id = live.id AND e.state <> 'resolved'
 RETURNING e.id, e.ticket_id, e.target, e.cycle, e.generation, e.resolution, e.acknowledged_by;

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain import recipient as recipients
-from services.escalation.domain.ladder import Opens, Position, Reason, Skipped, Standing
+from services.escalation.domain.ladder import Hours, Position, Reason, Skipped, Standing
 from services.escalation.domain.recipient import Circle, Person, Reached
 from services.escalation.domain.rotation import Duty
 from shared.policy.document import Ladder
@@ -47,16 +47,16 @@ class Moment(Struct, frozen=True, kw_only=True):
     """The escalation ends by itself, and alarms (R12)."""
 
 
-def rehearse(ladder: Ladder, broke_at: datetime, cast: Cast, opens: Opens = ladders.at_any_hour) -> tuple[Moment, ...]:
+def rehearse(ladder: Ladder, broke_at: datetime, cast: Cast, hours: Hours = ladders.ANY_HOUR) -> tuple[Moment, ...]:
     """Every page from a break at `broke_at` on while nobody acknowledges, in order."""
     moments: list[Moment] = []
-    position, at = Position(0, 0), ladders.planned_at(ladder, broke_at, Position(0, 0), opens)
+    position, at = Position(0, 0), ladders.planned_at(ladder, broke_at, Position(0, 0), hours)
     before: frozenset[str] = frozenset()
     ends_at = broke_at + ladder.ends_after
     has_reached = False
     while len(moments) < _MOST and at < ends_at:
         standing = Standing(reason=Reason.BREACHED, anchor_at=broke_at, position=position, has_reached=has_reached)
-        climb = ladders.climb(ladder, standing, at, partial(recipients.reach, circle=_circle(cast, at)), before, opens)
+        climb = ladders.climb(ladder, standing, at, partial(recipients.reach, circle=_circle(cast, at)), before, hours)
         if climb.is_put_off and climb.next_step_at is not None:
             at = climb.next_step_at
             continue

@@ -79,6 +79,7 @@ class Change(Struct, frozen=True, kw_only=True):
     generation: int
     position: Position
     anchor_at: datetime
+    """Where it goes up again: when the position is to be taken, from which the steps behind it are planned."""
     next_step_at: datetime | None
     """Meant where the state is open and `goes_on` isn't set."""
     acknowledged_by: str | None = None
@@ -119,11 +120,9 @@ def decide(
 def must_all_answer(subject: Subject, ladder: Ladder) -> bool:
     """Whether the newest step stops paging only those who answer (R6)."""
     newest = subject.newest
-    if newest is None or newest.loop >= max(ladder.repeat, 1) or newest.step >= len(ladder.steps):
+    if newest is None or ladders.is_over(ladder, newest) or newest.step >= len(ladder.steps):
         return False
-    first = newest.step
-    while first > 0 and not ladder.steps[first].after:
-        first -= 1
+    first = ladders.begins_with(ladder, newest).step
     return any(step.answers is Answers.ALL for step in ladder.steps[first : newest.step + 1])
 
 
@@ -193,7 +192,7 @@ def _give_back(subject: Subject, ladder: Ladder, by: str, now: datetime) -> Deci
             state="open",
             generation=generation,
             position=position,
-            anchor_at=now - (ladders.planned_at(ladder, now, position) - now if ladder.steps else timedelta()),
+            anchor_at=now,
             next_step_at=now,
         ),
     )

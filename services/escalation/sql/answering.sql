@@ -93,7 +93,10 @@ WHERE id = $1 AND is_open;
 -- name: save_answers
 -- Held escalations as they stand after an answer (R9).
 UPDATE escalation e
-SET state = k.state, generation = k.generation, loop = k.loop, step = k.step, anchor_at = k.anchor_at,
+SET state = k.state, generation = k.generation, loop = k.loop, step = k.step,
+    anchor_at = CASE WHEN k.state = 'open' AND NOT k.goes_on THEN k.anchor_at ELSE e.anchor_at END,
+    since_loop = CASE WHEN k.state = 'open' AND NOT k.goes_on THEN k.loop ELSE e.since_loop END,
+    since_step = CASE WHEN k.state = 'open' AND NOT k.goes_on THEN k.step ELSE e.since_step END,
     next_step_at = CASE WHEN k.goes_on THEN e.next_step_at ELSE k.next_step_at END, acknowledged_by = k.acknowledged_by,
     acknowledged_at = k.acknowledged_at, answered = ARRAY(SELECT jsonb_array_elements_text(k.answered)),
     wakes_at = k.wakes_at, wakes_for = k.wakes_for

@@ -16,8 +16,9 @@ FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::i
 ON CONFLICT (ticket_id, target, cycle) WHERE state <> 'resolved' DO UPDATE
 SET reason = excluded.reason, state = 'open', policy_version = excluded.policy_version, ladder = excluded.ladder,
     generation = e.generation + CASE WHEN excluded.reason = 'breached' OR excluded.step <= e.step THEN 1 ELSE 0 END,
-    anchor_at = excluded.anchor_at, step = excluded.step, loop = 0, next_step_at = excluded.next_step_at,
-    acknowledged_by = NULL, acknowledged_at = NULL
+    anchor_at = excluded.anchor_at, since_loop = NULL, since_step = NULL, step = excluded.step, loop = 0,
+    next_step_at = excluded.next_step_at, is_replanned = false, also = '{}', answered = '{}', held_for = NULL,
+    hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL, acknowledged_at = NULL
 WHERE excluded.reason = 'breached'
    OR (e.reason = 'warned' AND e.state = 'open'
        AND (e.anchor_at, e.step, e.ladder) <> (excluded.anchor_at, excluded.step, excluded.ladder))

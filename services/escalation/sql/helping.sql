@@ -40,8 +40,10 @@ RETURNING id, ticket_id, cycle, generation;
 -- Somebody asks again for help that was promised or never came: a generation of its own, at the given step (R8).
 UPDATE escalation e
 SET state = 'open', reason = 'manual', generation = e.generation + 1, loop = k.loop, step = k.step,
-    anchor_at = k.anchor_at, next_step_at = k.next_step_at, about = k.about, acknowledged_by = NULL, acknowledged_at = NULL
-FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[])
-     AS k (id, loop, step, anchor_at, next_step_at, about)
+    anchor_at = k.next_step_at, since_loop = k.loop, since_step = k.step, next_step_at = k.next_step_at, about = k.about,
+    answered = '{}', also = '{}', hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL,
+    acknowledged_at = NULL
+FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::timestamptz[], $5::jsonb[])
+     AS k (id, loop, step, next_step_at, about)
 WHERE e.id = k.id
 RETURNING e.id, e.ticket_id, e.cycle, e.generation;

@@ -61,7 +61,6 @@ class Reopening(Struct, frozen=True, kw_only=True):
     live: LiveHelp
     wanted: Wanted
     position: Position
-    anchor_at: datetime
 
 
 class Begun(Struct, frozen=True, kw_only=True):
@@ -113,7 +112,6 @@ async def reopen_all(connection: Connection, reopenings: Sequence[Reopening]) ->
         [one.live.id for one in reopenings],
         [one.position.loop for one in reopenings],
         [one.position.step for one in reopenings],
-        [one.anchor_at for one in reopenings],
         [one.wanted.due_at for one in reopenings],
         [_encode(one.wanted.about) for one in reopenings],
     )

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from services.escalation.domain.ladder import (
+    ANY_HOUR,
     LAST_RESORT,
     MIN_ACK_WINDOW,
     Climb,
+    Hours,
     Kind,
-    Opens,
     Position,
     Reason,
     SkipReason,
     Standing,
-    at_any_hour,
     climb,
     planned_at,
     recipients_of,
@@ -170,40 +170,35 @@ def test_every_escalation_ends_and_somebody_hears_of_every_step(minutes, repeat,
     raise AssertionError("it does not end")
 
 
-def office(at: datetime) -> datetime:
-    """Mon-Fri 09:00-17:00 in Berlin."""
-    return OFFICE.next_open(at) or at
-
-
 def remind(
-    one: Ladder, anchor: str, now: str, position: Position, *, has_reached: bool = True, opens: Opens = office
+    one: Ladder, anchor: str, now: str, position: Position, *, has_reached: bool = True, hours: Hours = OFFICE
 ) -> Climb[Somebody]:
     """Take what is due at `now` of a promise that broke at `anchor`."""
     standing = Standing(reason=Reason.BREACHED, anchor_at=local(anchor), position=position, has_reached=has_reached)
-    return climb(one, standing, local(now), everybody, frozenset(), opens)
+    return climb(one, standing, local(now), everybody, frozenset(), hours)
 
 
 def test_rule_63_the_first_walk_is_at_any_hour_and_reminders_keep_to_the_calendar():
     """Broken on Friday 16:50: both levels are paged then; the second walk comes on Monday, its steps as far apart as ever."""
     one = ladder(0, 30, repeat=3)
     planned = [
-        planned_at(one, local("5 16:50"), Position(loop, step), office) for loop in range(3) for step in range(2)
+        planned_at(one, local("5 16:50"), Position(loop, step), OFFICE) for loop in range(3) for step in range(2)
     ]
     assert [local(text) for text in ("5 16:50", "5 17:20", "8 09:00", "8 09:30", "8 10:00", "8 10:30")] == planned
-    assert local("8 11:00") == planned_at(one, local("5 16:50"), Position(3, 0), office)
+    assert local("8 11:00") == planned_at(one, local("5 16:50"), Position(3, 0), OFFICE)
 
 
 def test_rule_63_reminders_are_not_capped_per_day():
     """Twenty walks in one working day, each of them told."""
     one = ladder(0, 10, repeat=20)
-    planned = [planned_at(one, local("1 09:00"), Position(loop, 0), office) for loop in range(20)]
+    planned = [planned_at(one, local("1 09:00"), Position(loop, 0), OFFICE) for loop in range(20)]
     assert [local("1 09:00") + loop * 20 * MINUTE for loop in range(20)] == planned
 
 
 def test_rule_63_a_promise_around_the_clock_reminds_around_the_clock():
     """Midnight is open for it."""
     one = ladder(0, 30, repeat=3)
-    done = remind(one, "5 23:30", "6 00:30", Position(1, 0), opens=at_any_hour)
+    done = remind(one, "5 23:30", "6 00:30", Position(1, 0), hours=ANY_HOUR)
     assert (["s0"], local("6 01:00")) == (whom(done), done.next_step_at)
 
 
@@ -233,5 +228,5 @@ def test_rule_63_people_paged_a_moment_ago_are_not_reminded_at_night_because_the
         name="l", steps=(Step(after=0 * MINUTE, page=("s0",)), Step(after=10 * MINUTE, page=("s0",))), repeat=2
     )
     standing = Standing(reason=Reason.BREACHED, anchor_at=local("5 16:55"), position=Position(0, 1), has_reached=True)
-    done = climb(one, standing, local("5 17:05"), everybody, frozenset({"s0"}), office)
+    done = climb(one, standing, local("5 17:05"), everybody, frozenset({"s0"}), OFFICE)
     assert (True, Position(0, 1), local("8 09:00")) == (done.is_put_off, done.next, done.next_step_at)
