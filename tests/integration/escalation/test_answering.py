@@ -2,55 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
 
-from services.escalation.api.app import build_escalation_app
-from services.escalation.api.dependencies import Dependencies
 from services.escalation.helping import Helping
 from shared.contract.access import Scope
 from shared.contract.help import About, Why
 from shared.ledger import help as help_rows
-from shared.ledger import keys
 from shared.ledger.help import Cause, Request
-from shared.web.keyring import KeyRing
-
-START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
-DUE = START + timedelta(hours=1)
-HTML = {"accept": "text/html"}
+from tests.integration.escalation.links import DUE, HTML, START, client_of, key_of, paged
 
 
 @pytest.fixture
 async def client(world) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP surface, without a key."""
-    app = build_escalation_app(
-        Dependencies(pool=world.pool, shelf=world.shelf, answering=world.answering, keyring=KeyRing(world.pool)),
-        registry=world.registry,
-        checks={},
-        version="0",
-    )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://desk.test") as made:
+    async with client_of(world) as made:
         yield made
-
-
-async def key_of(world, *scopes: Scope, tenant: str = "default") -> dict[str, str]:
-    """The header of a new key."""
-    async with world.pool.acquire() as connection:
-        created = await keys.create(connection, tenant=tenant, scopes=scopes, label="test")
-    return {"authorization": f"Bearer {created.key}"}
-
-
-async def paged(world, clock_control) -> str:
-    """A broken promise of which Ana was told; the path of her link."""
-    await world.people("ana", "ben", "head")
-    await world.ticket(due_in=timedelta(hours=1))
-    await clock_control.freeze(DUE + timedelta(seconds=1))
-    await world.drain()
-    [page] = world.provider.sent
-    assert page.link.startswith("http://desk.test/v1/ack/")
-    return page.link.removeprefix("http://desk.test")
 
 
 async def test_r11_looking_at_the_link_acknowledges_nothing(world, clock_control, client):
@@ -59,6 +28,7 @@ async def test_r11_looking_at_the_link_acknowledges_nothing(world, clock_control
     shown = await client.get(link, headers=HTML)
     assert 200 == shown.status_code
     assert "<form method='post'>" in shown.text
+    assert 200 == (await client.head(link)).status_code
     assert "<script" not in shown.text
     assert "default-src 'none'" in shown.headers["content-security-policy"]
     assert ["open"] == [one["state"] for one in await world.escalations()]

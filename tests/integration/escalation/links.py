@@ -1,0 +1,78 @@
+"""Escalation's HTTP surface on a world, keys for it, and broken promises whose links can be followed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from litestar.types import ASGIApp
+
+from services.escalation.api.app import build_escalation_app
+from services.escalation.api.dependencies import Dependencies
+from shared import ids
+from shared.contract.access import Scope
+from shared.ledger import keys
+from shared.web.keyring import KeyRing
+
+START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
+DUE = START + timedelta(hours=1)
+HTML = {"accept": "text/html"}
+
+
+def app_of(world: Any) -> ASGIApp:
+    """The application, on what the world has at present."""
+    return build_escalation_app(
+        Dependencies(pool=world.pool, shelf=world.shelf, answering=world.answering, keyring=KeyRing(world.pool)),
+        registry=world.registry,
+        checks={},
+        version="0",
+    )
+
+
+def client_of(world: Any) -> httpx.AsyncClient:
+    """A client without a key."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app_of(world)), base_url="http://desk.test")
+
+
+async def key_of(world: Any, *scopes: Scope, tenant: str = "default") -> dict[str, str]:
+    """The header of a new key."""
+    async with world.pool.acquire() as connection:
+        created = await keys.create(connection, tenant=tenant, scopes=scopes, label="test")
+    return {"authorization": f"Bearer {created.key}"}
+
+
+async def paged(world: Any, clock_control: Any) -> str:
+    """A broken promise of which Ana was told; the path of her link."""
+    await world.people("ana", "ben", "head")
+    await world.ticket(due_in=timedelta(hours=1))
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    [page] = world.provider.sent
+    assert page.link.startswith("http://desk.test/v1/ack/")
+    return path_of(page.link)
+
+
+def path_of(link: str) -> str:
+    """Of a link, what comes after the host."""
+    return link.removeprefix("http://desk.test")
+
+
+async def gather(world: Any, escalations: Sequence[UUID]) -> UUID:
+    """Let the first pages of these escalations be one group, in this order; returns its id."""
+    group_id = ids.uuid7(START)
+    await world.pool.execute(
+        "INSERT INTO page_group (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, members) "
+        "VALUES ($1, 'default', 'ana', 'on-call/support', 'ana', 'page', 'high', 0, $2, $3, $4)",
+        group_id,
+        DUE,
+        DUE + timedelta(minutes=1),
+        len(escalations),
+    )
+    await world.pool.execute(
+        "UPDATE page p SET group_id = $1, group_version = k.n FROM unnest($2::uuid[]) WITH ORDINALITY AS k (id, n) "
+        "WHERE p.escalation_id = k.id",
+        group_id,
+        list(escalations),
+    )
+    return group_id
