@@ -68,7 +68,15 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     delivery = Delivery(pool, relay, metrics, links, channels)
     tidying = Tidying(pool, delivery, metrics)
     app = build_escalation_app(
-        Dependencies(pool=pool, shelf=shelf, answering=Answering(pool, shelf, relay, metrics), keyring=KeyRing(pool)),
+        Dependencies(
+            pool=pool,
+            shelf=shelf,
+            answering=Answering(pool, shelf, relay, metrics),
+            keyring=KeyRing(pool),
+            methods=frozenset(
+                name for name, channel in channels.items() if not channel.capabilities.is_informational
+            ),
+        ),
         registry=registry,
         checks={**checks.standard(pool, client, health), "time": firing.time_check},
         version=vitals.VERSION,

@@ -13,6 +13,7 @@ class Scope(StrEnum):
     AGENTS_WRITE = "agents:write"
     POLICY_WRITE = "policy:write"
     PAGES_ACK = "pages:ack"
+    ON_CALL_WRITE = "on-call:write"
     METRICS_READ = "metrics:read"
     ADMIN = "admin"
 

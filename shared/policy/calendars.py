@@ -128,7 +128,7 @@ def _spec(reading: Reading, name: str, line: CalendarLine, feed: FeedLine | None
     spec = CalendarSpec(
         name=name,
         zone=local,
-        weekly=_weekly(reading, line.hours, f"{pointer}/hours"),
+        weekly=weekly(reading, line.hours, f"{pointer}/hours"),
         holidays=frozenset(_holidays(reading, line.holidays, f"{pointer}/holidays")),
         closed=closed,
         opened=_exceptional(reading, line.open, f"{pointer}/open"),
@@ -151,8 +151,9 @@ def _fed(reading: Reading, name: str, line: CalendarLine, feed: FeedLine | None)
     return _exceptional(reading, feed.closed, f"/feeds/{escape(name)}/closed")
 
 
-def _weekly(reading: Reading, lines: dict[str, Texts], pointer: str) -> tuple[tuple[Hours, ...], ...]:
-    weekly: dict[int, tuple[Hours, ...]] = {}
+def weekly(reading: Reading, lines: dict[str, Texts], pointer: str) -> tuple[tuple[Hours, ...], ...]:
+    """The hours of Monday to Sunday; notes a fault for a day that has them twice."""
+    found: dict[int, tuple[Hours, ...]] = {}
     said_by: dict[int, str] = {}
     for days, texts in lines.items():
         place = f"{pointer}/{escape(days)}"
@@ -170,8 +171,8 @@ def _weekly(reading: Reading, lines: dict[str, Texts], pointer: str) -> tuple[tu
                     "give each day once; several spans stand with commas between",
                 )
             said_by[number] = days
-            weekly[number] = spans
-    return tuple(weekly.get(number, ()) for number in range(7))
+            found[number] = spans
+    return tuple(found.get(number, ()) for number in range(7))
 
 
 def _spans(reading: Reading, texts: Texts, pointer: str) -> tuple[Hours, ...]:

@@ -5,7 +5,7 @@ ladders and rotations, the fold for targets and calendars.
 """
 
 from collections.abc import Mapping
-from datetime import time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from shared.contract.tickets import Channel, Urgency
 from shared.sla.condition import Condition
+from shared.sla.hours import Hours
 from shared.sla.policy import SlaPolicy
 
 TOO_SHORT_TO_INSIST = timedelta(minutes=2)
@@ -181,22 +182,56 @@ class Paging(Struct, frozen=True, kw_only=True):
 
 
 class Cadence(StrEnum):
-    """How long one person's turn lasts."""
+    """What one person's turn is counted in."""
 
     DAILY = "daily"
     WEEKLY = "weekly"
 
 
+class Layer(Struct, frozen=True, kw_only=True):
+    """People who take turns, always or at certain hours; a hand-off is a local time of the rotation's zone (R20)."""
+
+    name: str = ""
+    """Empty for the only layer of a rotation that is written without `layers`."""
+    cadence: Cadence
+    every: int = 1
+    """So many days or weeks a turn lasts."""
+    handoff_weekday: int = 0
+    """0 is Monday; without meaning where turns are counted in days."""
+    handoff_time: time
+    people: tuple[str, ...]
+    begins: date | None = None
+    """The first of the people has the turn that holds this day; None: turns are counted from the year 1."""
+    hours: tuple[tuple[Hours, ...], ...] | None = None
+    """When it is on, Monday to Sunday on the wall; None: always."""
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+class Feed(Struct, frozen=True, kw_only=True):
+    """A rotation that somebody else's calendar keeps: its shifts are imported, never fetched while paging (R25)."""
+
+    source: str
+    """An https address, or a file."""
+    is_zoned: bool = True
+    """Whether the policy gives a zone for times that the feed writes without one."""
+    people: Mapping[str, str | None] = {}
+    """Name or e-mail address, as the feed has it, to the key on the roster; None: such events are no shifts."""
+
+
 class Rotation(Struct, frozen=True, kw_only=True):
-    """People who take turns; the hand-off is a local time of its zone."""
+    """Who is on call when, by plan: layers, of which a later one beats the earlier ones where it is on; or a feed."""
 
     name: str
     zone: ZoneInfo
-    cadence: Cadence
-    handoff_weekday: int
-    """0 is Monday; without meaning for a daily rotation."""
-    handoff_time: time
-    people: tuple[str, ...]
+    layers: tuple[Layer, ...] = ()
+    feed: Feed | None = None
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Everybody whom the policy names in it."""
+        fed = self.feed.people.values() if self.feed else ()
+        return frozenset([*(key for layer in self.layers for key in layer.people), *filter(None, fed)])
 
 
 class Policy(Struct, frozen=True, kw_only=True, eq=False):

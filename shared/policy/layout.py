@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from shared.contract.tickets import Channel, Status, TargetKind, Urgency
-from shared.policy.document import Answers, Bind, Cadence, Counts, Handoff
+from shared.policy.document import Answers, Bind, Counts, Handoff
 from shared.sla.policy import Reopen
 
 Duration: TypeAlias = Annotated[
@@ -355,13 +355,77 @@ class EscalationLine(Line, frozen=True, kw_only=True):
     ] = "5m"
 
 
-class RotationLine(Line, frozen=True, kw_only=True):
-    """People who take turns."""
+Turn: TypeAlias = Annotated[
+    str,
+    Meta(description="How long one turn lasts: `daily`, `weekly`, or as in `3 days`, `2 weeks`.", examples=["weekly"]),
+]
+LocalHandoff: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="Local time at which the next person comes: `mon 09:00` for weeks, `09:00` for days. One that a clock "
+        "change leaves out moves forward, of one that comes twice it is the first.",
+        examples=["mon 09:00", "09:00"],
+    ),
+]
+Begins: TypeAlias = Annotated[
+    str,
+    Meta(description="The first of the people has the turn that holds this day.", extra_json_schema={"format": "date"}),
+]
 
-    timezone: str
-    rotation: Cadence
-    handoff: Annotated[str, Meta(description="Local time: `mon 09:00`, or `09:00` for a daily one.")]
-    people: Annotated[list[str], Meta(min_length=1)]
+
+class LayerLine(Line, frozen=True, kw_only=True):
+    """People who take turns, where no later layer is on."""
+
+    name: Annotated[str, Meta(max_length=100, description="Said with each page; default its number.")] | None = None
+    rotation: Turn
+    handoff: LocalHandoff
+    people: Annotated[list[str], Meta(min_length=1, max_length=500)]
+    begins: Begins | None = None
+    hours: Annotated[
+        dict[str, Texts], Meta(description='When it is on, default always: {mon-fri: "09:00-17:00"}, local time.')
+    ] = {}
+    valid: Annotated[ValidLine, Meta(description="From when to when the layer is there at all.")] | None = None
+
+
+class RotationLine(Line, frozen=True, kw_only=True):
+    """Who is on call: people who take turns, layers of such, or what a calendar kept elsewhere says."""
+
+    timezone: (
+        Annotated[
+            str, Meta(description="IANA name; of a feed, the zone of times without one.", examples=["Europe/Berlin"])
+        ]
+        | None
+    ) = None
+    rotation: Turn | None = None
+    handoff: LocalHandoff | None = None
+    people: (
+        Annotated[list[str], Meta(min_length=1, max_length=500)]
+        | Annotated[
+            dict[str, str],
+            Meta(
+                max_length=2_000,
+                description="Of a feed: names or e-mail addresses in it, with the key on the roster; `none` for events that "
+                "are no shifts.",
+            ),
+        ]
+        | None
+    ) = None
+    begins: Begins | None = None
+    layers: Annotated[
+        list[LayerLine],
+        Meta(min_length=1, max_length=50, description="Later ones beat earlier ones where they are on."),
+    ] = []
+    ical: (
+        Annotated[
+            str,
+            Meta(
+                description="iCalendar file, or an https address, in which somebody else keeps the shifts; "
+                "`deskclock on-call import` reads it.",
+                examples=["https://calendar.example.org/support.ics"],
+            ),
+        ]
+        | None
+    ) = None
 
 
 class PagingLine(Line, frozen=True, kw_only=True):

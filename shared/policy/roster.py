@@ -8,7 +8,8 @@ from shared.policy import calendars, contacts, hours, located, shape
 from shared.policy.document import Person, Policy, Presence, Roster
 from shared.policy.errors import PolicyErrors, did_you_mean, short
 from shared.policy.located import escape
-from shared.policy.paging import PERSON
+from shared.policy.methods import METHODS
+from shared.policy.paging import CHANNEL, PERSON
 from shared.policy.reading import Reading, Unreadable
 from shared.policy.roster_layout import PersonLine, RosterFile
 
@@ -30,8 +31,14 @@ def people_named(policy: Policy) -> dict[str, str]:
     """Everybody the policy wants to page, with the JSON Pointer of the first place that names them."""
     named: dict[str, str] = {}
     for rotation in policy.on_call.values():
-        for index, person in enumerate(rotation.people):
-            named.setdefault(person, f"/on_call/{escape(rotation.name)}/people/{index}")
+        pointer = f"/on_call/{escape(rotation.name)}"
+        for number, layer in enumerate(rotation.layers):
+            place = f"{pointer}/layers/{number}" if layer.name else pointer
+            for index, person in enumerate(layer.people):
+                named.setdefault(person, f"{place}/people/{index}")
+        for name, key in rotation.feed.people.items() if rotation.feed else ():
+            if key is not None:
+                named.setdefault(key, f"{pointer}/people/{escape(name)}")
     for ladder in policy.escalations.values():
         pointer = f"/escalations/{escape(ladder.name)}"
         recipients = [(f"{pointer}/steps/{index}/page", step.page) for index, step in enumerate(ladder.steps)]
@@ -41,6 +48,8 @@ def people_named(policy: Policy) -> dict[str, str]:
             for name in names:
                 if name.startswith(PERSON):
                     named.setdefault(name.removeprefix(PERSON), place)
+                elif name.startswith(CHANNEL) and name.removeprefix(CHANNEL) not in METHODS:
+                    named.setdefault(name.removeprefix(CHANNEL), place)
     return named
 
 

@@ -49,8 +49,8 @@ def read(reading: Reading, lines: list[TargetLine]) -> tuple[Target, ...]:
             pauses_while=_pauses(reading, line, pointer, is_internal=is_internal),
             on_reopen=line.on_reopen or Reopen.RESUME,
             on_change=_on_change(reading, line, pointer),
-            valid_from=_instant(reading, line.valid, pointer, "from"),
-            valid_to=_instant(reading, line.valid, pointer, "to"),
+            valid_from=valid_instant(reading, line.valid, pointer, "from"),
+            valid_to=valid_instant(reading, line.valid, pointer, "to"),
         )
         if target.valid_from is not None and target.valid_to is not None and target.valid_from >= target.valid_to:
             reading.fault(
@@ -187,7 +187,8 @@ def _pausing(reading: Reading, statuses: list[Status], pointer: str) -> frozense
     return frozenset(status for _, status in shape.entries(statuses, pointer))
 
 
-def _instant(reading: Reading, valid: ValidLine | None, pointer: str, key: str) -> datetime | None:
+def valid_instant(reading: Reading, valid: ValidLine | None, pointer: str, key: str) -> datetime | None:
+    """An end of a `valid`, in UTC; None where none is given, or after a fault was noted."""
     text = None if valid is None else (valid.from_ if key == "from" else valid.to)
     if text is None:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
-from services.escalation.api import ack, answering, dependencies, escalations, on_call, pages, reports
+from services.escalation.api import ack, answering, dependencies, escalations, on_call, overrides, pages, reports
 from services.escalation.api.dependencies import Dependencies
 from shared.web.app import Title, build_app
 from shared.web.edge import Edge
@@ -23,7 +23,11 @@ ROUTES = (
     ack.show_acknowledgement,
     ack.acknowledge_page,
     on_call.list_on_call,
+    on_call.list_gaps,
     on_call.get_on_call,
+    overrides.list_overrides,
+    overrides.make_override,
+    overrides.withdraw_override,
 )
 
 

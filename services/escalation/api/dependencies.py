@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from services.escalation.answering import Answering
 from shared.ledger.policies import PolicyShelf
+from shared.policy.methods import METHODS
 from shared.postgres.pool import Pool
 from shared.web.keyring import KeyRing
 
@@ -20,6 +21,8 @@ class Dependencies(Struct, frozen=True, kw_only=True):
     shelf: PolicyShelf
     answering: Answering
     keyring: KeyRing
+    methods: frozenset[str] = frozenset(METHODS)
+    """Paging channels of this installation: who has a contact for none of them can't be reached."""
 
 
 def of(call: Request[Any, Any, Any]) -> Dependencies:

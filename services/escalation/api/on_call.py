@@ -1,51 +1,37 @@
-"""Who is on call: the present shift of a rotation, and the one after it."""
+"""Who is on call over HTTP: now or at any instant, as a calendar, and when nobody is."""
 
-from datetime import UTC, datetime
+from datetime import timedelta
+from typing import Annotated
 
 from litestar import get
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from services.escalation import on_call
 from services.escalation.api import dependencies
-from services.escalation.domain import rotation as turns
-from services.escalation.store import escalations
+from services.escalation.domain import ics
+from services.escalation.on_call import GapReport, OnCallView
 from shared.contract.access import Scope
-from shared.contract.events import Instant
-from shared.contract.problems import Kind, Refused
-from shared.policy.document import Rotation
-from shared.postgres import time as database_time
-from shared.postgres.pool import Connection
-from shared.web import answers, bodies
+from shared.contract.events import LATEST
+from shared.contract.problems import FieldError, Kind, Refused
+from shared.policy.rotations import CALENDAR_SUFFIX
+from shared.web import answers, bodies, instants
 from shared.web.bodies import Call
+from shared.web.instants import InstantText
 from shared.web.operations import operation
 
 
 class OnCallQuery(Struct, frozen=True, kw_only=True):
     """When; now, if nothing is said."""
 
-    at: Instant | None = None
+    at: InstantText | None = None
 
 
-class ShiftView(Struct, frozen=True, kw_only=True):
-    """One turn: from `starts_at` on, until before `ends_at`."""
+class GapQuery(Struct, frozen=True, kw_only=True):
+    """How far to look."""
 
-    person: str
-    name: str | None
-    """Null where the person is not on the roster: nobody would be paged."""
-    starts_at: datetime
-    ends_at: datetime
-
-
-class OnCallView(Struct, frozen=True, kw_only=True):
-    """A rotation at one instant."""
-
-    rotation: str
-    zone: str
-    policy_version: int
-    at: datetime
-    now: ShiftView | None
-    next: ShiftView | None
+    days: Annotated[int, Meta(ge=1, le=90)] = 30
 
 
 class OnCallList(Struct, frozen=True, kw_only=True):
@@ -60,44 +46,50 @@ async def list_on_call(request: Call) -> ASGIResponse:
     return answers.json(OnCallList(rotations=await _look(request, None)))
 
 
+@get("/v1/on-call/gaps", opt=operation(Scope.TICKETS_READ, query=GapQuery, gives={200: GapReport}))
+async def list_gaps(request: Call) -> ASGIResponse:
+    """When nobody would be paged within the next days, and why: nobody's turn, gone from the roster, no contact."""
+    deps = dependencies.of(request)
+    wanted = bodies.query(request, GapQuery)
+    async with deps.pool.acquire() as connection:
+        found = await on_call.report_gaps(
+            connection, deps.shelf, request.user.tenant, timedelta(days=wanted.days), deps.methods
+        )
+    return answers.json(found)
+
+
 @get("/v1/on-call/{name:str}", opt=operation(Scope.TICKETS_READ, query=OnCallQuery, gives={200: OnCallView}))
 async def get_on_call(request: Call, name: FromPath[str]) -> ASGIResponse:
-    """Who is on call for one rotation, until when, and who comes next."""
+    """Who is on call for one rotation, until when, by which layer or override, and who comes next.
+
+    `<name>.ics` gives its shifts as an iCalendar file instead (`text/calendar`), overrides included: from 31 days ago to
+    180 days ahead.
+    """
+    if name.endswith(CALENDAR_SUFFIX):
+        return await _calendar(request, name.removesuffix(CALENDAR_SUFFIX))
     found = await _look(request, name)
     if not found:
-        raise Refused(Kind.NOT_FOUND, f"the policy has no rotation {name!r}; GET /v1/on-call lists them")
+        raise _unknown(name)
     return answers.json(found[0])
+
+
+async def _calendar(request: Call, name: str) -> ASGIResponse:
+    deps = dependencies.of(request)
+    async with deps.pool.acquire() as connection:
+        text = await on_call.calendar(connection, deps.shelf, request.user.tenant, name)
+    if text is None:
+        raise _unknown(name)
+    return answers.text(text, ics.MEDIA_TYPE)
 
 
 async def _look(request: Call, name: str | None) -> list[OnCallView]:
     deps = dependencies.of(request)
-    tenant = request.user.tenant
-    wanted = bodies.query(request, OnCallQuery)
+    at = instants.read("at", bodies.query(request, OnCallQuery).at)
+    if at is not None and at >= LATEST:
+        raise bodies.invalid((FieldError(parameter="at", detail=f"must be before {LATEST.year}"),))
     async with deps.pool.acquire() as connection:
-        at = wanted.at.astimezone(UTC) if wanted.at else await database_time.now(connection)
-        policy = await deps.shelf.current(connection, tenant)
-        chosen = [one for key, one in policy.on_call.items() if name is None or key == name]
-        return [await _view(connection, tenant, policy.version, one, at) for one in chosen]
+        return await on_call.look(connection, deps.shelf, request.user.tenant, name=name, at=at, methods=deps.methods)
 
 
-async def _view(connection: Connection, tenant: str, version: int, rotation: Rotation, at: datetime) -> OnCallView:
-    present = turns.shift_at(rotation, at)
-    following = turns.shift_at(rotation, present.ends_at) if present else None
-    keys = {(tenant, shift.person) for shift in (present, following) if shift}
-    names = {key: person.name for (_, key), person in (await escalations.load_people(connection, keys)).items()}
-    return OnCallView(
-        rotation=rotation.name,
-        zone=rotation.zone.key,
-        policy_version=version,
-        at=at,
-        now=_shift(present, names),
-        next=_shift(following, names),
-    )
-
-
-def _shift(shift: turns.Shift | None, names: dict[str, str]) -> ShiftView | None:
-    if shift is None:
-        return None
-    return ShiftView(
-        person=shift.person, name=names.get(shift.person), starts_at=shift.starts_at, ends_at=shift.ends_at
-    )
+def _unknown(name: str) -> Refused:
+    return Refused(Kind.NOT_FOUND, f"the policy has no rotation {name[:100]!r}; GET /v1/on-call lists them")

@@ -2,13 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from shared.ledger.policies import PolicyShelf
-from shared.policy.document import Cadence, Contact, Ladder, Rotation, Step
+from shared.policy.document import Contact, Ladder, Step
+from tests.turns import daily, rotation
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 DUE = START + timedelta(hours=1)
@@ -126,14 +126,7 @@ async def test_r7_the_ladder_is_walked_as_often_as_the_policy_says(world, clock_
 
 async def test_r19_recipients_are_resolved_at_the_instant_of_the_step_with_evidence(world, clock_control):
     """The step after the hand-off pages the incoming person; the page keeps the shift's bounds."""
-    turns = Rotation(
-        name="support",
-        zone=ZoneInfo("Europe/Berlin"),
-        cadence=Cadence.DAILY,
-        handoff_weekday=0,
-        handoff_time=time(11, 5),  # 09:05 UTC, five minutes after the promise breaks
-        people=("ana", "ben"),
-    )
+    turns = rotation(daily("ana", "ben", at=time(11, 5)), zone="Europe/Berlin")  # 09:05 UTC, five minutes after the promise breaks
     ladder = Ladder(
         name="wake the lead",
         steps=(Step(after=timedelta(), page=("on-call/support",)), Step(after=TEN, page=("on-call/support",))),

@@ -9,13 +9,14 @@ import pytest
 
 from shared.contract.tickets import Channel, Status, TargetKind, Urgency
 from shared.policy import builtin, holidays, parse
-from shared.policy.document import Bind, Cadence, Ladder, Policy, Rotation, SkillRule, Step
+from shared.policy.document import Bind, Ladder, Policy, SkillRule, Step
 from shared.policy.errors import LocatedError, PolicyErrors
 from shared.policy.layout import policy_schema
 from shared.policy.roster_layout import roster_schema
 from shared.sla.condition import Condition
 from shared.sla.fields import Fields
 from shared.sla.policy import BusinessDays, FollowUp, Reopen, WarnAt
+from tests.turns import layer, rotation
 
 EXAMPLE = (Path(__file__).parent / "example.yaml").read_text(encoding="utf-8")
 CLASS = r"[\pL\pN][\pL\pN]"
@@ -174,17 +175,10 @@ def test_escalations_and_rotations() -> None:
         == read.escalations["wake the lead"]
     )
     assert (
-        Rotation(
-            name="support",
-            zone=ZoneInfo("America/New_York"),
-            cadence=Cadence.WEEKLY,
-            handoff_weekday=0,
-            handoff_time=time(9),
-            people=("ana", "ben", "chi"),
-        )
+        rotation(layer("ana", "ben", "chi"), zone="America/New_York")
         == read.on_call["support"]
     )
-    assert time(8, 30) == read.on_call["managers"].handoff_time
+    assert time(8, 30) == read.on_call["managers"].layers[0].handoff_time
 
 
 def test_follow_up_counts_elapsed_time_or_business_days() -> None:

@@ -1,23 +1,15 @@
 """Recipients resolved to people and channels."""
 
-from datetime import UTC, datetime, time
-from zoneinfo import ZoneInfo
-
-import msgspec
+from datetime import UTC, datetime
 
 from services.escalation.domain.recipient import Circle, Person, person_of, reach
-from shared.policy.document import Cadence, Contact, Rotation
+from services.escalation.domain.rotation import Duty
+from shared.policy.document import Contact
+from tests.turns import daily, rotation
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 CONSOLE, WEBHOOK = Contact(method="console"), Contact(method="webhook", address="https://a.test")
-ROTATION = Rotation(
-    name="support",
-    zone=ZoneInfo("UTC"),
-    cadence=Cadence.DAILY,
-    handoff_weekday=0,
-    handoff_time=time(9),
-    people=("ana",),
-)
+ROTATION = Duty(rotation=rotation(daily("ana")), version=4)
 
 
 def person(key: str, *contacts: Contact) -> Person:
@@ -29,7 +21,7 @@ CIRCLE = Circle(
     at=NOW,
     policy_version=3,
     generation=2,
-    rotations={"support": ROTATION, "empty": msgspec.structs.replace(ROTATION, people=())},
+    rotations={"support": ROTATION, "empty": Duty(rotation=rotation(daily()))},
     owner="olga",
     lead="lea",
     people={
