@@ -8,6 +8,8 @@ from msgspec import Meta, Struct
 
 from shared.runtime.settings import SECRET
 
+_WEB = r"^https?://[^\s@?#]+$"
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What an operator may decide about this process."""
@@ -42,7 +44,17 @@ class Settings(Struct, frozen=True, kw_only=True):
             "loopback, and without https."
         ),
     ] = ""
-    twilio_url: Annotated[str, Meta(description="Twilio's API, for text messages and calls.")] = (
+    jsm_url: Annotated[str, Meta(description="API of Jira Service Management, for its alerts.", pattern=_WEB)] = (
+        "https://api.atlassian.com"
+    )
+    ntfy_url: Annotated[str, Meta(description="The ntfy server of contacts that name only a topic.", pattern=_WEB)] = (
+        "https://ntfy.sh"
+    )
+    pagerduty_url: Annotated[
+        str, Meta(description="PagerDuty's Events API; its EU region has another.", pattern=_WEB)
+    ] = "https://events.pagerduty.com"
+    slack_url: Annotated[str, Meta(description="Slack's Web API.", pattern=_WEB)] = "https://slack.com"
+    twilio_url: Annotated[str, Meta(description="Twilio's API, for text messages and calls.", pattern=_WEB)] = (
         "https://api.twilio.com"
     )
     secrets_dir: Annotated[

@@ -5,12 +5,14 @@ from datetime import timedelta
 from typing import TextIO
 
 from services.escalation.channels import Capabilities, Page
+from services.escalation.channels.rendering import printable
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
 from shared.policy.document import Contact
 
 _RULE = "-" * 72
-_WHAT = {Kind.WARNING: "WARNING", Kind.PAGE: "PAGE", Kind.RESOLVE: "RESOLVED"}
+_WHAT = {Kind.RESOLVE: "RESOLVED"}
+"""What a page is headed with, where it isn't its kind."""
 
 
 class Console:
@@ -29,10 +31,10 @@ class Console:
     async def send(self, page: Page) -> Outcome:
         """Print it; a stream that is closed can be tried again."""
         stream = self._stream or sys.stdout
-        what = _WHAT[page.kind]
+        what = _WHAT.get(page.kind, page.kind.upper())
         to = f"{page.recipient} ({page.person})" if page.person else page.recipient
         try:
-            stream.write(f"{_RULE}\n{what} {page.id} to {to}\n{_printable(page.text)}\n{_RULE}\n")
+            stream.write(f"{_RULE}\n{what} {page.id} to {to}\n{printable(page.text)}\n{_RULE}\n")
             stream.flush()
         except (OSError, ValueError) as error:
             return Outcome(result=Result.RETRYABLE, detail=f"the console can't be written to: {error}")
@@ -40,8 +42,3 @@ class Console:
 
     async def close(self) -> None:
         """Nothing to let go of."""
-
-
-def _printable(text: str) -> str:
-    """Names come from outside: nothing in them may steer a terminal."""
-    return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -1,0 +1,39 @@
+"""Pages as channels write them: plain text, without what could steer whoever shows it, cut to what the provider takes."""
+
+from services.escalation.channels import Closed, Page
+
+_CUT = "\N{HORIZONTAL ELLIPSIS}"
+
+
+def title(page: Page) -> str:
+    """The first line: what broke, or is over."""
+    return printable(page.text.partition("\n")[0])
+
+
+def rest(page: Page) -> str:
+    """The other lines, without that of the link, for channels that have links of their own."""
+    lines = page.text.split("\n")[1:]
+    return printable("\n".join(line for line in lines if not page.link or page.link not in line))
+
+
+def printable(text: str) -> str:
+    """Names come from outside: no control characters, nothing that turns the direction of writing; line breaks stay."""
+    return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}{_CUT}"
+
+
+def cut_bytes(text: str, most: int) -> str:
+    """At most so many bytes of UTF-8."""
+    whole = text.encode()
+    if len(whole) <= most:
+        return text
+    return whole[: most - len(_CUT.encode())].decode(errors="ignore") + _CUT
+
+
+def closed(page: Page) -> tuple[Closed, ...]:
+    """What a `resolve` makes moot."""
+    return page.closes or tuple(Closed(id=made, provider_id=None) for made in page.facts.resolves)
