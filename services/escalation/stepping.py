@@ -7,18 +7,18 @@ silence: the step is skipped at once, and at the end of the ladder the console i
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from uuid import UUID
 
-import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 
-from services.escalation import news, tokens
+from services.escalation import news
 from services.escalation.channels import Channel
+from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain import recipient as recipients
-from services.escalation.domain.ladder import Climb, Opens, Position, Standing
-from services.escalation.domain.notice import Facts
-from services.escalation.domain.recipient import Circle, Person, Reached
+from services.escalation.domain.ladder import MIN_ACK_WINDOW, Climb, Kind, Standing
+from services.escalation.domain.recipient import Circle, Reached
+from services.escalation.gathering import Gathering, Rules
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.store import Pulse, escalations, pages
 from services.escalation.store.escalations import DueStep, Stepped
@@ -26,24 +26,21 @@ from services.escalation.store.pages import NewPage
 from services.escalation.tokens import Tokens
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
-from shared.policy.document import Ladder, Policy, Rotation
+from shared.policy.document import Handoff, Ladder
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
 from shared.runtime import points
-from shared.runtime.logs import Log
 from shared.runtime.points import Point
 
 BATCH = 200
-
-_log = Log(__name__)
 
 
 class Taken(Struct, frozen=True):
     """A due step, what taking it does, and the pages of it."""
 
     due: DueStep
-    ladder: Ladder
+    rules: Rules
     climb: "Climb[Reached]"
     pages: list[NewPage]
 
@@ -63,11 +60,10 @@ class Stepping:
         batch: int = BATCH,
     ) -> None:
         self._pool = pool
-        self._shelf = shelf
         self._relay = relay
         self._metrics = metrics
-        self._tokens = token_maker
-        self._channels = channels
+        self._gathering = Gathering(shelf, channels)
+        self._composing = Composing(token_maker, channels)
         self._batch = batch
 
     async def pulse(self) -> Pulse:
@@ -86,7 +82,7 @@ class Stepping:
             if not due:
                 return 0
             taken = await self._take(connection, due, now)
-            await escalations.save_steps(connection, [_stepped(one) for one in taken])
+            await escalations.save_steps(connection, [_stepped(one, now) for one in taken])
             made = [page for one in taken for page in one.pages]
             if made:
                 await pages.insert(connection, made, now)
@@ -105,163 +101,81 @@ class Stepping:
         return len(due)
 
     async def _take(self, connection: Connection, due: Sequence[DueStep], now: datetime) -> list[Taken]:
-        rules = await self._rules(connection, due)
-        circles = await self._circles(connection, due, rules, now)
+        rules = await self._gathering.rules(connection, due)
+        circles = await self._gathering.circles(connection, due, rules, now)
         before = await escalations.load_paged(
-            connection, [(one.id, _previous(one.position), one.generation) for one in due if one.position.step > 0]
+            connection,
+            [
+                (one.id, ladders.before(rules[one.id].ladder, one.position), one.generation)
+                for one in due
+                if one.position.step > 0
+            ],
         )
         taken = []
         for one in due:
-            ladder, policy = rules[one.id]
+            its, circle = rules[one.id], circles[one.id]
             climb = ladders.climb(
-                ladder,
-                Standing(
-                    reason=one.reason, anchor_at=one.anchor_at, position=one.position, has_reached=one.has_reached
-                ),
+                its.ladder,
+                _standing(one),
                 now,
-                partial(recipients.reach, circle=circles[one.id]),
+                partial(recipients.reach, circle=circle),
                 before.get(one.id, frozenset()),
-                _opens(one, policy),
+                its.hours,
             )
-            taken.append(Taken(one, ladder, climb, [self._page(one, ladder, climb, to, now) for to in climb.reached]))
+            taken.append(Taken(one, its, climb, self._pages(one, its.ladder, climb, circle, now)))
         return taken
 
-    async def _rules(self, connection: Connection, due: Sequence[DueStep]) -> dict[UUID, tuple[Ladder, Policy | None]]:
-        """The ladder of each escalation in its own policy version (R26); one that can't be found has no steps."""
-        policies: dict[tuple[str, int], Policy | None] = {}
-        for one in due:
-            key = (one.tenant, one.policy_version)
-            if key not in policies:
-                policies[key] = await self._policy(connection, *key)
-        rules: dict[UUID, tuple[Ladder, Policy | None]] = {}
-        for one in due:
-            policy = policies[one.tenant, one.policy_version]
-            ladder = policy.escalations.get(one.ladder) if policy else None
-            if ladder is None:
-                _log.error(
-                    "ladder_missing",
-                    f"Policy version {one.policy_version} has no escalation {one.ladder!r}: the console is paged instead",
-                    tenant=one.tenant,
-                    escalation=str(one.id),
-                )
-                ladder = Ladder(name=one.ladder, steps=())
-            rules[one.id] = (ladder, policy)
-        return rules
-
-    async def _policy(self, connection: Connection, tenant: str, version: int) -> Policy | None:
-        """A policy version; None where it can't be had, so that one tenant's trouble holds nobody else."""
-        try:
-            return await self._shelf.version(connection, tenant, version)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            raise  # the database's trouble, not the policy's: the step stays due
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, somebody is paged
-            _log.error("policy_missing", "A policy version can't be used", error=error, tenant=tenant, version=version)
-            return None
-
-    async def _circles(
-        self,
-        connection: Connection,
-        due: Sequence[DueStep],
-        rules: dict[UUID, tuple[Ladder, Policy | None]],
-        now: datetime,
-    ) -> dict[UUID, Circle]:
-        """What resolving needs to know for each escalation, at this instant (R19)."""
-
-        def circle(one: DueStep, people: dict[str, Person]) -> Circle:
-            _, policy = rules[one.id]
-            rotations: dict[str, Rotation] = dict(policy.on_call) if policy else {}
-            return Circle(
-                at=now,
-                policy_version=one.policy_version,
-                generation=one.generation,
-                rotations=rotations,
-                owner=one.owner,
-                lead=one.lead,
-                people=people,
-                methods=frozenset(self._channels),
-            )
-
-        wanted: dict[UUID, set[str]] = {}
-        for one in due:
-            empty = circle(one, {})
-            found = {recipients.person_of(name, empty) for name in _everybody(rules[one.id][0])}
-            wanted[one.id] = {key for key in found if key}
-        known = await escalations.load_people(connection, {(one.tenant, key) for one in due for key in wanted[one.id]})
-        return {
-            one.id: circle(one, {key: known[one.tenant, key] for key in wanted[one.id] if (one.tenant, key) in known})
-            for one in due
-        }
-
-    def _page(self, due: DueStep, ladder: Ladder, climb: "Climb[Reached]", to: Reached, now: datetime) -> NewPage:
-        contact = to.contact
-        page_id = tokens.page_id(
-            escalation=due.id,
-            generation=due.generation,
+    def _pages(
+        self, due: DueStep, ladder: Ladder, climb: "Climb[Reached]", circle: Circle, now: datetime
+    ) -> list[NewPage]:
+        told = Told(
             kind=climb.kind,
-            loop=climb.taken.loop,
-            step=climb.taken.step,
-            who=to.who,
-            way=tokens.way(contact),
-        )
-        return NewPage(
-            id=page_id,
-            tenant=due.tenant,
-            escalation_id=due.id,
-            kind=climb.kind,
-            step=climb.taken.step,
-            loop=climb.taken.loop,
-            recipient=to.recipient,
-            person=to.person,
-            method=contact.method,
-            address=contact.address,
-            secret=contact.secret,
-            options=contact.options,
-            account=self._channels[contact.method].account(contact),
-            urgency=due.urgency,
-            evidence=to.evidence,
-            body=_facts(due, ladder, climb, to, now),
+            at=climb.taken,
             due_at=due.next_step_at,
-            token_hash=tokens.digest(self._tokens.token(page_id)),
+            now=now,
+            next_step_at=climb.next_step_at,
+            next_recipients=ladders.recipients_of(ladder, climb.next) if climb.next_step_at else (),
         )
+        made = [self._composing.page(due, to, told) for to in climb.reached]
+        if ladder.copy and climb.reached and climb.kind is Kind.PAGE:
+            copy = replace(told, kind=Kind.COPY)
+            readers = recipients.reach(ladder.copy, self._gathering.for_information(circle))
+            made += [self._composing.page(due, to, copy) for to in readers]
+        return made
 
 
-def _opens(due: DueStep, policy: Policy | None) -> Opens:
-    """When the calendar of the promise is open; at any hour, where its clock or its policy is gone (sla-rules 63)."""
-    calendar = policy.sla.calendars.get(due.calendar) if policy and due.calendar else None
-    if calendar is None:
-        return ladders.at_any_hour
-    return lambda at: calendar.next_open(at) or at
-
-
-def _facts(due: DueStep, ladder: Ladder, climb: "Climb[Reached]", to: Reached, now: datetime) -> Facts:
-    return Facts(
-        source=due.source,
-        ticket=due.external_id,
-        channel=due.channel,
-        urgency=due.urgency,
-        tier=due.requester_tier,
-        target=due.target,
-        matched=due.matched,
-        due_at=due.due_at,
+def _standing(due: DueStep) -> Standing:
+    return Standing(
         reason=due.reason,
-        at=now,
-        next_step_at=climb.next_step_at,
-        next_recipients=ladders.recipients_of(ladder, climb.next) if climb.next_step_at else (),
-        owner=due.owner_name or due.owner,
-        recipient=to.recipient,
-        about=due.about,
-        next_shift_at=due.next_shift_at,
-        answer_due_at=due.answer_due_at,
+        anchor_at=due.anchor_at,
+        position=due.position,
+        has_reached=due.has_reached,
+        since=due.since,
+        is_replanned=due.is_replanned,
+        answer_until=due.accepted_at + MIN_ACK_WINDOW if due.accepted_at else None,
+        answered=due.answered,
+        also=due.also,
     )
 
 
-def _stepped(one: Taken) -> Stepped:
+def _stepped(one: Taken, now: datetime) -> Stepped:
+    is_page = one.climb.kind is Kind.PAGE
     return Stepped(
         id=one.due.id,
         state="exhausted" if one.climb.is_exhausted else "open",
         position=one.climb.next,
         next_step_at=one.climb.next_step_at,
+        is_taken=not one.climb.is_put_off,
+        ends_at=now + one.rules.ladder.ends_after if is_page else None,
+        hands_over_at=_hands_over_at(one) if is_page else None,
     )
+
+
+def _hands_over_at(one: Taken) -> datetime | None:
+    """When the first shift of those whom the step pages ends, where pages follow the shift (R13)."""
+    if one.rules.ladder.handoff is Handoff.KEEP:
+        return None
+    return min((to.evidence.shift_ends_at for to in one.climb.reached if to.evidence.shift_ends_at), default=None)
 
 
 def _announce(outbox: Outbox, one: Taken, now: datetime) -> None:
@@ -283,20 +197,12 @@ def _announce(outbox: Outbox, one: Taken, now: datetime) -> None:
         paged=tuple(
             news.PagedPerson(page=page.id, recipient=page.recipient, person=page.person, method=page.method)
             for page in one.pages
+            if page.kind is climb.kind
         ),
         skipped=tuple(news.SkippedStep(loop=skip.loop, step=skip.step, reason=skip.reason) for skip in climb.skipped),
     )
     kind = "escalation.exhausted" if climb.is_exhausted else "escalation.stepped"
     outbox.add(due.tenant, kind, due.external_id, stepped)
-
-
-def _everybody(ladder: Ladder) -> tuple[str, ...]:
-    """Every recipient the ladder names."""
-    return (*(name for step in ladder.steps for name in step.page), *ladder.otherwise, *ladder.on_warning)
-
-
-def _previous(position: Position) -> Position:
-    return Position(position.loop, position.step - 1)
 
 
 def _step_label(climb: "Climb[Reached]") -> str:

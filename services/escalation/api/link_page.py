@@ -124,7 +124,7 @@ def _said(answer: Answer, shown: Shown) -> str:  # noqa: PLR0911 - a sentence fo
         case Standing.STALE:
             return "This link is out of date: it went on since. Use the newest page."
         case Standing.USED:
-            return "You have used this link before: it can't acknowledge twice. Use the newest page."
+            return "You have used this link before. It can't acknowledge twice: use the newest page."
         case Standing.NOT_TAKEN:
             return "Nobody has acknowledged it, so there is nothing to give back."
     return "" if shown.members else _closed(shown.page)

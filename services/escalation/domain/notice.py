@@ -4,6 +4,7 @@ What broke, or whom a ticket lacks, what happens next and when, who owns it, why
 from the ticket's own text. The facts are stored with the page, so a repeated attempt says the same.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,9 +16,35 @@ from shared.contract.help import About, Why
 from shared.contract.tickets import Channel
 
 _LONGEST = 300
+_NAMED = 20
+"""Tickets that a page about several names."""
 _SECONDS = 60
 _HOUR = 60
 _DAY = 24 * _HOUR
+
+
+class Named(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A ticket of those that one page tells of."""
+
+    source: str
+    ticket: str
+    target: str
+    due_at: datetime | None
+    says: str
+    """One line: what broke, or is about to."""
+
+
+class Roundup(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a page tells of that is about several tickets: a summary, or the digest of an outage (R4, R27)."""
+
+    count: int
+    named: tuple[Named, ...]
+    """The worst first; no more than can be read."""
+    since: datetime
+    """When the first of them should have been paged."""
+    is_warning: bool = False
+    before: int = 0
+    """How many of the same were told before."""
 
 
 class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +76,8 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fallback_of: str | None = None
     """The method that failed before this one."""
     resolution: str | None = None
-    """Of a `resolve`: why nobody is needed any more, `answered`, `cancelled` or `withdrawn`. Then `due_at` is the due time now."""
+    """Of a `resolve`: why nobody is needed any more: `answered`, `cancelled`, `withdrawn`, `superseded` or `expired`.
+    Then `due_at` is the due time now."""
     was_due_at: datetime | None = None
     """Of a `resolve`: the due time that the page before it said."""
     met_at: datetime | None = None
@@ -58,10 +86,16 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a `resolve`: who had taken responsibility."""
     resolves: tuple[UUID, ...] = ()
     """Of a `resolve`: the pages that are moot."""
+    roundup: Roundup | None = None
+    """Of a page about several tickets: which. The other fields are those of the worst of them."""
+    note: str | None = None
+    """What stands before all else: why this page is not like the others."""
 
 
 def headline(facts: Facts) -> str:
     """One line: what broke, or is about to, or is over."""
+    if facts.roundup is not None:
+        return _several(facts, facts.roundup)
     if facts.about is not None:
         return _needed(facts, facts.about)
     target, ticket = facts.target.replace("_", " "), _ticket(facts)
@@ -81,8 +115,18 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
     if kind is Kind.RESOLVE:
         lines = [headline(facts), "Next: nothing; nobody else is paged for it", owner, _taken(facts)]
         return "\n".join(line for line in lines if line)
-    lines = [headline(facts), _next(facts, kind), owner, _why(facts, evidence)]
-    return "\n".join([*lines, f"Acknowledge: {link}"])
+    lines = [facts.note or "", headline(facts)]
+    if facts.roundup is not None:
+        many = f"all {facts.roundup.count}" if facts.roundup.count > 1 else "it"
+        lines = [*lines, *_list(facts.roundup), _next(facts, kind), _why(facts, evidence)]
+        return "\n".join(line for line in (*lines, f"Acknowledge {many}: {link}" if link else "") if line)
+    if kind is Kind.ALARM:
+        return "\n".join(line for line in (*lines, owner, _why(facts, evidence)) if line)
+    if kind is Kind.COPY:
+        lines = [*lines, _next(facts, kind), owner, "For your information: you need not answer"]
+    else:
+        lines = [*lines, _next(facts, kind), owner, _why(facts, evidence), f"Acknowledge: {link}" if link else ""]
+    return "\n".join(line for line in lines if line)
 
 
 def need(about: About, next_shift_at: datetime | None = None) -> str:
@@ -108,11 +152,46 @@ _HEADS = {
     Why.EXCLUDED: "ALL HAVE DECLINED",
     Why.MANUAL: "HELP IS WANTED",
 }
+_OTHERWISE = {
+    "superseded": "another team has the ticket now, and its people are paged",
+    "expired": "nobody ended it in time, so it ends by itself; the promise is still broken",
+}
 _ENDS = {
+    "expired": "nobody ended it in time, so it ends by itself",
     "assigned": "somebody has it now",
     "answered": "an agent has answered",
     "cancelled": "the ticket is over",
 }
+
+
+def roundup(members: Sequence[Facts], since: datetime, *, is_warning: bool = False, before: int = 0) -> Roundup:
+    """What a page says of several, given the worst first."""
+    named = tuple(
+        Named(source=one.source, ticket=one.ticket, target=one.target, due_at=one.due_at, says=headline(one))
+        for one in members[:_NAMED]
+    )
+    return Roundup(count=len(members), named=named, since=since, is_warning=is_warning, before=before)
+
+
+def _several(facts: Facts, told: Roundup) -> str:
+    what = "promise at risk" if told.is_warning else "page"
+    what = f"{told.count} {what if told.count == 1 else _plural(what)}"
+    if facts.resolution is not None:
+        return f"OVER: all that was told together: {what}"
+    if told.before:
+        return f"{told.before} AND NOW {what} MORE, since {_instant(told.since)}"
+    away = _span(facts.at - told.since)
+    return f"LATE: {what} from when we were away, since {_instant(told.since)}, {away} ago; the worst first"
+
+
+def _plural(what: str) -> str:
+    first, _, rest = what.partition(" ")
+    return f"{first}s {rest}".rstrip()
+
+
+def _list(told: Roundup) -> list[str]:
+    more = told.count - len(told.named)
+    return [f"- {one.says}" for one in told.named] + ([f"- and {more} more"] if more else [])
 
 
 def _needed(facts: Facts, about: About) -> str:
@@ -146,6 +225,8 @@ def _outcome(facts: Facts) -> str:
             return "not broken: it is paused while the ticket waits"
         moved = "" if facts.was_due_at in (None, facts.due_at) else f", not {_instant(facts.was_due_at)}"
         return f"not broken: it is due {_instant(facts.due_at)}{moved}"
+    if facts.resolution in _OTHERWISE:
+        return _OTHERWISE[facts.resolution]
     if facts.met_at is None:
         return "it no longer applies: the ticket is over, or nothing is promised any more"
     if facts.due_at is not None and facts.met_at > facts.due_at:

@@ -86,8 +86,10 @@ WHERE e.id = ANY($1::uuid[]);
 SELECT members, is_open FROM page_group WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: take_over_group
--- Somebody took over its members up to a version: who joined later, or joins now, is paged anew (R28).
-UPDATE page_group SET acknowledged = greatest(acknowledged, $2), closes_at = least(closes_at, $3), next_at = $3
+-- Somebody took over its members up to a version: those who joined since are looked at now, who joins from now on is paged anew (R28).
+UPDATE page_group
+SET acknowledged = greatest(acknowledged, $2), closes_at = least(closes_at, greatest($3, opened_at)), is_open = members > $2,
+    next_at = CASE WHEN members > $2 THEN $3 END
 WHERE id = $1 AND is_open;
 
 -- name: save_answers

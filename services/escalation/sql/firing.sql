@@ -18,7 +18,7 @@ SET reason = excluded.reason, state = 'open', policy_version = excluded.policy_v
     generation = e.generation + CASE WHEN excluded.reason = 'breached' OR excluded.step <= e.step THEN 1 ELSE 0 END,
     anchor_at = excluded.anchor_at, since_loop = NULL, since_step = NULL, step = excluded.step, loop = 0,
     next_step_at = excluded.next_step_at, is_replanned = false, also = '{}', answered = '{}', held_for = NULL,
-    hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL, acknowledged_at = NULL
+    hands_over_at = NULL, ends_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL, acknowledged_at = NULL
 WHERE excluded.reason = 'breached'
    OR (e.reason = 'warned' AND e.state = 'open'
        AND (e.anchor_at, e.step, e.ladder) <> (excluded.anchor_at, excluded.step, excluded.ladder))

@@ -6,11 +6,16 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
 -- name: claim_due_steps
 -- Escalations whose next step is due, locked, with what a page says of the ticket, its promise and its owner.
 SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_version, e.ladder, e.reason,
-       e.anchor_at, e.step, e.loop, e.next_step_at,
+       e.opened_at, e.anchor_at, e.since_loop, e.since_step, e.step, e.loop, e.next_step_at, e.is_replanned, e.also, e.answered,
        t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched,
        coalesce(c.due_at, c.breached_at) AS due_at, c.calendar,
        EXISTS (SELECT FROM page p WHERE p.escalation_id = e.id AND p.kind = 'page' AND p.accepted_at IS NOT NULL
                AND (p.evidence ->> 'generation')::integer = e.generation) AS has_reached,
+       CASE WHEN e.is_replanned THEN (
+           SELECT p.accepted_at FROM page p
+           WHERE p.escalation_id = e.id AND p.kind = 'page' AND p.accepted_at IS NOT NULL
+             AND (p.evidence ->> 'generation')::integer = e.generation
+           ORDER BY p.loop DESC, p.step DESC, p.accepted_at LIMIT 1) END AS accepted_at,
        a.agent AS owner, g.name AS owner_name, g.lead, e.about,
        CASE WHEN q.reason = 'offline' THEN next_shift_at(q.tenant, q.pool, q.channel, q.needs, q.excluded) END AS next_shift_at,
        (SELECT min(o.due_at) FROM clock o WHERE o.ticket_id = q.ticket_id AND o.state = 'running') AS answer_due_at
@@ -41,22 +46,13 @@ JOIN unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[]) AS k (escal
 WHERE p.kind = 'page' AND p.state <> 'failed' AND (p.evidence ->> 'generation')::integer = k.generation;
 
 -- name: save_steps
--- Where claimed escalations stand after their step.
+-- Where claimed escalations stand after their step; one that was only put off keeps what the step is to do.
 UPDATE escalation e
-SET state = k.state, step = k.step, loop = k.loop, next_step_at = k.next_step_at
-FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::timestamptz[])
-     AS k (id, state, step, loop, next_step_at)
+SET state = k.state, step = k.step, loop = k.loop, next_step_at = k.next_step_at, is_replanned = false,
+    also = CASE WHEN k.is_taken THEN '{}' ELSE e.also END,
+    ends_at = coalesce(e.ends_at, k.ends_at),
+    hands_over_at = CASE WHEN k.is_taken THEN k.hands_over_at ELSE e.hands_over_at END
+FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::boolean[], $7::timestamptz[],
+            $8::timestamptz[])
+     AS k (id, state, step, loop, next_step_at, is_taken, ends_at, hands_over_at)
 WHERE e.id = k.id;
-
--- name: insert_pages
--- Pages of taken steps, due at once; one that is there already stays as it is (R34).
-INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence,
-                  body, state, due_at, committed_at, next_attempt_at, token_hash, options, account, urgency)
-SELECT id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
-       'pending', due_at, $16, $16, token_hash, options, account, urgency
-FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[], $14::timestamptz[], $15::bytea[], $17::jsonb[],
-            $18::text[], $19::text[])
-     AS k (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
-           due_at, token_hash, options, account, urgency)
-ON CONFLICT (id) DO NOTHING;

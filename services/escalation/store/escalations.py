@@ -51,8 +51,8 @@ class Outlook(Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
 
 
-class DueStep(Struct, frozen=True, kw_only=True):
-    """A claimed escalation whose step is due, with what its pages say."""
+class Case(Struct, frozen=True, kw_only=True):
+    """A claimed escalation, with what its pages say of the ticket, the promise and the owner."""
 
     id: UUID
     tenant: str
@@ -63,9 +63,8 @@ class DueStep(Struct, frozen=True, kw_only=True):
     policy_version: int
     ladder: str
     reason: Reason
-    anchor_at: datetime
     position: Position
-    next_step_at: datetime
+    """The next step to take."""
     source: str
     external_id: str
     channel: str
@@ -75,17 +74,32 @@ class DueStep(Struct, frozen=True, kw_only=True):
     due_at: datetime | None
     calendar: str | None
     """Of the promise; None where its clock is gone."""
-    has_reached: bool
-    """A page of this generation got through to somebody."""
     owner: str | None
     owner_name: str | None
     lead: str | None
+    also: tuple[str, ...] = ()
+    """Recipients whom the next step pages besides its own."""
     about: About | None = None
     """Of the target `routing`: why somebody is needed."""
     next_shift_at: datetime | None = None
     """Of a ticket whose people are not there: when the first of them is, where that is known."""
     answer_due_at: datetime | None = None
     """Of a ticket that waits for an owner: when the next promise to its customer is due."""
+
+
+class DueStep(Case, frozen=True, kw_only=True):
+    """One whose step is due."""
+
+    opened_at: datetime
+    anchor_at: datetime
+    since: Position | None
+    next_step_at: datetime
+    is_replanned: bool
+    answered: frozenset[str]
+    has_reached: bool
+    """A page of this generation got through to somebody."""
+    accepted_at: datetime | None
+    """Of one that is planned anew: when a page of its newest step first got through."""
 
 
 class Stepped(Struct, frozen=True, kw_only=True):
@@ -95,6 +109,11 @@ class Stepped(Struct, frozen=True, kw_only=True):
     state: str
     position: Position
     next_step_at: datetime | None
+    is_taken: bool
+    """False where it was only put off."""
+    ends_at: datetime | None
+    """Its hard end, if it has none yet (R12)."""
+    hands_over_at: datetime | None
 
 
 async def pulse_clock(connection: Connection) -> ClockPulse:
@@ -194,6 +213,9 @@ async def save_steps(connection: Connection, steps: Sequence[Stepped]) -> None:
         [one.position.step for one in steps],
         [one.position.loop for one in steps],
         [one.next_step_at for one in steps],
+        [one.is_taken for one in steps],
+        [one.ends_at for one in steps],
+        [one.hands_over_at for one in steps],
     )
 
 
@@ -201,12 +223,19 @@ _contacts = msgspec.json.Decoder(tuple[Contact, ...])
 _about = msgspec.json.Decoder(About)
 
 
-def _due_step(row: Record) -> DueStep:
+def facts_of(row: Record) -> dict[str, Any]:
+    """The columns of a claimed escalation, as the fields of a `Case`, and whatever else it has."""
     columns: dict[str, Any] = dict(row)
-    position = Position(columns.pop("loop"), columns.pop("step"))
-    about = columns.pop("about")
-    return DueStep(
-        **{**columns, "reason": Reason(columns["reason"])},
-        position=position,
-        about=None if about is None else _about.decode(about),
-    )
+    columns["position"] = Position(columns.pop("loop"), columns.pop("step"))
+    columns["reason"] = Reason(columns["reason"])
+    columns["also"] = tuple(columns["also"])
+    columns["about"] = None if columns["about"] is None else _about.decode(columns["about"])
+    return columns
+
+
+def _due_step(row: Record) -> DueStep:
+    columns = facts_of(row)
+    loop, step = columns.pop("since_loop"), columns.pop("since_step")
+    columns["since"] = None if loop is None else Position(loop, step)
+    columns["answered"] = frozenset(columns["answered"])
+    return DueStep(**columns)

@@ -28,7 +28,7 @@ async def test_r11_looking_at_the_link_acknowledges_nothing(world, clock_control
     shown = await client.get(link, headers=HTML)
     assert 200 == shown.status_code
     assert "<form method='post'>" in shown.text
-    assert 200 == (await client.head(link)).status_code
+    assert 405 == (await client.head(link)).status_code
     assert "<script" not in shown.text
     assert "default-src 'none'" in shown.headers["content-security-policy"]
     assert ["open"] == [one["state"] for one in await world.escalations()]
