@@ -8,13 +8,19 @@ from prometheus_client import CollectorRegistry
 
 from services.escalation import loop
 from services.escalation.answering import Answering
+from services.escalation.auditor import Auditor
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
 from services.escalation.channels.assembly import build_channels
+from services.escalation.channels.client import HttpClient, check_url
+from services.escalation.channels.secrets import Secrets
 from services.escalation.delivery import Delivery
+from services.escalation.errors import AddressRefused
 from services.escalation.firing import Firing
+from services.escalation.heartbeat import Heartbeat
 from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
+from services.escalation.receipts import Receipts
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
 from services.escalation.store import Pulse
@@ -26,7 +32,7 @@ from shared.ledger.policies import PolicyShelf
 from shared.runtime import http, logs, points, servers, vitals
 from shared.runtime import settings as runtime_settings
 from shared.runtime.periodic import Health
-from shared.runtime.run import Part, Service, looping
+from shared.runtime.run import CannotStart, Part, Service, looping
 from shared.web import checks
 from shared.web.keyring import KeyRing
 
@@ -67,18 +73,21 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     stepping = Stepping(pool, shelf, relay, metrics, links, channels)
     delivery = Delivery(pool, relay, metrics, links, channels)
     tidying = Tidying(pool, delivery, metrics)
+    heartbeat = _heartbeat(settings, stack)
+    auditor = Auditor(pool, client, metrics.watch, heartbeat.beat, beat_seconds=settings.heartbeat_seconds)
+    receipts = Receipts(pool, metrics, Secrets(settings.secrets_dir), settings.public_url)
     app = build_escalation_app(
         Dependencies(
             pool=pool,
             shelf=shelf,
             answering=Answering(pool, shelf, relay, metrics),
             keyring=KeyRing(pool),
-            methods=frozenset(
-                name for name, channel in channels.items() if not channel.capabilities.is_informational
-            ),
+            receipts=receipts,
+            methods=frozenset(name for name, channel in channels.items() if not channel.capabilities.is_informational),
         ),
         registry=registry,
         checks={**checks.standard(pool, client, health), "time": firing.time_check},
+        notes={"invariants": auditor.check},
         version=vitals.VERSION,
         metrics_open=settings.metrics_open,
         docs_open=settings.docs_open,
@@ -97,8 +106,10 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
                 ),
                 Part(name="delivery", run=lambda stop: delivery.run(stop, health, pages)),
                 looping("tidying", _TIDY_SECONDS, tidying.run_once, health),
+                looping("receipts", _TIDY_SECONDS, receipts.run_once, health),
                 looping("gauges", _MEASURE_SECONDS, tidying.measure, health, drain=False),
                 looping("outbox", _SWEEP_SECONDS, relay.sweep, health),
+                looping("audit", auditor.look_seconds, auditor.run_once, health, drain=False),
             ),
             (
                 Part(name="relay", run=relay.run),
@@ -106,6 +117,18 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
             ),
         ),
     )
+
+
+def _heartbeat(settings: Settings, stack: AsyncExitStack) -> Heartbeat:
+    """What tells the outside that all is well. Raises CannotStart where its address can't be asked."""
+    try:
+        if settings.heartbeat_url:
+            check_url(settings.heartbeat_url, settings.allowed_hosts)
+    except AddressRefused as error:
+        raise CannotStart(f"DESKCLOCK_HEARTBEAT_URL: {error}") from None
+    http_client = HttpClient(settings.allowed_hosts, concurrency=1)
+    stack.push_async_callback(http_client.close)
+    return Heartbeat(http_client, settings.heartbeat_url)
 
 
 def _following(

@@ -583,6 +583,7 @@ CREATE TABLE page (
     deferred_for    text CHECK (deferred_for IN ('throttle', 'retry_after', 'breaker', 'quiet_hours')),
     provider_id     text,                            -- what the provider calls it: a message's SID, a request's id
     verify_by       timestamptz,                     -- accepted, but a receipt has to come by then, or another way is tried
+    receipt         jsonb,                           -- what a receipt said of the attempt before: the outcome of the next, for which nothing is sent
     lease           uuid,
     lease_until     timestamptz,
     token_hash      bytea,

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
-from services.escalation.api import ack, answering, dependencies, escalations, on_call, overrides, pages, reports
+from services.escalation.api import (
+    ack,
+    answering,
+    dependencies,
+    escalations,
+    on_call,
+    overrides,
+    pages,
+    receipts,
+    reports,
+)
 from services.escalation.api.dependencies import Dependencies
 from shared.web.app import Title, build_app
 from shared.web.edge import Edge
@@ -19,6 +29,7 @@ ROUTES = (
     answering.hand_back,
     pages.list_pages,
     pages.get_page,
+    receipts.take_twilio_receipt,
     reports.report_paging,
     ack.show_acknowledgement,
     ack.acknowledge_page,

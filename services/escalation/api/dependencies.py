@@ -6,6 +6,7 @@ from litestar import Request
 from msgspec import Struct
 
 from services.escalation.answering import Answering
+from services.escalation.receipts import Receipts
 from shared.ledger.policies import PolicyShelf
 from shared.policy.methods import METHODS
 from shared.postgres.pool import Pool
@@ -21,6 +22,8 @@ class Dependencies(Struct, frozen=True, kw_only=True):
     shelf: PolicyShelf
     answering: Answering
     keyring: KeyRing
+    receipts: Receipts | None = None
+    """What providers say of pages; None takes none."""
     methods: frozenset[str] = frozenset(METHODS)
     """Paging channels of this installation: who has a contact for none of them can't be reached."""
 

@@ -11,6 +11,9 @@ PAGE_BUCKETS = (
     *(120, 300, 600, 900, 1800, 3600, 7200, 14400),
 )
 PAGE_OUTCOMES = ("accepted", "rejected", "retryable", "unknown", "failed")
+RECEIPT_OUTCOMES = ("arrived", "lost", "forged")
+RECEIPTED = frozenset({"sms", "voice"})
+"""Transports whose provider says later what became of a page."""
 
 
 class PageMetrics:
@@ -32,11 +35,27 @@ class PageMetrics:
             buckets=PAGE_BUCKETS,
             registry=registry,
         )
+        self.unverified = Counter(
+            "sla_pages_unverified_total",
+            "Pages that a provider accepted, and of which no receipt came in time.",
+            ["transport"],
+            registry=registry,
+        )
+        self.receipts = Counter(
+            "sla_page_receipts_total",
+            "What providers said of pages that they had accepted: `arrived`, `lost`, or `forged`: not signed by them.",
+            ["transport", "outcome"],
+            registry=registry,
+        )
         for stage in Stage:
             self._lag.labels(stage)
         for transport in transports:
             for outcome in PAGE_OUTCOMES:
                 self.outcomes.labels(transport, outcome)
+        for transport in RECEIPTED & set(transports):
+            self.unverified.labels(transport)
+            for outcome in RECEIPT_OUTCOMES:
+                self.receipts.labels(transport, outcome)
 
     def committed(self, due_at: datetime, at: datetime) -> None:
         """A page was stored that is due since then."""
