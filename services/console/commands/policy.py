@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from services.console import forecasting, rolling
+from services.console import forecasting, rehearsing, rolling
 from services.console.commands.rehearse import rehearse
 from services.console.commands.shadow import shadow
 from services.console.failures import Failure
@@ -82,13 +82,14 @@ def check(file: Path, roster_file: Path | None, as_json: bool) -> None:
     those of the step before. With --roster, steps that nobody can receive are among them; whether everybody that it pages is
     on the roster in force, `plan` and `apply` tell.
     """
-    today = datetime.fromtimestamp(timesource.unix_time(), UTC).date()
-    checked = check_policy(file, today, as_json=as_json)
+    now = datetime.fromtimestamp(timesource.unix_time(), UTC)
+    checked = check_policy(file, now.date(), as_json=as_json)
     read = checked.policy
-    warnings = checked.warnings
-    if roster_file is not None:
-        doubts = ladder_linting.lint_people(read, read_roster(roster_file))
-        warnings = (*warnings, *(checked.located.error(*doubt) for doubt in doubts))
+    roster = None if roster_file is None else read_roster(roster_file)
+    doubts = [*rehearsing.gap_doubts(rehearsing.scene_of(read, roster), now)]
+    if roster is not None:
+        doubts += ladder_linting.lint_people(read, roster)
+    warnings = (*checked.warnings, *(checked.located.error(*doubt) for doubt in doubts))
     found = {
         "targets": len(read.sla.targets),
         "calendars": len(read.sla.calendars),

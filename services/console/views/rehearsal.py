@@ -17,6 +17,7 @@ _WHY_SKIPPED = {
     SkipReason.LATE: "a later step is due already",
     SkipReason.GAP: "nobody can be reached",
     SkipReason.SAME_PEOPLE: "the step before paged the same people",
+    SkipReason.ANSWERED: "all of them have answered",
 }
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

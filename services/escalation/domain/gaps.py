@@ -66,9 +66,7 @@ def gaps(
     """
     found: list[Gap] = []
     for gap in _each(duty, start, end, people, methods, imported_until):
-        if found and structs.replace(found[-1], ends_at=gap.ends_at) == structs.replace(
-            gap, starts_at=found[-1].starts_at
-        ):
+        if found and gap == structs.replace(found[-1], starts_at=found[-1].ends_at, ends_at=gap.ends_at):
             found[-1] = structs.replace(found[-1], ends_at=gap.ends_at)
         else:
             found.append(gap)

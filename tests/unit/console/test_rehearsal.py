@@ -132,3 +132,18 @@ def test_what_is_not_there_is_named_with_the_way_out(
     policy.write_text(POLICY)
     assert 2 == run(["policy", "rehearse", str(policy), *arguments])
     assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_r22_check_names_hours_in_which_nobody_is_on_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nights and week-ends, each counted; on call at any hour there is none."""
+    policy = tmp_path / "policy.yaml"
+    layer = 'rotation: daily, handoff: "00:00", people: [ana, head]'
+    by_day = f'  support: {{timezone: UTC, layers: [{{{layer}, hours: {{mon-sun: "09:00-17:00"}}}}]}}\n'
+    policy.write_text(POLICY[: POLICY.index("  support: {")] + by_day)
+    assert 0 == run(["policy", "check", str(policy)])
+    [warning] = capsys.readouterr().err.splitlines()
+    assert "/on_call/support: in the next 30 days nobody can be paged from " in warning
+    assert ", and 30 times more: no layer is on" in warning or ", and 29 times more: no layer is on" in warning
+    policy.write_text(POLICY[: POLICY.index("  support: {")] + by_day.replace(', hours: {mon-sun: "09:00-17:00"}', ""))
+    assert 0 == run(["policy", "check", str(policy)])
+    assert "" == capsys.readouterr().err
