@@ -64,10 +64,6 @@ class Firing:
             seen = await escalations.pulse_clock(connection)
         self._rate = seen.rate
         self._watch(seen)
-        if seen.due_at is None or seen.rate <= 0:
-            self._metrics.clocks.oldest_due.set(0)
-        else:
-            self._metrics.clocks.oldest_due.set(max((seen.now - seen.due_at).total_seconds() / seen.rate, 0))
         if self.halted is not None:
             return Pulse(now=seen.now, rate=seen.rate, due_at=None)
         return seen

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 
 from services.escalation import loop
 from services.escalation.answering import Answering
-from services.escalation.auditor import Auditor
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
+from services.escalation.auditor import Auditor
 from services.escalation.channels.assembly import build_channels
 from services.escalation.channels.client import HttpClient, check_url
 from services.escalation.channels.secrets import Secrets

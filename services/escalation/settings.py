@@ -54,6 +54,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(description="PagerDuty's Events API; its EU region has another.", pattern=_WEB)
     ] = "https://events.pagerduty.com"
     slack_url: Annotated[str, Meta(description="Slack's Web API.", pattern=_WEB)] = "https://slack.com"
+    smtp_server: Annotated[
+        str,
+        Meta(
+            description="Mail server for contacts that name none, as smtp.example.org:587. Logins go to it and to allowed hosts only."
+        ),
+    ] = ""
     twilio_url: Annotated[str, Meta(description="Twilio's API, for text messages and calls.", pattern=_WEB)] = (
         "https://api.twilio.com"
     )
@@ -61,6 +67,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Folder of the files that a contact's `secret: file:NAME` may name. Empty: none may."),
     ] = ""
+    heartbeat_url: Annotated[
+        str,
+        Meta(
+            description="Address of a check outside, asked for (GET) as long as all that must hold for paging does; it is to alarm "
+            "when it hears nothing for two periods. Empty: only the metric tells."
+        ),
+        SECRET,
+    ] = ""
+    heartbeat_seconds: Annotated[
+        int, Meta(ge=1, le=3600, description="Seconds between two heartbeats; looked at three times as often.")
+    ] = 30
     ack_key: Annotated[
         str,
         Meta(

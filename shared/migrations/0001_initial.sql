@@ -501,7 +501,7 @@ CREATE TABLE escalation (
     CHECK (wakes_for IS NULL OR state = 'acknowledged')
 );
 CREATE UNIQUE INDEX escalation_live ON escalation (ticket_id, target, cycle) WHERE state <> 'resolved';
-CREATE INDEX escalation_routing ON escalation (ticket_id) WHERE target = 'routing';
+CREATE INDEX escalation_ticket ON escalation (ticket_id);
 CREATE INDEX escalation_due ON escalation (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX escalation_wakes ON escalation (wakes_at) WHERE wakes_at IS NOT NULL;
 CREATE INDEX escalation_ends ON escalation (ends_at) WHERE ends_at IS NOT NULL AND state <> 'resolved';

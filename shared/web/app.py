@@ -43,6 +43,7 @@ def build_app(
     keyring: KeyRing,
     registry: CollectorRegistry,
     checks: Mapping[str, Check],
+    notes: Mapping[str, Check] | None = None,
     state: Mapping[str, object] | None = None,
     translations: Mapping[type[Exception], Translate] | None = None,
     metrics_open: bool = False,
@@ -51,13 +52,14 @@ def build_app(
     """The ASGI application of a service.
 
     `state` is what handlers find in `request.app.state`; `translations` says how the service's own exceptions are
-    answered. `/metrics` and the API's description need a key unless they are said to be open.
+    answered; `notes` are shown beside the checks of readiness and decide nothing. `/metrics` and the API's description
+    need a key unless they are said to be open.
     """
     translations = translations or {}
     litestar = Litestar(
         route_handlers=[
             *routes,
-            *health.routes(checks, registry, metrics_open=metrics_open),
+            *health.routes(checks, registry, notes=notes, metrics_open=metrics_open),
             *_description_routes(title, is_open=docs_open),
         ],
         middleware=[_allowed],

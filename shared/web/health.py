@@ -29,19 +29,23 @@ class Alive(Struct, frozen=True, kw_only=True):
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """Whether requests may be sent here, with every check by name: `ok`, or what is missing."""
+    """Whether requests may be sent here, with every check and note by name: `ok`, or what is missing."""
 
     status: Literal["ready", "not ready"]
     checks: dict[str, str]
 
 
-async def readiness(checks: Mapping[str, Check]) -> Readiness:
-    """Ask all checks at once; one that takes over two seconds, or fails, is not well."""
-    found = await asyncio.gather(*(_ask(check) for check in checks.values()))
-    is_ready = all(answer is None for answer in found)
+async def readiness(checks: Mapping[str, Check], notes: Mapping[str, Check] | None = None) -> Readiness:
+    """Ask all checks at once; one that takes over two seconds, or fails, is not well.
+
+    Notes are asked and shown likewise, and decide nothing: what ails the whole system is no reason to send requests
+    elsewhere, and taking every replica away would take the page on which people acknowledge.
+    """
+    asked = {**(notes or {}), **checks}
+    found = dict(zip(asked, await asyncio.gather(*(_ask(check) for check in asked.values())), strict=True))
     return Readiness(
-        status="ready" if is_ready else "not ready",
-        checks={name: answer or "ok" for name, answer in zip(checks, found, strict=True)},
+        status="ready" if all(found[name] is None for name in checks) else "not ready",
+        checks={name: answer or "ok" for name, answer in found.items()},
     )
 
 
@@ -55,7 +59,13 @@ async def _ask(check: Check) -> str | None:
         return f"the check failed: {type(error).__name__}"
 
 
-def routes(checks: Mapping[str, Check], registry: CollectorRegistry, *, metrics_open: bool) -> list[HTTPRouteHandler]:
+def routes(
+    checks: Mapping[str, Check],
+    registry: CollectorRegistry,
+    *,
+    notes: Mapping[str, Check] | None = None,
+    metrics_open: bool,
+) -> list[HTTPRouteHandler]:
     """`/health/live`, `/health/ready` and `/metrics`."""
 
     @get("/health/live", opt=operation(is_open=True, gives={200: Alive}))
@@ -66,7 +76,7 @@ def routes(checks: Mapping[str, Check], registry: CollectorRegistry, *, metrics_
     @get("/health/ready", opt=operation(is_open=True, gives={200: Readiness, 503: Readiness}))
     async def ready() -> ASGIResponse:
         """Whether requests may be sent here; 503 says what is missing."""
-        found = await readiness(checks)
+        found = await readiness(checks, notes)
         return answers.json(found, 200 if found.status == "ready" else 503, {"cache-control": "no-store"})
 
     @get("/metrics", opt=operation(Scope.METRICS_READ, is_open=metrics_open, gives={200: str}, gives_text="text/plain"))

@@ -33,9 +33,6 @@ class ClockMetrics:
             buckets=FIRING_BUCKETS,
             registry=registry,
         )
-        self.oldest_due = Gauge(
-            "sla_oldest_due_seconds", "How long the oldest due clock has waited for us.", registry=registry
-        )
         self.time_jump = Gauge(
             "sla_database_time_jump_seconds",
             "How far the database's clock has jumped against this host's; over 60 firing halts.",

@@ -1,0 +1,43 @@
+-- name: audit_rows
+-- What waits though its time has come, by kind, in real seconds: while a trial warps the time, no row can have waited longer
+-- than since it was warped last. Written apart from the engine's own queries, so that no mistake is made twice.
+WITH clocks AS (
+    SELECT deskclock_now() AS now, clock_timestamp() AS server_at, w.rate, w.real_anchor
+    FROM (SELECT) one LEFT JOIN time_warp w ON true
+), waiting (kind, due_at) AS (
+    SELECT 'clocks', min(next_fire_at) FROM clock
+    UNION ALL SELECT 'requests', min(due_at) FROM escalation_request
+    UNION ALL SELECT 'steps', min(next_step_at) FROM escalation
+    UNION ALL SELECT 'snoozes', min(wakes_at) FROM escalation WHERE held_for IS NULL
+    UNION ALL SELECT 'groups', min(next_at) FROM page_group
+    UNION ALL SELECT 'pages', min(next_attempt_at) FROM page
+)
+SELECT c.server_at, w.kind,
+       CASE WHEN w.due_at < c.now
+            THEN least(CASE WHEN c.rate = 0 THEN 'Infinity' ELSE extract(epoch FROM c.now - w.due_at) / coalesce(c.rate, 1) END,
+                       coalesce(extract(epoch FROM c.server_at - c.real_anchor), 'Infinity'))
+            ELSE 0 END::double precision AS seconds
+FROM waiting w CROSS JOIN clocks c;
+
+-- name: audit_left_over
+-- For how many seconds a lease that ran out was left lying, and the oldest event was not published.
+SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(lease_until)) FROM page WHERE lease IS NOT NULL), 0)::double precision AS lease_seconds,
+       coalesce((SELECT extract(epoch FROM clock_timestamp() - min(written_at)) FROM outbox), 0)::double precision AS outbox_seconds;
+
+-- name: audit_forgotten
+-- Escalations that nobody took responsibility for, and for which nothing follows: no step, no pause that ends, no page that
+-- arrived or is on its way. A page that its group is to tell of is on its way only while somebody will look at the group.
+SELECT count(*) FROM escalation e
+WHERE e.state IN ('open', 'exhausted') AND e.next_step_at IS NULL AND e.held_for IS NULL
+  AND NOT EXISTS (
+      SELECT FROM page p LEFT JOIN page_group g ON g.id = p.group_id
+      WHERE p.escalation_id = e.id AND p.kind <> 'resolve'
+        AND (p.state IN ('pending', 'sending') OR p.accepted_at IS NOT NULL
+             OR p.state = 'grouped' AND (p.told_by IS NOT NULL OR g.next_at IS NOT NULL)));
+
+-- name: audit_unescalated
+-- Promises that are broken and for which the policy has an escalation, but none was ever opened.
+SELECT count(*) FROM clock c
+WHERE c.state = 'breached' AND c.escalate IS NOT NULL
+  AND NOT EXISTS (
+      SELECT FROM escalation e WHERE e.ticket_id = c.ticket_id AND e.target = c.target AND e.cycle = c.cycle);
