@@ -43,6 +43,8 @@ class Roundup(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: datetime
     """When the first of them should have been paged."""
     is_warning: bool = False
+    is_late: bool = False
+    """A digest: they should have been told long ago."""
     before: int = 0
     """How many of the same were told before."""
 
@@ -164,29 +166,31 @@ _ENDS = {
 }
 
 
-def roundup(members: Sequence[Facts], since: datetime, *, is_warning: bool = False, before: int = 0) -> Roundup:
+def roundup(
+    members: Sequence[Facts], since: datetime, *, is_warning: bool = False, is_late: bool = False, before: int = 0
+) -> Roundup:
     """What a page says of several, given the worst first."""
     named = tuple(
         Named(source=one.source, ticket=one.ticket, target=one.target, due_at=one.due_at, says=headline(one))
         for one in members[:_NAMED]
     )
-    return Roundup(count=len(members), named=named, since=since, is_warning=is_warning, before=before)
+    return Roundup(
+        count=len(members), named=named, since=since, is_warning=is_warning, is_late=is_late, before=before
+    )
 
 
 def _several(facts: Facts, told: Roundup) -> str:
     what = "promise at risk" if told.is_warning else "page"
-    what = f"{told.count} {what if told.count == 1 else _plural(what)}"
+    if told.count > 1:
+        what = what.replace(what.split()[0], f"{what.split()[0]}s", 1)
     if facts.resolution is not None:
-        return f"OVER: all that was told together: {what}"
-    if told.before:
-        return f"{told.before} AND NOW {what} MORE, since {_instant(told.since)}"
-    away = _span(facts.at - told.since)
-    return f"LATE: {what} from when we were away, since {_instant(told.since)}, {away} ago; the worst first"
-
-
-def _plural(what: str) -> str:
-    first, _, rest = what.partition(" ")
-    return f"{first}s {rest}".rstrip()
+        return f"OVER: {told.count} {what} that were told together"
+    since = _instant(told.since)
+    if told.is_late:
+        away = span(facts.at - told.since)
+        return f"LATE: {told.count} {what} since {since}, {away} ago, when they could not be told; the worst first"
+    after = f", after {told.before} before" if told.before else ""
+    return f"ALSO: {told.count} more {what} since {since}{after}; the worst first"
 
 
 def _list(told: Roundup) -> list[str]:
