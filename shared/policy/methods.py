@@ -135,7 +135,7 @@ METHODS: Mapping[str, Method] = {
         address=_MAIL,
         credential="user:password of the mail server",
         options={"from": _MAIL, "server": _HOST, "tls": _one_of("starttls", "implicit", "none")},
-        needs=frozenset({"from", "server"}),
+        needs=frozenset({"from"}),
     ),
     "apprise": Method(address=_NAME, needs_secret=True, credential="the service's Apprise URL"),
 }

@@ -1,10 +1,10 @@
 """All channels of this process, put together from its settings in one place."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from services.escalation.channels import Channel
-from services.escalation.channels.client import HttpClient
+from services.escalation.channels.apprise import Apprise
+from services.escalation.channels.client import HttpClient, host_of
 from services.escalation.channels.console import Console
 from services.escalation.channels.jsm import Jsm
 from services.escalation.channels.ntfy import Ntfy
@@ -22,8 +22,9 @@ def build_channels(settings: Settings) -> Mapping[str, Channel]:
     """Every channel by its name."""
     allowed, secrets = settings.allowed_hosts, Secrets(settings.secrets_dir)
     channels: tuple[Channel, ...] = (
+        Apprise(secrets),
         Console(),
-        Email(allowed, secrets),
+        Email(allowed, secrets, server=settings.smtp_server),
         Jsm(_client(settings, settings.jsm_url), secrets, url=settings.jsm_url),
         Ntfy(
             _client(settings, settings.ntfy_url),
@@ -44,7 +45,7 @@ def build_channels(settings: Settings) -> Mapping[str, Channel]:
 
 def _client(settings: Settings, url: str) -> HttpClient:
     """Connections to a provider; where the operator says it is, it may be."""
-    return HttpClient(settings.allowed_hosts | {urlsplit(url).hostname or ""})
+    return HttpClient(settings.allowed_hosts | {host_of(url)})
 
 
 def _twilio(settings: Settings, secrets: Secrets) -> Twilio:

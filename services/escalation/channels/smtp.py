@@ -25,6 +25,7 @@ from msgspec import Struct
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import shown
 from services.escalation.channels.guarded import GuardedBackend
+from services.escalation.channels.rendering import closed, cut, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -52,10 +53,17 @@ class Email:
         allowed_hosts: frozenset[str],
         secrets: Secrets,
         *,
+        server: str = "",
         concurrency: int = 10,
         trust: ssl.SSLContext | None = None,
     ) -> None:
-        """`allowed_hosts` may be private, listen on any port, and do without TLS; `trust` is the system's if not given."""
+        """`server` is the operator's own, for contacts that name none; `trust` is the system's if not given.
+
+        It and `allowed_hosts` may be private, listen on any port, and do without TLS; nobody else is logged in to, for a
+        roster could name somebody else's.
+        """
+        self._own = server
+        allowed_hosts |= {urlsplit(f"//{server}").hostname or ""}
         self.capabilities = Capabilities(
             is_keyed=False, concurrency=concurrency, per_account=max(concurrency // 2, 1), timeout=timedelta(seconds=9)
         )
@@ -66,12 +74,16 @@ class Email:
 
     def account(self, contact: Contact) -> str:
         """The mail server."""
-        return f"{self.name} {contact.options.get('server', '').lower()}"
+        return f"{self.name} {(contact.options.get('server') or self._own).lower()}"
 
     async def send(self, page: Page) -> Outcome:
         """Hand it to the server once."""
         try:
-            server = _server(page.options, self._allowed)
+            server = _server(page.options, self._own, self._allowed)
+            if page.secret and server.host not in self._allowed:
+                raise AddressRefused(
+                    "logins go only to DESKCLOCK_SMTP_SERVER and to hosts of DESKCLOCK_PAGE_ALLOW_HOSTS: add this one, or leave out the secret"
+                )
             user, _, password = self._secrets.read(page.secret).partition(":") if page.secret else ("", "", "")
             written = message(page)
         except (AddressRefused, SecretMissing, ValueError) as error:
@@ -166,10 +178,10 @@ def message(page: Page) -> EmailMessage:
     written = EmailMessage(policy=_SEVEN_BIT)
     written["From"] = sender
     written["To"] = page.address
-    written["Subject"] = _subject(page.text)
+    written["Subject"] = cut(title(page).replace("\n", " "), _SUBJECT_LIMIT)
     written["Date"] = format_datetime(datetime.fromtimestamp(timesource.unix_time(), UTC))
     written["Message-ID"] = _message_id(page.id, sender)
-    before = [_message_id(closed.id, sender) for closed in page.closes]
+    before = [_message_id(one.id, sender) for one in closed(page)]
     thread = f"{page.facts.source}\x1f{page.facts.ticket}\x1f{page.facts.target}"
     root = _message_id(uuid5(NAMESPACE_URL, thread), sender)
     written["In-Reply-To"] = before[-1] if before else root
@@ -198,9 +210,9 @@ def outcome(error: Exception, password: str = "", *, is_handed: bool) -> Outcome
     return Outcome(result=Result.RETRYABLE, detail=f"no connection: {said}")
 
 
-def _server(options: Mapping[str, str], allowed: frozenset[str]) -> _Server:
+def _server(options: Mapping[str, str], own: str, allowed: frozenset[str]) -> _Server:
     """The mail server of a contact; raises AddressRefused for what could only be something else, or listened to."""
-    named = options.get("server", "")
+    named = options.get("server") or own
     try:
         parts = urlsplit(f"//{named}")
         host, port = parts.hostname or "", parts.port
@@ -235,12 +247,6 @@ def _reason(error: Exception) -> str:
             return f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or type(cause).__name__}"
         cause = cause.__cause__ or cause.__context__
     return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-
-
-def _subject(text: str) -> str:
-    line = text.partition("\n")[0]
-    clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
-    return clean if len(clean) <= _SUBJECT_LIMIT else f"{clean[: _SUBJECT_LIMIT - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _message_id(page_id: UUID, sender: str) -> str:

@@ -32,9 +32,9 @@ def short_id(page_id: UUID) -> str:
     return page_id.hex[:8]
 
 
-def text_message(page_id: UUID, text: str, link: str) -> str:
-    """The first line of a page's text, its id and its link; of the line as much as there is room for."""
-    line = " ".join(text.partition("\n")[0].split())
+def text_message(page_id: UUID, line: str, link: str) -> str:
+    """What broke, the page's id and its link; of the line as much as there is room for."""
+    line = " ".join(line.split())
     tail = f" (page {short_id(page_id)})" + (f" {link}" if link else "")
     narrow = "".join(_narrow(letter) for letter in line)
     if all(letter in _ALPHABET or letter in _TWICE for letter in narrow):

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, shown
 from services.escalation.channels.client import HttpClient
+from services.escalation.channels.rendering import cut, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.texting import short_id, text_message
 from services.escalation.domain.ladder import Kind
@@ -99,7 +100,7 @@ class Sms:
         form = [
             ("To", page.address),
             ("MessagingServiceSid" if sender.startswith("MG") else "From", sender),
-            ("Body", text_message(page.id, page.text, page.link)),
+            ("Body", text_message(page.id, title(page), page.link)),
         ]
         if self._twilio.has_receipts:
             form.append(("StatusCallback", self._twilio.receipt_url(page.id, page.attempt)))
@@ -190,7 +191,7 @@ def receipt_url(receipts: str, page: UUID, attempt: int) -> str:
 
 def spoken(page: Page) -> str:
     """TwiML that says, twice, what broke and where to acknowledge it."""
-    line = _printable(page.text.partition("\n")[0])[:_LONGEST_SPOKEN]
+    line = cut(title(page).replace("\n", " "), _LONGEST_SPOKEN)
     letters = " ".join(short_id(page.id))
     said = _say(
         (
@@ -205,8 +206,3 @@ def spoken(page: Page) -> str:
 
 def _say(sentences: Iterable[str]) -> str:
     return f"<Say>{escape(' '.join(sentences))}</Say>"
-
-
-def _printable(text: str) -> str:
-    """Without what XML may not hold, and without what would be read aloud as nonsense."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

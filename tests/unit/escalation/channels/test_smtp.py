@@ -237,3 +237,26 @@ def test_the_account_is_the_server():
     contact = smtp.Contact(method="email", address="a@example.org", options={"server": "SMTP.example.org:587"})
 
     assert "email smtp.example.org:587" == Email(frozenset(), Secrets()).account(contact)
+
+
+async def test_a_login_goes_to_no_server_that_only_the_roster_names(monkeypatch):
+    """A tenant could name a server of theirs, and have our secrets come to it."""
+    monkeypatch.setenv("DESKCLOCK_SECRET_MAIL", "desk:hunter2")
+    email = Email(frozenset(), Secrets(), server="smtp.example.org:587")
+
+    outcome = await email.send(page(secret=LOGIN, options={"from": "desk@example.org", "server": "1.1.1.1:587"}))
+    await email.close()
+
+    assert Result.REJECTED == outcome.result
+    assert "DESKCLOCK_SMTP_SERVER" in outcome.detail
+
+
+async def test_the_operator_s_own_server_is_for_contacts_that_name_none(server, monkeypatch):
+    """Where the operator says it is, it may be."""
+    email = Email(frozenset(), Secrets(), server=f"localhost:{server.port}")
+
+    outcome = await email.send(page())
+    await email.close()
+
+    assert (Result.ACCEPTED, 1) == (outcome.result, len(server.mails))
+    assert f"email localhost:{server.port}" == email.account(smtp.Contact(method="email"))
