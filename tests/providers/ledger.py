@@ -43,7 +43,7 @@ class Item(Struct, frozen=True, kw_only=True):
     account: str
     key: str
     is_open: bool
-    """Its last effect left it open; for a provider without keys, that nobody updated it."""
+    """Nothing has resolved it since."""
     opened: int
     """How often people were notified of it: more than once is a duplicate."""
     joined: int
@@ -112,19 +112,24 @@ class Ledger:
         """All that providers have, in the order of its coming."""
         rows = self._database.execute(
             """
-            SELECT provider, max(account), key, sum(verb = 'opened'), sum(verb = 'joined'), sum(verb = 'resolved'), min(at),
-                (SELECT last.verb FROM effect AS last WHERE last.number = max(effect.number))
-            FROM effect WHERE verb <> 'ignored' AND (?1 IS NULL OR provider = ?1)
-            GROUP BY provider, key ORDER BY min(number)
+            SELECT provider, key, account, opened, joined, resolved, first_at,
+                (SELECT verb FROM effect WHERE effect.number = item.last) <> 'resolved'
+            FROM (
+                SELECT provider, key, max(account) AS account, sum(verb = 'opened') AS opened, sum(verb = 'joined') AS joined,
+                    sum(verb = 'resolved') AS resolved, min(at) AS first_at, min(number) AS first, max(number) AS last
+                FROM effect WHERE verb <> 'ignored' AND (?1 IS NULL OR provider = ?1)
+                GROUP BY provider, key
+            ) AS item
+            ORDER BY first
             """,
             (provider,),
         )
         return [
             Item(
                 provider=name, account=account, key=key, opened=opened, joined=joined, resolved=resolved, first_at=first_at,
-                is_open=last in ("opened", "joined"),
+                is_open=bool(is_open),
             )
-            for name, account, key, opened, joined, resolved, first_at, last in rows
+            for name, key, account, opened, joined, resolved, first_at, is_open in rows
         ]  # fmt: skip
 
     def item(self, provider: str, key: object) -> Item | None:

@@ -140,6 +140,22 @@ def check_url(url: str, allowed_hosts: frozenset[str] = frozenset()) -> None:
         )
 
 
+def place_of(url: str) -> str:
+    """The host of an address, and its port where it says one; empty where there is none. Never a password."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
+
+
+def host_of(url: str) -> str:
+    """The host of an address, in lower case; empty where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def _unanswered(progress: _Progress, error: Exception) -> Outcome:
     said = _said(error)
     if progress.is_sent:

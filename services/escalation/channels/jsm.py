@@ -91,4 +91,4 @@ def alert(page: Page) -> dict[str, object]:
 def outcome(answer: Answer, api_key: str) -> Outcome:
     """202 is acceptance, and the request's id what JSM knows it by."""
     said = shown(answer.text("message"), api_key)
-    return by_status(answer, is_keyed=True, said=said, provider_id=answer.text("requestId") or None)
+    return by_status(answer, is_keyed=True, said=said, provider_id=shown(answer.text("requestId"), api_key) or None)

@@ -5,13 +5,12 @@ and a page that is moot in place of the one it closes. Older ones don't, so an u
 """
 
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import msgspec
 
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, shown
-from services.escalation.channels.client import HttpClient
+from services.escalation.channels.client import HttpClient, host_of, place_of
 from services.escalation.channels.rendering import closed, cut, cut_bytes, rest, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
@@ -63,8 +62,7 @@ class Ntfy:
 
     def account(self, contact: Contact) -> str:
         """The server, and by its reference the token."""
-        host = urlsplit(self._place(contact.address)[0]).netloc.rpartition("@")[2]
-        return f"{self.name} {host} {contact.secret}".rstrip()
+        return f"{self.name} {place_of(self._place(contact.address)[0])} {contact.secret}".rstrip()
 
     async def send(self, page: Page) -> Outcome:
         """Publish it once."""
@@ -73,7 +71,7 @@ class Ntfy:
         headers = {"content-type": "application/json"}
         token = ""
         if page.secret:
-            if not is_own and (urlsplit(server).hostname or "") not in self._allowed:
+            if not is_own and host_of(server) not in self._allowed:
                 return Outcome(
                     result=Result.REJECTED,
                     detail="tokens go only to DESKCLOCK_NTFY_URL and to hosts of DESKCLOCK_PAGE_ALLOW_HOSTS: add this one, or leave out the secret",
@@ -88,7 +86,7 @@ class Ntfy:
         if not isinstance(answer, Answer):
             return answer
         said = shown(answer.text("error"), token)
-        return by_status(answer, is_keyed=False, said=said, provider_id=answer.text("id") or None)
+        return by_status(answer, is_keyed=False, said=said, provider_id=shown(answer.text("id"), token) or None)
 
     async def close(self) -> None:
         """Close connections."""

@@ -12,7 +12,7 @@ from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, shown
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.closing import close_each
-from services.escalation.channels.rendering import cut, rest, title
+from services.escalation.channels.rendering import cut, printable, rest, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -21,6 +21,7 @@ from shared.policy.document import Contact
 
 _LONGEST_SUMMARY = 1024
 _LONGEST_TEXT = 20_000
+_LONGEST_NAME = 200
 _SEVERITIES = {"urgent": "critical", "high": "error", "normal": "error", "low": "warning"}
 _SEVERITY_OF_KIND = {Kind.WARNING: "warning", Kind.DIGEST: "warning", Kind.COPY: "info", Kind.ALARM: "critical"}
 
@@ -73,12 +74,16 @@ def trigger(page: Page, routing_key: str) -> dict[str, object]:
         "client": "Deskclock",
         "payload": {
             "summary": cut(title(page), _LONGEST_SUMMARY),
-            "source": facts.source or "deskclock",
+            "source": _name(facts.source) or "deskclock",
             "severity": _SEVERITY_OF_KIND.get(page.kind) or _SEVERITIES.get(page.urgency, "error"),
             "timestamp": facts.at,
-            "class": facts.target,
-            "group": facts.ticket,
-            "custom_details": {"text": cut(rest(page), _LONGEST_TEXT), "page": page.id, "recipient": page.recipient},
+            "class": _name(facts.target),
+            "group": _name(facts.ticket),
+            "custom_details": {
+                "text": cut(rest(page), _LONGEST_TEXT),
+                "page": page.id,
+                "recipient": _name(page.recipient),
+            },
         },
     }
     if page.link:
@@ -97,4 +102,8 @@ def outcome(answer: Answer, routing_key: str) -> Outcome:
     errors = answer.json().get("errors")
     if isinstance(errors, list) and errors:
         said = "; ".join(str(error) for error in errors)
-    return by_status(answer, is_keyed=True, said=shown(said, routing_key), provider_id=answer.text("dedup_key") or None)
+    return by_status(answer, is_keyed=True, said=shown(said, routing_key))
+
+
+def _name(text: str) -> str:
+    return cut(printable(text), _LONGEST_NAME)

@@ -6,14 +6,18 @@ _CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def title(page: Page) -> str:
-    """The first line: what broke, or is over."""
-    return printable(page.text.partition("\n")[0])
+    """What broke, or is over: the first line, but for a note."""
+    return printable(_in_order(page)[0])
 
 
 def rest(page: Page) -> str:
     """The other lines, without that of the link, for channels that have links of their own."""
-    lines = page.text.split("\n")[1:]
-    return printable("\n".join(line for line in lines if not page.link or page.link not in line))
+    return printable("\n".join(line for line in _in_order(page)[1:] if not page.link or page.link not in line))
+
+
+def _in_order(page: Page) -> list[str]:
+    first, *others = page.text.split("\n")
+    return [others[0], first, *others[1:]] if others and first == page.facts.note else [first, *others]
 
 
 def printable(text: str) -> str:

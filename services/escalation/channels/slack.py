@@ -4,6 +4,7 @@ Slack answers 200 whatever happens: `ok` and the error's code decide. It has no 
 (R36). What came from outside is shown as plain text: it can mention nobody and link nowhere.
 """
 
+import re
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -45,6 +46,9 @@ _REMEDIES = {
     "token_expired": "the token has expired",
     "account_inactive": "the bot was removed",
 }
+
+_MESSAGE = re.compile(r"[A-Z0-9]{1,40}:[0-9]{1,20}\.[0-9]{1,20}")
+"""A channel's id and a timestamp, which together name a message."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -124,8 +128,8 @@ def outcome(answer: Answer, token: str) -> Outcome:
         return by_status(answer, is_keyed=False, said=shown(answer.text("error"), token))
     read = answer.json()
     if read.get("ok") is True:
-        channel, stamp = answer.text("channel"), answer.text("ts")
-        return Outcome(result=Result.ACCEPTED, provider_id=f"{channel}:{stamp}" if channel and stamp else None)
+        made = f"{answer.text('channel')}:{answer.text('ts')}"
+        return Outcome(result=Result.ACCEPTED, provider_id=made if _MESSAGE.fullmatch(made) else None)
     code = shown(answer.text("error"), token)
     if read.get("ok") is not False or code in _PERHAPS_DONE:
         return Outcome(result=Result.UNKNOWN, detail=f"Slack: {code or 'an answer that is not in its form'}")

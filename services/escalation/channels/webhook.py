@@ -9,13 +9,12 @@ import hashlib
 import hmac
 from datetime import timedelta
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import msgspec
 
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status
-from services.escalation.channels.client import HttpClient
+from services.escalation.channels.client import HttpClient, place_of
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -38,7 +37,7 @@ class Webhook:
 
     def account(self, contact: Contact) -> str:
         """The receiver's host."""
-        return f"{self.name} {urlsplit(contact.address).netloc}"
+        return f"{self.name} {place_of(contact.address)}"
 
     async def send(self, page: Page) -> Outcome:
         """Post it once."""

@@ -15,6 +15,7 @@ from services.escalation.channels.webhook import Webhook
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.retry import Result
+from shared.policy.document import Contact
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 REFERENCE = "env:DESKCLOCK_SECRET_PAGER"
@@ -117,3 +118,13 @@ def test_r14_a_resolve_names_the_pages_that_it_closes():
         told["data"][name] for name in ("resolution", "due_at", "was_due_at")
     )
     assert "page.triggered" == json.decode(webhook.payload(page("https://pager.test")))["type"]
+
+
+@pytest.mark.parametrize(
+    ("address", "account"),
+    [("https://Hooks.test:8443/x", "webhook hooks.test:8443"), ("https://u:hunter2@hooks.test/", "webhook hooks.test"), ("https://[::1", "webhook ")],
+)  # fmt: skip
+def test_an_account_is_the_receivers_host(address, account):
+    """Never a password, and never an error: it is made where pages are."""
+    contact = Contact(method="webhook", address=address)
+    assert account == Webhook(HttpClient(), Secrets()).account(contact)
