@@ -76,7 +76,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         SECRET,
     ] = ""
     heartbeat_seconds: Annotated[
-        int, Meta(ge=1, le=3600, description="Seconds between two heartbeats; looked at three times as often.")
+        float, Meta(ge=0.1, le=3600, description="Seconds between two heartbeats; looked at three times as often.")
     ] = 30
     ack_key: Annotated[
         str,
