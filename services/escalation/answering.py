@@ -4,7 +4,7 @@ By the link of a page, which takes over its whole group as far as it was shown (
 and is told to everybody after (R10); one that was resolved meanwhile stays resolved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from shared.runtime.points import Point
 SNOOZES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
 """What a page's link offers."""
 _STORY = 50
+_PERSON = "person/"
 
 _log = Log(__name__)
 
@@ -79,6 +80,8 @@ class Shown(Struct, frozen=True, kw_only=True):
     """The tickets it takes over; empty where there is one alone."""
     told: tuple[Told, ...] = ()
     given: tuple[Given, ...] = ()
+    names: Mapping[str, str] = {}
+    """Of those who are paged next, or have still to answer, by their keys."""
 
 
 class Answering:
@@ -104,6 +107,9 @@ class Answering:
             if found.escalation_id is not None:
                 told, given = await answers.list_story(connection, found.escalation_id, _STORY)
             ladder = await self._ladder(connection, found.tenant, found.policy_version, found.ladder)
+            named = (*(name for step in ladder.steps for name in step.page), *ladder.otherwise)
+            wanted = {name.removeprefix(_PERSON) for name in named}
+            names = await answers.load_names(connection, found.tenant, wanted)
         is_group = len(members) > 1 or found.escalation_id is None
         return Shown(
             page=found,
@@ -111,6 +117,7 @@ class Answering:
             members=tuple(members) if is_group else (),
             told=tuple(told),
             given=tuple(given),
+            names=names,
         )
 
     async def by_token(self, token: str, wanted: Wanted | None = None) -> Answer | None:

@@ -5,7 +5,7 @@ It needs no script and nothing from elsewhere, reads on a phone and aloud, and s
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 
@@ -63,7 +63,7 @@ def whole(shown: Shown, answer: Answer | None = None, refusal: str = "") -> str:
         f"<p class='said' role='status'>{_text(said)}</p>" if said else "",
         _forms(shown),
         _group(shown) if shown.members else _broke(page),
-        "" if shown.members else _next(shown),
+        _next(shown),
         _why(page),
         "" if shown.members else _story(shown.told, shown.given, page),
     ]
@@ -94,10 +94,10 @@ def _title(page: Answerable) -> str:
     if page.about is not None:
         return f"Help is wanted: {ticket}" if page.about.why is Why.MANUAL else f"Nobody takes it: {ticket}"
     if page.due_at is None:
-        return f"{target} of {ticket}".capitalize()
+        return _begun(f"{target} of {ticket}")
     late = page.now - page.due_at
     how = f"{notice.span(late)} late" if late.total_seconds() >= 0 else f"due in {notice.span(-late)}"
-    return f"{target} of {ticket}: {how}".capitalize()
+    return _begun(f"{target} of {ticket}: {how}")
 
 
 def _group_title(members: Sequence[Member]) -> str:
@@ -110,7 +110,7 @@ def _said(answer: Answer, shown: Shown) -> str:  # noqa: PLR0911 - a sentence fo
     many = f" ({answer.tickets} tickets)" if answer.tickets > 1 else ""
     match answer.standing:
         case Standing.NOW if answer.waits_for:
-            return f"You have acknowledged it. Still asked: {', '.join(answer.waits_for)}."
+            return f"You have acknowledged it. Still asked: {', '.join(shown.names.get(who, who) for who in answer.waits_for)}."
         case Standing.NOW:
             return f"It is yours now{many}. Nobody else is paged."
         case Standing.SNOOZED:
@@ -212,6 +212,14 @@ def _broke(page: Answerable) -> str:
 
 def _next(shown: Shown) -> str:
     page = shown.page
+    if shown.members:
+        due = [member.next_step_at for member in shown.members if member.next_step_at is not None]
+        said = "Nobody else is paged for them."
+        if due:
+            said = (
+                f"From {_instant(min(due))} on the next level is paged for those that nobody has acknowledged by then."
+            )
+        return _section("What happens next", f"<p>{said}</p>")
     if page.state == "acknowledged" and page.wakes_at is not None:
         again = "whoever is on call then is paged" if page.wakes_for == "silence" else "it is paged again"
         said = f"Nothing until {_instant(page.wakes_at)}: then {again}, unless it is over."
@@ -223,7 +231,7 @@ def _next(shown: Shown) -> str:
         said = "Nobody else is paged; this was the last of the ladder."
     else:
         recipients = ladders.recipients_of(shown.ladder, Position(page.loop or 0, page.step or 0))
-        whom = ", ".join(_recipient(name) for name in recipients)
+        whom = ", ".join(_recipient(name, shown.names) for name in recipients)
         left = page.next_step_at - page.now
         soon = f", in {notice.span(left)}" if left.total_seconds() > 0 else ", now"
         said = f"{whom} at {_instant(page.next_step_at)}{soon}, unless somebody acknowledges."
@@ -233,7 +241,7 @@ def _next(shown: Shown) -> str:
 def _why(page: Answerable) -> str:
     because = notice.because(page.recipient, page.evidence)
     sent = f"This page went to {page.person_name} by {page.method} at {_instant(page.committed_at)}."
-    return _section("Why you", f"<p>{_text(because[:1].upper() + because[1:])}. {_text(sent)}</p>")
+    return _section("Why you", f"<p>{_text(_begun(because))}. {_text(sent)}</p>")
 
 
 def _story(told: Sequence[Told], given: Sequence[Given], page: Answerable) -> str:
@@ -315,13 +323,13 @@ def _closed(page: Answerable) -> str:
     if page.generation != page.evidence.generation:
         return "This link is out of date: it went on since. Use the newest page."
     if page.state == "acknowledged":
-        return f"{page.acknowledged_by} acknowledged it at {_instant(page.acknowledged_at)}."
+        return f"{page.acknowledged_name} acknowledged it at {_instant(page.acknowledged_at)}."
     if page.who in (page.answered or ()):
         return "You have acknowledged it; others are still asked to."
     return f"You used this link at {_instant(page.answered_at)}; it can't acknowledge twice. Nobody has it at present."
 
 
-def _recipient(name: str) -> str:
+def _recipient(name: str, names: Mapping[str, str]) -> str:
     """A recipient of the policy, said to a person."""
     kind, _, rest = name.partition("/")
     match kind:
@@ -333,7 +341,7 @@ def _recipient(name: str) -> str:
             return "the owner's lead"
         case "channel":
             return f"the channel {rest}"
-    return rest or name
+    return names.get(rest, rest) or name
 
 
 def _section(heading: str, body: str) -> str:
@@ -354,6 +362,10 @@ def _length(seconds: int) -> str:
 
 def _when(at: datetime) -> str:
     return f"<time datetime='{at.isoformat()}'>{_instant(at)}</time>"
+
+
+def _begun(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _instant(at: datetime | None) -> str:

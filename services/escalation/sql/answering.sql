@@ -23,7 +23,7 @@ WHERE p.token_hash = $1;
 -- name: list_members
 -- The tickets of a group up to a version, in the order in which they joined it (R28).
 SELECT DISTINCT ON (e.id) e.id AS escalation_id, p.group_version, t.external_id, t.source, t.channel, t.urgency, e.target, e.reason,
-       e.state, e.acknowledged_by, coalesce(k.name, e.acknowledged_by) AS acknowledged_name, e.wakes_at,
+       e.state, e.acknowledged_by, coalesce(k.name, e.acknowledged_by) AS acknowledged_name, e.wakes_at, e.next_step_at,
        coalesce(c.due_at, c.breached_at, f.due_at) AS due_at
 FROM page p
 JOIN escalation e ON e.id = p.escalation_id
@@ -33,6 +33,10 @@ LEFT JOIN clock c ON (c.ticket_id, c.target, c.cycle) = (e.ticket_id, e.target, 
 LEFT JOIN clock_finished f ON (f.ticket_id, f.target, f.cycle) = (e.ticket_id, e.target, e.cycle)
 WHERE p.group_id = $1 AND p.group_version <= $2
 ORDER BY e.id, p.group_version;
+
+-- name: load_names
+-- What people are called.
+SELECT key, name FROM agent WHERE tenant = $1 AND key = ANY($2::text[]);
 
 -- name: list_told
 -- Who was paged about an escalation so far, for its timeline.
@@ -135,7 +139,7 @@ WITH moot AS (
     SELECT p.id FROM page p
     JOIN escalation e ON e.id = p.escalation_id
     WHERE p.state = 'pending' AND p.next_attempt_at IS NOT NULL AND p.kind <> 'resolve'
-      AND (e.state IN ('acknowledged', 'resolved') OR p.kind = 'warning' AND e.reason <> 'warned'
+      AND (e.state = 'resolved' OR e.state = 'acknowledged' AND p.kind <> 'copy' OR p.kind = 'warning' AND e.reason <> 'warned'
            OR coalesce(p.person, p.recipient) = ANY(e.answered))
     LIMIT $1
     FOR NO KEY UPDATE OF p SKIP LOCKED

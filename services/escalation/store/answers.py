@@ -1,6 +1,6 @@
 """Answers to pages in SQL, and what tidying up needs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -86,6 +86,7 @@ class Member(Struct, frozen=True, kw_only=True):
     acknowledged_by: str | None
     acknowledged_name: str | None
     wakes_at: datetime | None
+    next_step_at: datetime | None
     due_at: datetime | None
 
 
@@ -143,6 +144,12 @@ async def list_members(connection: Connection, group_id: UUID, version: int) -> 
     """The tickets of a group up to a version, in the order in which they joined."""
     rows = await connection.fetch(QUERIES["list_members"], group_id, version)
     return sorted((Member(**dict(row)) for row in rows), key=lambda member: member.group_version)
+
+
+async def load_names(connection: Connection, tenant: str, keys: Collection[str]) -> dict[str, str]:
+    """What people are called, by their keys."""
+    rows = await connection.fetch(QUERIES["load_names"], tenant, list(keys))
+    return {row["key"]: row["name"] for row in rows}
 
 
 async def list_story(connection: Connection, escalation_id: UUID, most: int) -> tuple[list[Told], list[Given]]:

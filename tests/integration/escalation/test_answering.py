@@ -61,7 +61,7 @@ async def test_r10_a_second_answer_learns_who_was_first(world, clock_control, cl
     await clock_control.advance(minutes=1)
     second = await client.post(link)
     for shown in (await client.get(link, headers=HTML), await client.post(link, headers=HTML)):
-        assert "ana acknowledged it at 2026-06-01 09:00:01 UTC" in shown.text
+        assert "Ana acknowledged it at 2026-06-01 09:00:01 UTC" in shown.text
     assert (200, "acknowledged_before") == (second.status_code, second.json()["standing"])
     assert ("ana", first["acknowledged_at"]) == (second.json()["acknowledged_by"], second.json()["acknowledged_at"])
     assert 1 == world.relay.kinds().count("escalation.acknowledged")

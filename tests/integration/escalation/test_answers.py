@@ -337,7 +337,7 @@ async def test_the_page_tells_the_whole_story_and_takes_words_for_words(world, c
         "4 min late",
         "<h2 id='what-broke'>What broke</h2>",
         "<dt>Owner</dt><dd>nobody</dd>",
-        "ben at 2026-06-01 09:10:00 UTC, in 5 min, unless somebody acknowledges",
+        "Ben at 2026-06-01 09:10:00 UTC, in 5 min, unless somebody acknowledges",
         "You are on call for support until",
         "&lt;b&gt;Ana&lt;/b&gt; paged by webhook (sent)",
     ):
