@@ -63,14 +63,15 @@ def is_mailbox(text: str) -> bool:
     return len(text) <= _LONGEST_MAILBOX and is_dotted_well and _MAILBOX.fullmatch(text) is not None
 
 
-def is_url(text: str, schemes: frozenset[str] = frozenset({"http", "https"})) -> bool:
-    """Whether it is an address of the web."""
+def is_url(text: str) -> bool:
+    """Whether it is an address of the web, without a user in it, and nothing that two readers could read in two ways."""
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme in schemes and bool(parts.hostname)
+    is_plain = "@" not in parts.netloc and "\\" not in text and all("!" <= letter <= "~" for letter in text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain
 
 
 def _is_sender(text: str) -> bool:

@@ -6,6 +6,7 @@ A receipt is signed with the account's auth token over the address that was call
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from msgspec import Struct
 from services.escalation.channels.answers import shown
 
 _PORTS = {"https": 443, "http": 80}
-_LONGEST_ID = 64
+_SID = re.compile("[A-Za-z0-9]{1,64}")
 
 
 class News(Enum):
@@ -71,7 +72,8 @@ def read(form: Sequence[tuple[str, str]]) -> Receipt:
     """What a signed form says; of several fields of a name the first counts."""
     fields = dict(reversed(form))
     status = fields.get("MessageStatus") or fields.get("CallStatus") or ""
-    sid = (fields.get("MessageSid") or fields.get("CallSid") or "")[:_LONGEST_ID]
+    named = _SID.match(fields.get("MessageSid") or fields.get("CallSid") or "")
+    sid = named.group() if named else ""
     why = " ".join(fields[name] for name in ("ErrorCode", "ErrorMessage", "SipResponseCode") if fields.get(name))
     detail = shown(f"Twilio says {status or 'nothing'}{f': {why}' if why else ''}, {sid}")
     return Receipt(sid=sid, news=_NEWS.get(status, News.HAS_IT), detail=detail)
