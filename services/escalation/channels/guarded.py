@@ -7,8 +7,9 @@ otherwise a moment later (DNS rebinding) gains nothing. TLS still verifies the n
 import asyncio
 import functools
 import ipaddress
+import itertools
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +29,9 @@ _NOT_PUBLIC = tuple(
         "3fff::/20",
     )
 )
+_BESIDE_SECONDS = 0.3
+_closing: set[asyncio.Future[None]] = set()
+_MOST_ADDRESSES = 6
 SocketOptions = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
 
 
@@ -50,12 +54,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Resolve, judge, connect; raises AddressRefused, or httpcore.ConnectError where the name has no address."""
         addresses = await self.addresses(host, port, timeout)
-        for address in addresses[:-1]:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        attempts = (
+            functools.partial(self._inner.connect_tcp, address, port, timeout, local_address, socket_options)
+            for address in _by_turns(addresses)
+        )
+        return await _first_of(attempts)
 
     async def addresses(self, host: str, port: int, timeout: float | None = None) -> list[str]:
         """The addresses of a name, all of them judged; raises as `connect_tcp`."""
@@ -90,6 +93,47 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """As httpcore asks."""
         await self._inner.sleep(seconds)
+
+
+def _by_turns(addresses: list[str]) -> list[str]:
+    """Addresses of both families in turn, so that one family that leads nowhere costs little."""
+    six = [address for address in addresses if ":" in address]
+    four = [address for address in addresses if ":" not in address]
+    if addresses and addresses[0] in four:
+        six, four = four, six
+    return [one for pair in itertools.zip_longest(six, four) for one in pair if one is not None][:_MOST_ADDRESSES]
+
+
+async def _first_of(
+    attempts: Iterable[Callable[[], Awaitable[httpcore.AsyncNetworkStream]]],
+) -> httpcore.AsyncNetworkStream:
+    """The first connection that comes about; the next address is tried when one failed, or soon beside it (RFC 8305)."""
+    running: set[asyncio.Task[httpcore.AsyncNetworkStream]] = set()
+    failed: BaseException = httpcore.ConnectError("the name has no address")
+    waiting = list(reversed(list(attempts)))
+    try:
+        while running or waiting:
+            if waiting:
+                running.add(asyncio.ensure_future(waiting.pop()()))
+            beside = _BESIDE_SECONDS if waiting else None
+            done, _ = await asyncio.wait(running, timeout=beside, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                running.discard(task)
+                if (error := task.exception()) is None:
+                    return task.result()
+                failed = error
+        raise failed
+    finally:
+        for task in running:
+            task.cancel()
+            task.add_done_callback(_let_go)
+
+
+def _let_go(task: asyncio.Task[httpcore.AsyncNetworkStream]) -> None:
+    """Close a connection that came about after all."""
+    if not task.cancelled() and task.exception() is None:
+        _closing.add(closing := asyncio.ensure_future(task.result().aclose()))
+        closing.add_done_callback(_closing.discard)
 
 
 def is_public(address: str) -> bool:

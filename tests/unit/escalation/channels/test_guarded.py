@@ -1,8 +1,13 @@
 """Where pages may go."""
 
+import asyncio
+import socket
+import threading
+
 import httpcore
 import pytest
 
+from services.escalation.channels import guarded
 from services.escalation.channels.guarded import GuardedBackend, is_public
 from services.escalation.errors import AddressRefused
 
@@ -73,3 +78,106 @@ async def test_local_sockets_are_never_connected_to():
     """There is no way into them."""
     with pytest.raises(AddressRefused):
         await GuardedBackend(frozenset()).connect_unix_socket("/run/docker.sock")
+
+
+class Told:
+    """A network whose addresses answer, refuse or hang as told."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = {address.replace("_", ".").strip("a"): answer for address, answer in answers.items()}
+        self.called: list[str] = []
+        self.open: list[str] = []
+        self.reached = asyncio.Event()
+
+    async def connect(self, address: str, *_: object) -> object:
+        """As `connect_tcp` of a backend."""
+        self.called.append(address)
+        match self.answers.get(address, "hangs"):
+            case "refuses":
+                raise httpcore.ConnectError(address)
+            case "hangs":
+                await asyncio.Event().wait()
+        self.open.append(address)
+        return Stream(self, address)
+
+
+class Stream:
+    """A connection."""
+
+    def __init__(self, network: Told, address: str) -> None:
+        self.network = network
+        self.address = address
+
+    async def aclose(self) -> None:
+        """Closed."""
+        self.network.open.remove(self.address)
+        self.network.reached.set()
+
+
+def of_both_families(monkeypatch, network: Told) -> GuardedBackend:
+    """A name with two addresses of each family, the newer ones first."""
+    backend = GuardedBackend(frozenset())
+    addresses = ["2606:4700::1", "2606:4700::2", "1.1.1.1", "1.0.0.1"]
+
+    async def resolve(*_: object) -> object:
+        return [(0, 0, 0, "", (address, 443)) for address in addresses]
+
+    monkeypatch.setattr(backend, "_resolve", resolve)
+    monkeypatch.setattr(backend._inner, "connect_tcp", network.connect)
+    monkeypatch.setattr("services.escalation.channels.guarded._BESIDE_SECONDS", 0.01)
+    return backend
+
+
+async def test_a_family_of_addresses_that_leads_nowhere_costs_little(monkeypatch):
+    """IPv6 hangs, as in many a container: IPv4 is tried beside it."""
+    network = Told(a1_1_1_1="answers")
+    stream = await of_both_families(monkeypatch, network).connect_tcp("both.test", 443, 3.0)
+    assert ("1.1.1.1", ["2606:4700::1", "1.1.1.1"]) == (stream.address, network.called)
+
+
+async def test_an_address_that_refuses_is_followed_by_the_next_at_once(monkeypatch):
+    """In turn, until one answers; if none does, the last refusal is told."""
+    network = Told(a1_1_1_1="refuses", a1_0_0_1="refuses")
+    network.answers |= {"2606:4700::1": "refuses", "2606:4700::2": "refuses"}
+    with pytest.raises(httpcore.ConnectError):
+        await of_both_families(monkeypatch, network).connect_tcp("both.test", 443, 3.0)
+    assert ["2606:4700::1", "1.1.1.1", "2606:4700::2", "1.0.0.1"] == network.called
+
+
+async def test_connecting_is_given_up_whole(monkeypatch):
+    """Nothing stays open of what was begun."""
+    network = Told()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await of_both_families(monkeypatch, network).connect_tcp("both.test", 443, 3.0)
+    assert [] == network.open
+
+
+async def test_a_connection_too_many_is_closed():
+    """It came about in the same moment as the one that is used."""
+    network = Told(a1_1_1_1="answers")
+    abandoned = asyncio.ensure_future(network.connect("1.1.1.1"))
+    await asyncio.wait([abandoned])
+    guarded._let_go(abandoned)
+    await network.reached.wait()
+    assert [] == network.open
+
+
+async def test_a_name_server_that_hangs_holds_nobody_else(monkeypatch):
+    """Each channel looks names up in threads of its own."""
+    release = threading.Event()
+
+    def look_up(host: str, *_: object, **__: object) -> list[object]:
+        if host == "slow.test":
+            release.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    slow, other = GuardedBackend(frozenset(), resolvers=1), GuardedBackend(frozenset(), resolvers=1)
+    with pytest.raises(httpcore.ConnectTimeout, match="not resolved in time"):
+        await slow.connect_tcp("slow.test", 443, 0.05)
+    with pytest.raises(httpcore.ConnectError, match="no address"):
+        await other.connect_tcp("quick.test", 443, 5.0)
+    release.set()
+    slow.close()
+    other.close()
