@@ -11,11 +11,10 @@ from shared.policy import calling
 from shared.policy.document import Counts, Ladder, Policy, Roster
 from shared.policy.errors import short
 from shared.policy.located import escape
+from shared.policy.methods import INFORMATIONAL
 from shared.policy.paging import ON_CALL, PERSON
 from shared.policy.reading import Reading
 
-INFORMATIONAL = frozenset({"apprise"})
-"""Methods that carry copies only: nobody is woken by them."""
 _OWNER, _LEAD = "owner", "lead"
 
 

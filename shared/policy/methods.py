@@ -141,3 +141,6 @@ METHODS: Mapping[str, Method] = {
     "apprise": Method(address=_NAME, needs_secret=True, credential="the service's Apprise URL"),
 }
 """Every way that rosters know, by its name; some are there only with what an installation has."""
+
+INFORMATIONAL = frozenset({"apprise"})
+"""Methods that carry copies only: nobody is woken by them."""

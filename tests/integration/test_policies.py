@@ -135,12 +135,15 @@ async def test_a_policy_pages_only_people_of_the_roster_who_can_be_reached(pool:
         [ana, ben] = await faults(apply(connection, text))
         await apply_roster(connection, "people: {ana: {contacts: []}, bent: {}}")
         [unreachable, unknown] = await faults(apply(connection, text))
+        await apply_roster(connection, "people: {ana: {contacts: [{apprise: room, secret: 'file:x'}]}, ben: {}}")
+        [told] = await faults(apply(connection, text))
         await apply_roster(connection)
         assert 1 == await apply(connection, text)
 
     assert (2, "/on_call/s/people/0", "/on_call/s/people/1") == (ana.line, ana.pointer, ben.pointer)
     assert "apply the roster first" in ana.remedy
     assert "can't be reached" in unreachable.problem
+    assert "can't be reached" in told.problem
     assert "did you mean `bent`?" == unknown.remedy
 
 

@@ -43,8 +43,9 @@ FROM roster_version WHERE tenant = $1 AND version < $2 ORDER BY version DESC LIM
 INSERT INTO roster_version (tenant, version, source, applied_at, applied_by) VALUES ($1, $2, $3, $4, $5);
 
 -- name: people_on_roster
--- Who is on the roster, and whether there is a way to reach them.
-SELECT key, jsonb_array_length(contacts) > 0 AS is_reachable FROM agent WHERE tenant = $1 AND active;
+-- Who is on the roster, and whether there is a way to reach them, but by copies.
+SELECT key, EXISTS (SELECT FROM jsonb_array_elements(contacts) c WHERE c ->> 'method' <> ALL ($2::text[])) AS is_reachable
+FROM agent WHERE tenant = $1 AND active;
 
 -- name: pools_of_people
 -- Who on the roster works tickets, and of which pools.

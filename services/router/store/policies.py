@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from services.router.store import QUERIES
 from shared.policy.document import Person
+from shared.policy.methods import INFORMATIONAL
 from shared.postgres.pool import Connection
 
 _encode = msgspec.json.Encoder().encode
@@ -115,7 +116,7 @@ async def insert_roster(connection: Connection, tenant: str, stored: StoredRoste
 
 async def people_on_roster(connection: Connection, tenant: str) -> dict[str, bool]:
     """Keys of the people on the roster, and whether each can be reached."""
-    rows = await connection.fetch(QUERIES["people_on_roster"], tenant)
+    rows = await connection.fetch(QUERIES["people_on_roster"], tenant, list(INFORMATIONAL))
     return {row["key"]: row["is_reachable"] for row in rows}
 
 
