@@ -32,6 +32,7 @@ from services.escalation.domain.retry import Outcome, Result
 from services.escalation.errors import AddressRefused, SecretMissing
 from shared import timesource
 from shared.policy.document import Contact
+from shared.policy.methods import is_mailbox
 
 _ATTEMPT_SECONDS = 8.0
 _CONNECT_SECONDS = 3.0
@@ -173,7 +174,7 @@ def message(page: Page) -> EmailMessage:
     Its thread is that of the promise: what repeats a page, or says that it is moot, refers to the same first message.
     """
     sender = page.options["from"]
-    if not _domain(sender) or any(not " " < letter <= "~" for letter in sender + page.address):
+    if not is_mailbox(sender) or not is_mailbox(page.address):
         raise ValueError("an address of the contact is no e-mail address: write it as in `ana@example.org`")
     written = EmailMessage(policy=_SEVEN_BIT)
     written["From"] = sender

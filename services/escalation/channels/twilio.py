@@ -8,13 +8,14 @@ import base64
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 from xml.sax.saxutils import escape
 
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, shown
 from services.escalation.channels.client import HttpClient
+from services.escalation.channels.guarded import is_public
 from services.escalation.channels.rendering import cut, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.texting import short_id, text_message
@@ -43,11 +44,11 @@ class Twilio:
     """An account of Twilio, asked over its API of 2010."""
 
     def __init__(self, client: HttpClient, secrets: Secrets, *, url: str = PUBLIC_URL, public_url: str = "") -> None:
-        """`public_url` is where Twilio reaches us; without it nothing is heard of a page once it is accepted."""
+        """`public_url` is where Twilio reaches us; without one that it takes, nothing is heard of a page once it is accepted."""
         self._client = client
         self._secrets = secrets
         self._url = url.rstrip("/")
-        self._receipts = f"{public_url.rstrip('/')}{RECEIPTS}" if public_url else ""
+        self._receipts = f"{public_url.rstrip('/')}{RECEIPTS}" if _can_be_called(public_url) else ""
 
     @property
     def has_receipts(self) -> bool:
@@ -206,3 +207,13 @@ def spoken(page: Page) -> str:
 
 def _say(sentences: Iterable[str]) -> str:
     return f"<Say>{escape(' '.join(sentences))}</Say>"
+
+
+def _can_be_called(public_url: str) -> bool:
+    """Whether Twilio takes it for receipts: it refuses pages, not only receipts, for an address of no public host."""
+    try:
+        host = urlsplit(public_url).hostname or ""
+    except ValueError:
+        return False
+    is_number = ":" in host or host.replace(".", "").isdigit()
+    return is_public(host) if is_number else "." in host and "_" not in host

@@ -106,7 +106,11 @@ async def test_nothing_that_a_page_says_becomes_a_header(email, server):
     assert "BROKEN\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}Bcc: x@example.org" == mail["Subject"]
     assert None is mail["Bcc"]
     assert ".\nQUIT\n..\n" in mail.get_content().replace("\r\n", "\n")
-    for address in ("ana@example.org\r\nBcc: x@example.org", "ana@example.org\nRCPT TO:<x@example.org>"):
+    for address in (
+        "ana@example.org\r\nBcc: x@example.org",
+        "ana@example.org\nRCPT TO:<x@example.org>",
+        "ana@example.org,x@example.org",
+    ):
         assert Result.REJECTED == (await email.send(via(server, page(address=address)))).result
         sender = {"from": address}
         assert Result.REJECTED == (await email.send(via(server, page(), **sender))).result
