@@ -54,7 +54,7 @@ def test_panels_and_alerts_name_metrics_that_exist() -> None:
     dashboard = json.loads((DEPLOY / "grafana/dashboards/promises.json").read_text())
     text = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", []))
     text += (DEPLOY / "prometheus/rules/deskclock.yml").read_text()
-    used = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\b(sla_[a-z_]+)\b", text)}
+    used = {re.sub(r"_(bucket|count)$", "", name) for name in re.findall(r"\b(sla_[a-z_]+)\b", text)}
     assert used - _metrics_in_code() == set()
 
 
