@@ -27,7 +27,7 @@ class Invariant(StrEnum):
     CLOCKS = "clocks"
     REQUESTS = "requests"
     STEPS = "steps"
-    SNOOZES = "snoozes"
+    WAKINGS = "wakings"
     GROUPS = "groups"
     PAGES = "pages"
     LEASES = "leases"
@@ -42,9 +42,9 @@ _WAITING = {
     Invariant.CLOCKS: "a promise whose time has come",
     Invariant.REQUESTS: "a ticket that needs somebody",
     Invariant.STEPS: "the next step of an escalation",
-    Invariant.SNOOZES: "an escalation that was to wake",
+    Invariant.WAKINGS: "an escalation that was to wake, to end or to change hands",
     Invariant.GROUPS: "a group whose pages are to be told of",
-    Invariant.PAGES: "a page",
+    Invariant.PAGES: "a page, or the next way to send it,",
 }
 WAITING = tuple(_WAITING)
 """Those that are about rows whose time has come."""

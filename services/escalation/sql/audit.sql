@@ -1,6 +1,6 @@
 -- name: audit_rows
 -- What waits though its time has come, by kind, in real seconds: while a trial warps the time, no row can have waited longer
--- than since it was warped last. Written apart from the engine's own queries, so that no mistake is made twice.
+-- than since it was warped last. What is held back on purpose is not due until then. Written apart from the engine's own queries, so that no mistake is made twice.
 WITH clocks AS (
     SELECT deskclock_now() AS now, clock_timestamp() AS server_at, w.rate, w.real_anchor
     FROM (SELECT) one LEFT JOIN time_warp w ON true
@@ -8,16 +8,23 @@ WITH clocks AS (
     SELECT 'clocks', min(next_fire_at) FROM clock
     UNION ALL SELECT 'requests', min(due_at) FROM escalation_request
     UNION ALL SELECT 'steps', min(next_step_at) FROM escalation
-    UNION ALL SELECT 'snoozes', min(wakes_at) FROM escalation WHERE held_for IS NULL
+    UNION ALL SELECT 'wakings', min(wakes_at) FROM escalation
+    UNION ALL SELECT 'wakings', min(ends_at) FROM escalation WHERE state <> 'resolved'
+    UNION ALL SELECT 'wakings', min(hands_over_at) FROM escalation WHERE state <> 'resolved'
     UNION ALL SELECT 'groups', min(next_at) FROM page_group
-    UNION ALL SELECT 'pages', min(next_attempt_at) FROM page
+    UNION ALL SELECT 'pages', min(next_attempt_at) FROM page WHERE deferred_until IS NULL
+    UNION ALL SELECT 'pages', min(greatest(next_attempt_at, deferred_until)) FROM page WHERE deferred_for IS NOT NULL AND state = 'pending'
+    UNION ALL SELECT 'pages', min(fallback_at) FROM page
+    UNION ALL SELECT 'pages', min(verify_by) FROM page
+), oldest AS (
+    SELECT kind, min(due_at) AS due_at FROM waiting GROUP BY kind
 )
 SELECT c.server_at, w.kind,
        CASE WHEN w.due_at < c.now
             THEN least(CASE WHEN c.rate = 0 THEN 'Infinity' ELSE extract(epoch FROM c.now - w.due_at) / coalesce(c.rate, 1) END,
                        coalesce(extract(epoch FROM c.server_at - c.real_anchor), 'Infinity'))
             ELSE 0 END::double precision AS seconds
-FROM waiting w CROSS JOIN clocks c;
+FROM oldest w CROSS JOIN clocks c;
 
 -- name: audit_left_over
 -- For how many seconds a lease that ran out was left lying, and the oldest event was not published.
@@ -28,7 +35,7 @@ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(lease_until))
 -- Escalations that nobody took responsibility for, and for which nothing follows: no step, no pause that ends, no page that
 -- arrived or is on its way. A page that its group is to tell of is on its way only while somebody will look at the group.
 SELECT count(*) FROM escalation e
-WHERE e.state IN ('open', 'exhausted') AND e.next_step_at IS NULL AND e.held_for IS NULL
+WHERE e.state <> 'resolved' AND e.state IN ('open', 'exhausted') AND e.next_step_at IS NULL AND e.held_for IS NULL
   AND NOT EXISTS (
       SELECT FROM page p LEFT JOIN page_group g ON g.id = p.group_id
       WHERE p.escalation_id = e.id AND p.kind <> 'resolve'

@@ -95,10 +95,18 @@ async def _due_step(pool: Pool, at: datetime) -> None:
     await rows.escalation(pool, PAST, ticket("1").id, next_step_at=at)
 
 
-async def _due_snooze(pool: Pool, at: datetime) -> None:
+async def _due_waking(pool: Pool, at: datetime) -> None:
     await rows.escalation(
         pool, PAST, ticket("1").id, state="acknowledged", next_step_at=None, wakes_at=at, wakes_for="snooze"
     )
+
+
+async def _due_end(pool: Pool, at: datetime) -> None:
+    await rows.escalation(pool, PAST, ticket("1").id, next_step_at=NOW + timedelta(hours=1), ends_at=at)
+
+
+async def _due_change_of_hands(pool: Pool, at: datetime) -> None:
+    await rows.escalation(pool, PAST, ticket("1").id, next_step_at=NOW + timedelta(hours=1), hands_over_at=at)
 
 
 async def _due_group(pool: Pool, at: datetime) -> None:
@@ -112,24 +120,42 @@ async def _due_page(pool: Pool, at: datetime) -> None:
     await rows.page(pool, PAST, 0, next_attempt_at=at)
 
 
-_WAITING = {
-    Invariant.CLOCKS: _due_clock,
-    Invariant.REQUESTS: _due_request,
-    Invariant.STEPS: _due_step,
-    Invariant.SNOOZES: _due_snooze,
-    Invariant.GROUPS: _due_group,
-    Invariant.PAGES: _due_page,
-}
+async def _held_page(pool: Pool, at: datetime) -> None:
+    await rows.page(pool, PAST, 0, next_attempt_at=PAST, deferred_until=at, deferred_for="throttle")
 
 
-@pytest.mark.parametrize("invariant", _WAITING)
-async def test_a_row_that_is_due_for_over_thirty_seconds_stops_the_beat(watched: Watched, invariant: Invariant) -> None:
-    """Each kind of row; 29 seconds are no trouble, and what is not due yet none at all."""
+async def _due_fallback(pool: Pool, at: datetime) -> None:
+    await rows.page(pool, PAST, 0, next_attempt_at=NOW + timedelta(hours=1), fallback_at=at)
+
+
+async def _due_receipt(pool: Pool, at: datetime) -> None:
+    await rows.page(pool, PAST, 0, 1, 1, verify_by=at)
+
+
+_WAITING: tuple[tuple[Invariant, Break], ...] = (
+    (Invariant.CLOCKS, _due_clock),
+    (Invariant.REQUESTS, _due_request),
+    (Invariant.STEPS, _due_step),
+    (Invariant.WAKINGS, _due_waking),
+    (Invariant.WAKINGS, _due_end),
+    (Invariant.WAKINGS, _due_change_of_hands),
+    (Invariant.GROUPS, _due_group),
+    (Invariant.PAGES, _due_page),
+    (Invariant.PAGES, _held_page),
+    (Invariant.PAGES, _due_fallback),
+    (Invariant.PAGES, _due_receipt),
+)
+
+
+@pytest.mark.parametrize(("invariant", "make"), _WAITING)
+async def test_a_row_that_is_due_for_over_thirty_seconds_stops_the_beat(
+    watched: Watched, invariant: Invariant, make: Break
+) -> None:
+    """Each kind of row; 29 seconds are no trouble, and what is not due yet, or held back until later, none at all."""
     await watched.pool.execute(
         "UPDATE time_warp SET rate = 1, real_anchor = clock_timestamp() - interval '1 h', virtual_anchor = $1",
         NOW - timedelta(hours=1),
     )
-    make = _WAITING[invariant]
     for age, expected in ((-60, []), (29, []), (45, [invariant])):
         await make(watched.pool, NOW - timedelta(seconds=age))
         assert expected == await watched.broken(), age
