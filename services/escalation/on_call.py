@@ -134,17 +134,30 @@ async def report_gaps(
 ) -> GapReport:
     """The gaps of every rotation from now on for so long."""
     start = await database_time.now(connection)
-    end = start + length
-    found = await duties.of_tenant(connection, shelf, tenant, start, until=end)
-    people = await _people_of(connection, tenant, found, start, end)
-    views = []
-    for key, duty in found.duties.items():
-        feed = found.feeds.get(key)
-        holes = await asyncio.to_thread(
-            gap_finding.gaps, duty, start, end, people, methods, imported_until=feed.until_at if feed else None
-        )
-        views += [GapView(rotation=key, **structs.asdict(gap)) for gap in holes]
-    return GapReport(starts_at=start, ends_at=end, policy_version=found.policy_version, gaps=views)
+    found = await duties.of_tenant(connection, shelf, tenant, start, until=start + length)
+    holes = await _gaps(connection, tenant, found, start, start + length, methods)
+    return GapReport(
+        starts_at=start,
+        ends_at=start + length,
+        policy_version=found.policy_version,
+        gaps=[GapView(rotation=key, **structs.asdict(gap)) for key, each in holes.items() for gap in each],
+    )
+
+
+async def outlook(
+    connection: Connection, shelf: PolicyShelf, tenant: str, length: timedelta, methods: frozenset[str]
+) -> tuple[dict[str, float], dict[str, float | None]]:
+    """Seconds in which nobody would be paged from now on for so long, and the age of imports (None: never), by rotation."""
+    start = await database_time.now(connection)
+    found = await duties.of_tenant(connection, shelf, tenant, start, until=start + length)
+    holes = await _gaps(connection, tenant, found, start, start + length, methods)
+    seconds = {key: sum((gap.ends_at - gap.starts_at).total_seconds() for gap in each) for key, each in holes.items()}
+    ages = {
+        key: _feed(found.feeds.get(key), start).age_seconds
+        for key, duty in found.duties.items()
+        if duty.rotation.feed is not None
+    }
+    return seconds, ages
 
 
 async def calendar(connection: Connection, shelf: PolicyShelf, tenant: str, name: str) -> str | None:
@@ -159,6 +172,22 @@ async def calendar(connection: Connection, shelf: PolicyShelf, tenant: str, name
     shifts = await asyncio.to_thread(lambda: list(stretches(duty, now - CALENDAR_BEFORE, now + CALENDAR_AFTER)))
     names = {key: person.name for key, person in (await _people(connection, tenant, shifts)).items()}
     return ics.written(tenant, name, shifts, names, now)
+
+
+async def _gaps(
+    connection: Connection, tenant: str, found: Roster, start: datetime, end: datetime, methods: frozenset[str]
+) -> dict[str, list[Gap]]:
+    """The gaps of each rotation, worked out beside the event loop."""
+    people = await _people_of(connection, tenant, found, start, end)
+
+    def work() -> dict[str, list[Gap]]:
+        until = {key: state.until_at for key, state in found.feeds.items()}
+        return {
+            key: gap_finding.gaps(duty, start, end, people, methods, imported_until=until.get(key))
+            for key, duty in found.duties.items()
+        }
+
+    return await asyncio.to_thread(work)
 
 
 async def _people_of(

@@ -7,9 +7,9 @@ limits on memory and time, and only what it prints is used: `python -m shared.po
 import resource
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -33,6 +33,7 @@ _A_MINUTE = timedelta(minutes=1)
 _FREQUENCIES = frozenset({"YEARLY", "MONTHLY", "WEEKLY", "DAILY"})
 _SHOWN = 60
 _MOST_DAYS = 100_000
+ALONE = "take a feed that holds nothing else"
 _FEWER = "end its repetitions with UNTIL, or give the calendar other `hours`"
 
 
@@ -56,25 +57,48 @@ class _TooLong(Exception):
 
 def read(raw: bytes, zone: ZoneInfo) -> Closures:
     """The closures on the wall of this zone, from 2000 to 2050; raises `Unreadable`. For a main thread."""
+    found = parsed(raw)
+    events = standing(found)
+    return Closures(events=len(events), closed=_written(_walls(events, found, zone)))
+
+
+def parsed(raw: bytes) -> list[Any]:
+    """All events of a file; raises `Unreadable`."""
     try:
         import icalendar  # noqa: PLC0415 - an optional extra, and a slow import
     except ImportError:
         raise Unreadable(
             "reading iCalendar files needs the package `icalendar`",
-            "install it with `pip install 'deskclock[ical]'`, or write the dates under `closed`",
+            "install it with `pip install 'deskclock[ical]'`, or write what it says into the policy",
         ) from None
     if len(raw) > SIZE_LIMIT:
-        raise Unreadable(f"the feed has over {SIZE_LIMIT:,} bytes", "take a feed of closures alone")
+        raise Unreadable(f"the feed has over {SIZE_LIMIT:,} bytes", ALONE)
     if raw.upper().count(b"BEGIN:VEVENT") > MOST_EVENTS:
-        raise Unreadable(f"the feed has over {MOST_EVENTS:,} events", "take a feed of closures alone")
+        raise Unreadable(f"the feed has over {MOST_EVENTS:,} events", ALONE)
     try:
         found = [each for parsed in icalendar.Calendar.from_ical(raw, multiple=True) for each in parsed.walk("VEVENT")]
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise Unreadable(f"this is no iCalendar file: {_short(str(error))}", "see what it holds") from None
     if b"BEGIN:VCALENDAR" not in raw.upper():
         raise Unreadable("this is no iCalendar file: it has no BEGIN:VCALENDAR", "see what it holds")
-    events = [event for event in found if str(event.get("STATUS", "")).upper() != "CANCELLED"]
-    return Closures(events=len(events), closed=_written(_spans(events, found, zone)))
+    return found
+
+
+def standing(found: list[Any]) -> list[Any]:
+    """The events that were not called off."""
+    return [event for event in found if str(event.get("STATUS", "")).upper() != "CANCELLED"]
+
+
+class Occurrence(NamedTuple):
+    """One time that an event takes place."""
+
+    event: Any
+    start: datetime
+    """On the wall of `local`; midnight for an event of whole days."""
+    length: timedelta
+    """On the same wall, so that a week from nine ends at nine."""
+    local: Any
+    is_timed: bool
 
 
 class _Budget:
@@ -96,32 +120,38 @@ def _expired(_number: int, _frame: object) -> None:
     raise _TooLong
 
 
-def _spans(events: list[Any], found: list[Any], zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
-    """Every closure, from and to on the wall of the zone; repetitions that were moved or called off are left out."""
+def occurrences(events: list[Any], found: list[Any], zone: ZoneInfo) -> Iterator[Occurrence]:
+    """Every time each event takes place from 2000 to 2050; raises `Unreadable`, naming the event.
+
+    Repetitions that were moved or called off are left out; `zone` is that of times without one. For a main thread.
+    """
     budget = _Budget()
     moved: dict[str, set[datetime]] = {}
     for event in found:
         if event.get("RECURRENCE-ID") is not None:
             moved.setdefault(str(event.get("UID", "")), set()).add(_instant(event["RECURRENCE-ID"].dt, zone))
     for event in events:
-        name = _short(str(event.get("SUMMARY") or event.get("UID") or "an event without a name"))
+        name = named(event)
         try:
             dropped = set() if event.get("RECURRENCE-ID") is not None else moved.get(str(event.get("UID", "")), set())
-            yield from _occurrences(event, dropped, zone, budget)
+            yield from _each(event, dropped, zone, budget)
         except Unreadable as wrong:
             raise Unreadable(f"`{name}`: {wrong.problem}", wrong.remedy) from None
         except _TooLong:
             raise Unreadable(
                 f"`{name}`: working out when it repeats takes too long",
-                "give the rule fewer parts and a DTSTART after 2000, or write its dates under `closed`",
+                "give the rule fewer parts and a DTSTART after 2000, or write what it says into the policy",
             ) from None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError) as error:
             raise Unreadable(f"`{name}` can't be read: {_short(str(error))}", "correct it in the feed") from None
 
 
-def _occurrences(
-    event: Any, dropped: set[datetime], zone: ZoneInfo, budget: _Budget
-) -> Iterator[tuple[datetime, datetime]]:
+def named(event: Any) -> str:
+    """What an event is called, for a message."""
+    return _short(str(event.get("SUMMARY") or event.get("UID") or "an event without a name"))
+
+
+def _each(event: Any, dropped: set[datetime], zone: ZoneInfo, budget: _Budget) -> Iterator[Occurrence]:
     if event.get("DTSTART") is None:
         raise Unreadable("it has no DTSTART", "correct it in the feed")
     begin = event["DTSTART"].dt
@@ -136,16 +166,32 @@ def _occurrences(
             starts.update(_repeated(rule, first, local))
     without = dropped | {_instant(each, zone) for each in _dates(event.get("EXDATE"))}
     for start in sorted(starts):
-        if not length or start.replace(tzinfo=local).astimezone(UTC) in without:
-            continue
-        if isinstance(begin, datetime):
-            yield _on_wall(start, local, zone), _on_wall(start + length, local, zone)
+        if length and start.replace(tzinfo=local).astimezone(UTC) not in without:
+            yield Occurrence(event, start, length, local, isinstance(begin, datetime))
+
+
+def _walls(events: list[Any], found: list[Any], zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
+    """Every closure, from and to on the wall of the zone."""
+    for one in occurrences(events, found, zone):
+        if one.is_timed:
+            starts_at, ends_at = instants(one, one.local)
+            yield _on_wall(starts_at, zone), _on_wall(ends_at, zone)
         else:
-            yield start, start + length
+            yield one.start, one.start + one.length
 
 
-def _on_wall(at: datetime, local: Any, zone: ZoneInfo) -> datetime:
-    return at.replace(tzinfo=local).astimezone(zone).replace(tzinfo=None)
+def instants(one: Occurrence, local: Any) -> tuple[datetime, datetime]:
+    """From when to when it takes place, on the wall of `local`, in UTC; raises `Unreadable` beyond the years that UTC can tell."""
+    try:
+        return one.start.replace(tzinfo=local).astimezone(UTC), (one.start + one.length).replace(
+            tzinfo=local
+        ).astimezone(UTC)
+    except OverflowError as error:
+        raise Unreadable(f"`{named(one.event)}` can't be read: {error}", "correct it in the feed") from None
+
+
+def _on_wall(at: datetime, zone: ZoneInfo) -> datetime:
+    return at.astimezone(zone).replace(tzinfo=None)
 
 
 def _repeated(rule: Any, first: datetime, local: Any) -> Iterator[datetime]:
@@ -153,7 +199,7 @@ def _repeated(rule: Any, first: datetime, local: Any) -> Iterator[datetime]:
 
     frequency = str(rule.get("FREQ", [""])[0]).upper()
     if frequency not in _FREQUENCIES:
-        raise Unreadable(f"it repeats by FREQ={frequency or 'nothing'}", "closures repeat by day, week, month or year")
+        raise Unreadable(f"it repeats by FREQ={frequency or 'nothing'}", "write rules by day, week, month or year")
     if any(int(each) < 1 for each in rule.get("INTERVAL", [1])):
         raise Unreadable("it repeats at no interval", "correct INTERVAL in the feed")
     until = rule.pop("UNTIL", [None])[0]
@@ -261,17 +307,22 @@ def _short(text: str) -> str:
 
 def main() -> None:
     """Read a feed from standard input, and print what it came to or why it can't be used."""
+    zone = ZoneInfo(sys.argv[1] if sys.argv[1] in available_timezones() else "UTC")  # a wrong one is said elsewhere
+    answer(lambda raw: read(raw, zone))
+
+
+def answer(reader: Callable[[bytes], Struct]) -> None:
+    """Let a reader have standard input, within limits of memory and time, and print what it made of it or its `Refusal`."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    answer: Closures | Refusal
+    said: Struct
     try:
-        zone = ZoneInfo(sys.argv[1] if sys.argv[1] in available_timezones() else "UTC")  # a wrong one is said elsewhere
-        answer = read(sys.stdin.buffer.read(SIZE_LIMIT + 1), zone)
+        said = reader(sys.stdin.buffer.read(SIZE_LIMIT + 1))
     except Unreadable as wrong:
-        answer = Refusal(problem=wrong.problem, remedy=wrong.remedy)
+        said = Refusal(problem=wrong.problem, remedy=wrong.remedy)
     except MemoryError:
-        answer = Refusal(problem="reading the feed takes too much memory", remedy="take a feed of closures alone")
-    sys.stdout.buffer.write(msgspec.json.encode(answer))
+        said = Refusal(problem="reading the feed takes too much memory", remedy=ALONE)
+    sys.stdout.buffer.write(msgspec.json.encode(said))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from services.escalation.metrics.clocks import ClockMetrics
 from services.escalation.metrics.ladders import LadderMetrics
+from services.escalation.metrics.on_call import OnCallMetrics
 from services.escalation.metrics.pages import PageMetrics
 from services.escalation.metrics.watch import WatchMetrics
 
@@ -17,5 +18,6 @@ class EscalationMetrics:
     def __init__(self, registry: CollectorRegistry, transports: tuple[str, ...] = ()) -> None:
         self.clocks = ClockMetrics(registry)
         self.ladders = LadderMetrics(registry)
+        self.on_call = OnCallMetrics(registry)
         self.pages = PageMetrics(registry, transports)
         self.watch = WatchMetrics(registry)
