@@ -581,6 +581,7 @@ CREATE TABLE page (
                              WHEN kind IN ('resolve', 'copy') THEN 2 ELSE 1 END) STORED,   -- what is sent first (R29)
     deferred_until  timestamptz,                     -- held back until then, and why (R30)
     deferred_for    text CHECK (deferred_for IN ('throttle', 'retry_after', 'breaker', 'quiet_hours')),
+    held_for        text,                            -- what its first attempt had to wait for: the ledger's (R30)
     provider_id     text,                            -- what the provider calls it: a message's SID, a request's id
     verify_by       timestamptz,                     -- accepted, but a receipt has to come by then, or another way is tried
     receipt         jsonb,                           -- what a receipt said of the attempt before: the outcome of the next, for which nothing is sent

@@ -185,13 +185,13 @@ async def test_paging_as_a_table_and_as_json(cli: Cli, pool: Pool, clock_control
     due = NOW - timedelta(hours=1)
     for n in range(3):
         await rows.page(pool, due, 0.05, 0.1 + n, 1, name=str(n))
-    await rows.page(pool, due, 0, 9, name="held", deferred_until=due, deferred_for="throttle")
+    await rows.page(pool, due, 0, 9, name="held", held_for="quiet_hours")
     answer = await cli("paging")
     assert (0, "") == (answer.code, answer.err)
     assert "objective: 99% tried within 2 s of being due; missed: 2 of 3 (66.67%)" in answer.out
     [line] = [line for line in answer.out.splitlines() if "due -> first tried" in line]
     assert ["all", "3", "1.1", "s", "2.1", "s", "2.1", "s", "2.1", "s"] == line.split()[4:]
-    assert "1 held back by a throttle" in answer.out
+    assert "1 held back by quiet hours, in none of the figures" in answer.out
     told = (await cli("paging", "--from", due.isoformat(), "--json")).json
-    assert (False, {"throttle": 1}) == (told["is_met"], told["counted"]["deferred"])
+    assert (False, {"quiet_hours": 1}) == (told["is_met"], told["counted"]["deferred"])
     assert 2 == (await cli("paging", "--from", NOW.isoformat())).code

@@ -157,7 +157,7 @@ async def paging(since: datetime | None, until: datetime | None, tenant: str, as
 
     What each stage took, and whether 99 of 100 were tried within two seconds after somebody had to be told.
 
-    What was held back for a reason of its own is counted by that reason.
+    What quiet hours or a provider held back is counted apart.
     """
     try:
         async with database(read_settings()) as connection:

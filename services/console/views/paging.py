@@ -5,7 +5,7 @@ from rich.text import Text
 
 from services.console.output import moment, table
 from services.console.views import palette
-from services.escalation.domain.promptness import Promptness, Stage, Took
+from services.escalation.domain.promptness import NOT_OURS, Promptness, Stage, Took
 
 _NUMBERS = ("pages", "p50", "p95", "p99", "longest")
 _NAMES = {
@@ -22,6 +22,7 @@ _HELD = {
     "breaker": "while its provider failed",
     "quiet_hours": "by quiet hours",
 }
+_OUT = ", in none of the figures from due on"
 
 
 def draw(report: Promptness) -> RenderableType:
@@ -61,7 +62,7 @@ def _seconds(seconds: float) -> str:
 def _apart(report: Promptness) -> list[str]:
     counted = report.counted
     lines = [
-        f"{pages} held back {_HELD.get(reason, reason)}, in none of the figures from due on"
+        f"{pages} held back {_HELD.get(reason, reason)}{_OUT if reason in NOT_OURS else ''}"
         for reason, pages in sorted(counted.deferred.items())
     ]
     for pages, meaning in (

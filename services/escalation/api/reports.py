@@ -29,8 +29,8 @@ class PagingQuery(Struct, frozen=True, kw_only=True):
 async def report_paging(request: Call) -> ASGIResponse:
     """How long pages took, stage by stage, and whether the objective was met, from the page ledger.
 
-    The objective: 99 of 100 pages are tried within two seconds after somebody had to be told. What was held back for a
-    reason of its own (`deferred`) is counted apart, and so is what went another way after a failure.
+    The objective: 99 of 100 pages are tried within two seconds after somebody had to be told. What a person's
+    quiet hours or a provider held back is counted apart (`deferred`), and so is what went another way after a failure.
     """
     wanted = bodies.query(request, PagingQuery)
     since, until = instants.read("from", wanted.since), instants.read("to", wanted.until)

@@ -1,7 +1,7 @@
 """How prompt paging is: the objective, and how pages of a stretch of time stand to it.
 
 Only the page's own row counts. Left out is what says nothing of our speed: another way tried after one that failed, what
-a group's page tells instead, and what was held back for a reason of its own, which is counted by that reason.
+a group's page tells instead, and what a person's quiet hours or the provider held back, which is counted by that reason.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,10 @@ OBJECTIVE = timedelta(seconds=2)
 """From the instant somebody had to be told to the first attempt to tell them."""
 SHARE = 0.99
 """So many of the pages, at least."""
+
+
+NOT_OURS = frozenset({"quiet_hours", "retry_after", "breaker"})
+"""What may hold a page back without saying anything of our speed: whoever is to get it, or the provider. A throttle does."""
 
 
 class Stage(StrEnum):
@@ -50,13 +54,13 @@ class Counted(Struct, frozen=True, kw_only=True):
     """Pages by what became of them."""
 
     attempted: int
-    """First pages to somebody that were tried, and not held back."""
+    """First pages to somebody that were tried; what a throttle held back is one of them."""
     prompt: int
     """Of those, tried within the objective."""
     overdue: int
-    """Not tried yet although the objective has passed, and not held back: they miss it."""
+    """Not tried yet although the objective has passed: they miss it."""
     deferred: Mapping[str, int]
-    """Held back, by reason; they are in none of the figures from `due` or `commit` on."""
+    """Held back before their first attempt, by reason; but for `throttle`, in none of the figures from `due` or `commit` on."""
     grouped: int
     """Told by a page about their group instead of being sent."""
     fallbacks: int

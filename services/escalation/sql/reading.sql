@@ -25,7 +25,8 @@ WHERE e.tenant = $1 AND e.id = $2;
 SELECT p.id, p.escalation_id, (p.evidence ->> 'generation')::integer AS generation, t.source, t.external_id, e.target,
        p.kind, p.urgency, p.step, p.loop, p.recipient, p.person, p.method, p.body ->> 'fallback_of' AS fallback_of, p.state,
        p.due_at, p.committed_at, p.attempted_at, p.accepted_at, p.delivered_at, p.acknowledged_at, p.attempts,
-       p.next_attempt_at, p.deferred_until, p.deferred_for, p.group_id, p.group_version, p.told_by, p.provider_id, p.verify_by
+       p.next_attempt_at, p.deferred_until, p.deferred_for, p.held_for, p.group_id, p.group_version, p.told_by, p.provider_id, p.verify_by,
+       (SELECT coalesce(a.detail, a.outcome) FROM page_attempt a WHERE a.page_id = p.id ORDER BY a.n DESC LIMIT 1) AS last_detail
 FROM page p
 LEFT JOIN escalation e ON e.id = p.escalation_id
 LEFT JOIN ticket t ON t.id = e.ticket_id

@@ -90,6 +90,8 @@ class PageView(Struct, frozen=True, kw_only=True):
     deferred_until: datetime | None
     """Held back until then, and why."""
     deferred_for: str | None
+    held_for: str | None
+    """What its first attempt had to wait for, where that is over."""
     group_id: UUID | None
     group_version: int | None
     """Its number in the group; of a page about the group, how many it names."""
@@ -98,6 +100,8 @@ class PageView(Struct, frozen=True, kw_only=True):
     provider_id: str | None
     verify_by: datetime | None
     """A receipt has to come by then."""
+    last_detail: str | None
+    """What its newest attempt met; of one that was given up, why."""
 
 
 class PageFilter(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import msgspec
 
-from services.escalation.domain.promptness import OBJECTIVE, ByMethod, Counted, Stage, Took
+from services.escalation.domain.promptness import NOT_OURS, OBJECTIVE, ByMethod, Counted, Stage, Took
 from services.escalation.store import QUERIES
 from shared.postgres.pool import Connection, Record
 
@@ -15,7 +15,7 @@ async def page_stages(
     connection: Connection, tenant: str, since: datetime, until: datetime
 ) -> tuple[tuple[Took, ...], tuple[ByMethod, ...]]:
     """What each stage took, of all pages stored in `[since, until)` and by method."""
-    rows = await connection.fetch(QUERIES["report_page_stages"], tenant, since, until)
+    rows = await connection.fetch(QUERIES["report_page_stages"], tenant, since, until, list(NOT_OURS))
     found = {method: _in_order(of) for method, of in groupby(rows, key=lambda row: row["method"])}
     everything = found.pop(None, ())
     return everything, tuple(ByMethod(method=method, stages=stages) for method, stages in sorted(found.items()))
@@ -23,7 +23,7 @@ async def page_stages(
 
 async def page_counts(connection: Connection, tenant: str, since: datetime, until: datetime) -> Counted:
     """What became of the pages stored in `[since, until)`."""
-    [row] = await connection.fetch(QUERIES["report_page_counts"], tenant, since, until, OBJECTIVE)
+    [row] = await connection.fetch(QUERIES["report_page_counts"], tenant, since, until, list(NOT_OURS), OBJECTIVE)
     return Counted(**{**dict(row), "deferred": msgspec.json.decode(row["deferred"], type=dict[str, int])})
 
 

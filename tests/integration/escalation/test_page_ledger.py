@@ -143,12 +143,13 @@ async def test_the_report_takes_its_percentiles_from_the_ledger(world, ledger):
 
 
 async def test_what_was_held_back_went_another_way_or_joined_a_group_is_counted_apart(world):
-    """Three say how prompt we are: two in time, one late; the others have a count of their own, or none."""
+    """Four say how prompt we are: two in time, one late, one throttled; the others have a count of their own, or none."""
     pool, late = world.pool, 5.0
     await rows.page(pool, NOW, 0, 1, 1, name="in time")
     await rows.page(pool, NOW, 0, late, 1, name="late")
     await rows.page(pool, NOW, 0, name="waits")
-    await rows.page(pool, NOW, 0, late, 1, name="held", deferred_until=NOW, deferred_for="throttle")
+    await rows.page(pool, NOW, 0, late, 1, name="held", held_for="throttle")
+    await rows.page(pool, NOW, 0, 3600, 1, name="slept", held_for="quiet_hours")
     await rows.page(pool, NOW, 0, name="quiet", deferred_until=NOW, deferred_for="quiet_hours")
     await rows.page(pool, NOW, late, 0, 1, name="fallback", body={"fallback_of": "smtp"})
     await rows.page(pool, NOW, 0, name="grouped", state="grouped")
@@ -164,14 +165,14 @@ async def test_what_was_held_back_went_another_way_or_joined_a_group_is_counted_
             connection, "default", until=NOW + timedelta(minutes=1), since=NOW - timedelta(1)
         )
     counted = report.counted
-    assert (3, 2, 0, {"throttle": 1, "quiet_hours": 1}) == (
+    assert (4, 2, 0, {"throttle": 1, "quiet_hours": 2}) == (
         counted.attempted, counted.prompt, counted.overdue, counted.deferred,
     )  # fmt: skip
     assert (1, 1, 1, 1) == (counted.grouped, counted.fallbacks, counted.failed, counted.unknown_attempts)
-    assert 2 / 3 == report.share
+    assert 2 / 4 == report.share
     assert report.is_met is False
     took = {stage.stage: stage for stage in report.stages}
-    assert (3, late) == (took[Stage.DUE_TO_ATTEMPT].pages, took[Stage.DUE_TO_ATTEMPT].max)
+    assert (4, late) == (took[Stage.DUE_TO_ATTEMPT].pages, took[Stage.DUE_TO_ATTEMPT].max)
 
 
 async def test_a_page_that_waits_misses_the_objective_once_that_has_passed(world, clock_control):
