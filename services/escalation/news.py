@@ -8,25 +8,6 @@ from msgspec import Struct
 from shared.contract.help import About
 
 
-class EscalationOpened(Struct, frozen=True, kw_only=True):
-    """A clock warned or broke, or a ticket needs somebody, and somebody will hear of it."""
-
-    escalation: UUID
-    generation: int
-    source: str
-    ticket: str
-    channel: str
-    urgency: str
-    target: str
-    cycle: int
-    reason: str
-    ladder: str
-    policy_version: int
-    anchor_at: datetime
-    about: About | None = None
-    """Of the target `routing`: why somebody is needed."""
-
-
 class EscalationUnheard(Struct, frozen=True, kw_only=True):
     """A ticket needs somebody, and the policy has no escalation by which anybody could be told."""
 
@@ -143,9 +124,11 @@ class PageConcluded(Struct, frozen=True, kw_only=True):
     """A page was accepted by its provider, or given up."""
 
     page: UUID
-    escalation: UUID
+    escalation: UUID | None
+    """None of a page about a group, or about ourselves."""
     source: str
     ticket: str
+    """Of a page about a group: the worst of them."""
     kind: str
     loop: int
     step: int
@@ -156,6 +139,24 @@ class PageConcluded(Struct, frozen=True, kw_only=True):
     due_at: datetime
     at: datetime
     detail: str | None = None
+    group: UUID | None = None
+    """What it was told together with."""
+    tells: int = 1
+    """How many escalations it tells of."""
+
+
+class PageReplayed(Struct, frozen=True, kw_only=True):
+    """Somebody wants a page tried anew that was given up."""
+
+    page: UUID
+    kind: str
+    ticket: str
+    recipient: str
+    person: str | None
+    method: str
+    attempts: int
+    """So far."""
+    at: datetime
 
 
 class FollowUpDue(Struct, frozen=True, kw_only=True):
@@ -188,3 +189,52 @@ class CustomerNoticeDue(Struct, frozen=True, kw_only=True):
     """When the next promise to them is due; null where none runs."""
     responsible: str | None
     """Key of the agent who owns the ticket; null where nobody does."""
+
+
+class EscalationWoken(Struct, frozen=True, kw_only=True):
+    """One that was acknowledged goes up again: its snooze is over, or nothing came of it for too long."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    wakes_for: str
+    """`snooze` or `silence`."""
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+    loop: int
+    step: int
+    at: datetime
+
+
+class EscalationExpired(Struct, frozen=True, kw_only=True):
+    """Nobody ended it in time, so it ended by itself; somebody is alarmed."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    opened_at: datetime
+    acknowledged_by: str | None
+    at: datetime
+    alarmed: tuple[PagedPerson, ...]
+
+
+class EscalationHandedOver(Struct, frozen=True, kw_only=True):
+    """A shift ended: whoever came is paged, or told of what somebody has acknowledged and might hand over."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    left: tuple[str, ...]
+    """Whose shift is over."""
+    acknowledged_by: str | None
+    paged: tuple[PagedPerson, ...]
+    at: datetime

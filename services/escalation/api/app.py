@@ -14,6 +14,7 @@ from services.escalation.api import (
     pages,
     receipts,
     reports,
+    trying,
 )
 from services.escalation.api.dependencies import Dependencies
 from shared.web.app import Title, build_app
@@ -29,6 +30,8 @@ ROUTES = (
     answering.hand_back,
     pages.list_pages,
     pages.get_page,
+    trying.try_recipient,
+    trying.replay_page,
     receipts.take_twilio_receipt,
     reports.report_paging,
     ack.show_acknowledgement,

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from services.escalation.answering import Answering
 from services.escalation.receipts import Receipts
+from services.escalation.trying import Trying
 from shared.ledger.policies import PolicyShelf
 from shared.policy.methods import METHODS
 from shared.postgres.pool import Pool
@@ -22,6 +23,8 @@ class Dependencies(Struct, frozen=True, kw_only=True):
     shelf: PolicyShelf
     answering: Answering
     keyring: KeyRing
+    trying: Trying | None = None
+    """Sends test pages; None sends none."""
     receipts: Receipts | None = None
     """What providers say of pages; None takes none."""
     methods: frozenset[str] = frozenset(METHODS)

@@ -34,6 +34,8 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     override: UUID | None = None
     feed_version: int | None = None
     """Number of the import that the shift came with."""
+    quiet_until: datetime | None = None
+    """The page was held back for quiet hours until then: no other waits for its answer (R24)."""
     fallback: tuple[Contact, ...] = ()
     """Further ways to reach the same person, in their order; secrets only by reference."""
 
@@ -44,6 +46,10 @@ class Person(Struct, frozen=True, kw_only=True):
     key: str
     name: str
     contacts: tuple[Contact, ...]
+    timezone: str | None = None
+    """Of their quiet hours."""
+    quiet_hours: str | None = None
+    """`22:00-07:00`: what is of low urgency waits until they end (R24)."""
 
 
 class Reached(Struct, frozen=True, kw_only=True):

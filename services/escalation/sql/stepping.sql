@@ -14,7 +14,7 @@ SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_ve
        CASE WHEN e.is_replanned THEN (
            SELECT p.accepted_at FROM page p
            WHERE p.escalation_id = e.id AND p.kind = 'page' AND p.accepted_at IS NOT NULL
-             AND (p.evidence ->> 'generation')::integer = e.generation
+             AND (p.evidence ->> 'generation')::integer = e.generation AND NOT p.evidence ? 'quiet_until'
            ORDER BY p.loop DESC, p.step DESC, p.accepted_at LIMIT 1) END AS accepted_at,
        a.agent AS owner, g.name AS owner_name, g.lead, e.about,
        CASE WHEN q.reason = 'offline' THEN next_shift_at(q.tenant, q.pool, q.channel, q.needs, q.excluded) END AS next_shift_at,
@@ -31,8 +31,8 @@ LIMIT $2
 FOR NO KEY UPDATE OF e SKIP LOCKED;
 
 -- name: load_people
--- Those of the given people who are on the roster, with how to reach them.
-SELECT g.tenant, g.key, g.name, g.contacts
+-- Those of the given people who are on the roster, with how and when to reach them.
+SELECT g.tenant, g.key, g.name, g.contacts, g.timezone, g.quiet_hours
 FROM agent g
 JOIN unnest($1::text[], $2::text[]) AS k (tenant, key) ON (g.tenant, g.key) = (k.tenant, k.key)
 WHERE g.active;

@@ -182,7 +182,11 @@ async def load_people(connection: Connection, keys: Collection[tuple[str, str]])
     rows = await connection.fetch(QUERIES["load_people"], [tenant for tenant, _ in keys], [key for _, key in keys])
     return {
         (row["tenant"], row["key"]): Person(
-            key=row["key"], name=row["name"], contacts=_contacts.decode(row["contacts"])
+            key=row["key"],
+            name=row["name"],
+            contacts=_contacts.decode(row["contacts"]),
+            timezone=row["timezone"],
+            quiet_hours=row["quiet_hours"],
         )
         for row in rows
     }

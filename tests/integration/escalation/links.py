@@ -10,6 +10,7 @@ from litestar.types import ASGIApp
 
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
+from services.escalation.trying import Trying
 from shared import ids
 from shared.contract.access import Scope
 from shared.ledger import keys
@@ -23,7 +24,13 @@ HTML = {"accept": "text/html"}
 def app_of(world: Any) -> ASGIApp:
     """The application, on what the world has at present."""
     return build_escalation_app(
-        Dependencies(pool=world.pool, shelf=world.shelf, answering=world.answering, keyring=KeyRing(world.pool)),
+        Dependencies(
+            pool=world.pool,
+            shelf=world.shelf,
+            answering=world.answering,
+            trying=Trying(world.pool, world.shelf, world.tokens, world.channels),
+            keyring=KeyRing(world.pool),
+        ),
         registry=world.registry,
         checks={},
         version="0",

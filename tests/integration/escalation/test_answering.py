@@ -171,6 +171,8 @@ async def test_on_call_tells_the_present_shift_and_the_next(world, client):
         "name": None,
         "starts_at": "2026-06-01T07:00:00Z",
         "ends_at": "2026-06-08T07:00:00Z",
+        "layer": None,
+        "override": None,
     } == found["now"]
     await world.people("ana")
     [listed] = (await client.get("/v1/on-call", params={"at": "2026-06-08T09:00:00+02:00"}, headers=reader)).json()[
