@@ -12,6 +12,7 @@ _COMMANDS = {
     "policy": "services.console.commands.policy:policy",
     "roster": "services.console.commands.roster:roster",
     "ticket": "services.console.commands.ticket:ticket",
+    "on-call": "services.console.commands.on_call:on_call",
     "report": "services.console.commands.report:report",
     "keys": "services.console.commands.keys:keys",
     "dead": "services.console.commands.dead:dead",

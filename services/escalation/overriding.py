@@ -27,6 +27,9 @@ MOST = 1_000
 """Overrides of a rotation that have not ended."""
 LISTED = 1_000
 
+_AFTER = timedelta(microseconds=1)
+"""So much newer is what comes later, also where the clock stands still or goes back."""
+
 
 class NewOverride(Struct, frozen=True, kw_only=True):
     """Who is on call instead, and for how long."""
@@ -106,6 +109,7 @@ async def make(
             raise Refused(
                 Kind.CONFLICT, f"{rotation!r} has {MOST} overrides already: take some back, or change its people"
             )
+        made = structs.replace(made, made_at=max([now, *(one.made_at + _AFTER for one in in_the_way)]))
         await store.insert_override(connection, tenant, made)
         [view] = await _views(connection, tenant, [made])
     return Made(override=view, is_new=True)

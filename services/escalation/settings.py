@@ -95,10 +95,27 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def allowed_hosts(self) -> frozenset[str]:
         """Lower-case names and addresses that pages may go to in spite of being private."""
-        return frozenset(host.strip().lower() for host in self.page_allow_hosts.split(",") if host.strip())
+        return _hosts(self.page_allow_hosts)
 
     @property
     def token_key(self) -> bytes:
         """Secret key of the tokens in links."""
         secret = self.ack_key or self.database_url
         return hmac.new(b"deskclock acknowledgement links", secret.encode(), hashlib.sha256).digest()
+
+
+class FeedSettings(Struct, frozen=True, kw_only=True):
+    """What the command that imports calendars needs to know of the same settings."""
+
+    page_allow_hosts: Annotated[
+        str, Meta(description="Hosts, separated by commas, that calendars may be read from although they are private.")
+    ] = ""
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """As those of the service."""
+        return _hosts(self.page_allow_hosts)
+
+
+def _hosts(text: str) -> frozenset[str]:
+    return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
