@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,10 @@ import pytest
 import yaml
 from nats.js import JetStreamContext
 
+from services.router.versions import policies
 from shared import timesource
+from shared.postgres import time as database_time
+from shared.postgres.pool import Pool
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 60.0
@@ -81,9 +83,21 @@ async def _live_through(jetstream: JetStreamContext) -> None:
         await jetstream.publish(f"tickets.acme.{kind}", json.dumps(event).encode())
 
 
+_ROTATION = """
+calendars: {always: {hours: always}}
+targets: [{name: all, calendar: always, resolution: 1h}]
+on_call: {support: {timezone: UTC, rotation: daily, handoff: "09:00", people: [ana]}}
+"""
+_ROSTER = "people: {ana: {name: Ana, contacts: [console]}}"
+
+
 @pytest.fixture
-def services(spawn, jetstream) -> Iterator[dict[str, str]]:
-    """Both services, started; their addresses by name."""
+async def services(pool: Pool, spawn, jetstream) -> dict[str, str]:
+    """Both services, started, and a tenant with somebody on call; their addresses by name."""
+    async with pool.acquire() as connection:
+        now = await database_time.now(connection)
+        await policies.apply_roster(connection, "default", _ROSTER, "test", now)
+        await policies.apply_policy(connection, "default", _ROTATION, "test", now)
     started = {name: spawn(f"services.{name}", DESKCLOCK_METRICS_OPEN="true") for name in ("router", "escalation")}
     for service in started.values():
         service.launch()
