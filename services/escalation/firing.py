@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from services.escalation import informing, news
+from services.escalation import informing
 from services.escalation.domain import jump
 from services.escalation.domain.jump import Reading
 from services.escalation.domain.ladder import Reason
@@ -23,6 +23,7 @@ from shared.contract.judges import JudgedBy
 from shared.jetstream.relay import Relay
 from shared.ledger import clocks as clock_rows
 from shared.ledger.clocks import ClockRow, DueClock
+from shared.ledger.escalations import EscalationOpened
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
@@ -184,7 +185,7 @@ async def _open(connection: Connection, outbox: Outbox, fired: list[Fired], now:
             due.tenant,
             "escalation.opened",
             due.external_id,
-            news.EscalationOpened(
+            EscalationOpened(
                 escalation=row.id,
                 generation=row.generation,
                 source=due.source,

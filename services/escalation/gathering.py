@@ -21,7 +21,7 @@ from services.escalation.duties import Need
 from services.escalation.store import escalations
 from services.escalation.store.escalations import Case
 from shared.ledger.policies import PolicyShelf
-from shared.policy.document import Ladder, Policy
+from shared.policy.document import Ladder, Paging, Policy
 from shared.postgres.pool import Connection
 from shared.runtime.logs import Log
 
@@ -36,6 +36,11 @@ class Rules(Struct, frozen=True):
     """None where it can't be had."""
     hours: Hours
     """Of the promise; any, where its clock or its policy is gone (sla-rules 63)."""
+
+    @property
+    def paging(self) -> Paging:
+        """How pages are held together; the usual way, where the policy is gone."""
+        return self.policy.paging if self.policy else Paging()
 
 
 class Gathering:

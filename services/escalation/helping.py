@@ -23,6 +23,7 @@ from shared import ids
 from shared.contract.help import ROUTING
 from shared.contract.tickets import Channel, Urgency
 from shared.jetstream.relay import Relay
+from shared.ledger.escalations import EscalationOpened
 from shared.ledger.policies import PolicyShelf
 from shared.policy import calling
 from shared.policy.document import Policy
@@ -171,7 +172,7 @@ def _announce(outbox: Outbox, begun: helping_store.Begun, wanted: Wanted, call: 
         wanted.tenant,
         "escalation.opened",
         wanted.external_id,
-        news.EscalationOpened(
+        EscalationOpened(
             escalation=begun.id,
             generation=begun.generation,
             source=wanted.source,

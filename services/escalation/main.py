@@ -17,15 +17,19 @@ from services.escalation.channels.secrets import Secrets
 from services.escalation.delivery import Delivery
 from services.escalation.errors import AddressRefused
 from services.escalation.firing import Firing
+from services.escalation.grouping import Grouping
 from services.escalation.heartbeat import Heartbeat
 from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
+from services.escalation.outlook import Outlook
 from services.escalation.receipts import Receipts
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
 from services.escalation.store import Pulse
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
+from services.escalation.trying import Trying
+from services.escalation.waking import WakingUp
 from shared.jetstream import publish, streams
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
@@ -40,6 +44,7 @@ NAME = "escalation"
 _TIDY_SECONDS = 1.0
 _SWEEP_SECONDS = 2.0
 _MEASURE_SECONDS = 5.0
+_OUTLOOK_SECONDS = 60.0
 
 
 async def assemble(stack: AsyncExitStack) -> Service:
@@ -71,19 +76,24 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     firing = Firing(pool, relay, metrics)
     helping = Helping(pool, shelf, relay, metrics, is_halted=lambda: firing.halted is not None)
     stepping = Stepping(pool, shelf, relay, metrics, links, channels)
-    delivery = Delivery(pool, relay, metrics, links, channels)
+    waking = WakingUp(pool, shelf, relay, metrics, links, channels, is_halted=lambda: firing.halted is not None)
+    delivery = Delivery(pool, shelf, relay, metrics, links, channels)
+    grouping = Grouping(pool, links)
     tidying = Tidying(pool, delivery, metrics)
     heartbeat = _heartbeat(settings, stack)
     auditor = Auditor(pool, client, metrics.watch, heartbeat.beat, beat_seconds=settings.heartbeat_seconds)
     receipts = Receipts(pool, metrics, Secrets(settings.secrets_dir), settings.public_url)
+    methods = frozenset(name for name, channel in channels.items() if not channel.capabilities.is_informational)
+    outlook = Outlook(pool, shelf, metrics, methods)
     app = build_escalation_app(
         Dependencies(
             pool=pool,
             shelf=shelf,
             answering=Answering(pool, shelf, relay, metrics),
+            trying=Trying(pool, shelf, links, channels),
             keyring=KeyRing(pool),
             receipts=receipts,
-            methods=frozenset(name for name, channel in channels.items() if not channel.capabilities.is_informational),
+            methods=methods,
         ),
         registry=registry,
         checks={**checks.standard(pool, client, health), "time": firing.time_check},
@@ -100,14 +110,19 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
             (Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop)),),
             (
                 Part(name="firing", run=_following("firing", firing.run_backlog, firing.pulse, health, None, steps)),
+                Part(name="waking", run=_following("waking", waking.run_once, waking.pulse, health, None, steps)),
                 Part(name="helping", run=_following("helping", helping.run_once, helping.pulse, health, None, steps)),
                 Part(
                     name="stepping", run=_following("stepping", stepping.run_once, stepping.pulse, health, steps, pages)
+                ),
+                Part(
+                    name="grouping", run=_following("grouping", grouping.run_once, grouping.pulse, health, None, pages)
                 ),
                 Part(name="delivery", run=lambda stop: delivery.run(stop, health, pages)),
                 looping("tidying", _TIDY_SECONDS, tidying.run_once, health),
                 looping("receipts", _TIDY_SECONDS, receipts.run_once, health),
                 looping("gauges", _MEASURE_SECONDS, tidying.measure, health, drain=False),
+                looping("on_call", _OUTLOOK_SECONDS, outlook.measure, health, drain=False),
                 looping("outbox", _SWEEP_SECONDS, relay.sweep, health),
                 looping("audit", auditor.look_seconds, auditor.run_once, health, drain=False),
             ),

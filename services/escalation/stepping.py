@@ -11,16 +11,17 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.escalation import news
+from services.escalation import grouping, news
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
+from services.escalation.domain import quiet
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain.ladder import MIN_ACK_WINDOW, Climb, Kind, Standing
 from services.escalation.domain.recipient import Circle, Reached
 from services.escalation.gathering import Gathering, Rules
 from services.escalation.metrics import EscalationMetrics
-from services.escalation.store import Pulse, escalations, pages
+from services.escalation.store import Pulse, escalations
 from services.escalation.store.escalations import DueStep, Stepped
 from services.escalation.store.pages import NewPage
 from services.escalation.tokens import Tokens
@@ -83,9 +84,9 @@ class Stepping:
                 return 0
             taken = await self._take(connection, due, now)
             await escalations.save_steps(connection, [_stepped(one, now) for one in taken])
-            made = [page for one in taken for page in one.pages]
+            made = [(page, one.rules.paging) for one in taken for page in one.pages]
             if made:
-                await pages.insert(connection, made, now)
+                await grouping.admit(connection, made, now)
             outbox = Outbox(now)
             done = [one for one in taken if not one.climb.is_put_off]
             for one in done:
@@ -96,7 +97,7 @@ class Stepping:
         self._relay.post(batch)
         for one in done:
             self._metrics.ladders.steps.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
-        for page in made:
+        for page, _ in made:
             self._metrics.pages.committed(page.due_at, now)
         return len(due)
 
@@ -141,7 +142,19 @@ class Stepping:
             copy = replace(told, kind=Kind.COPY)
             readers = recipients.reach(ladder.copy, self._gathering.for_information(circle))
             made += [self._composing.page(due, to, copy) for to in readers]
-        return made
+        is_last = climb.is_exhausted or climb.taken.step + 1 >= len(ladder.steps)
+        return [_quiet(page, circle, now, is_last=is_last and page.kind is Kind.PAGE) for page in made]
+
+
+def _quiet(page: NewPage, circle: Circle, now: datetime, *, is_last: bool) -> NewPage:
+    """The page, held back where it is of low urgency and its reader has quiet hours (R24)."""
+    person = circle.people.get(page.person or "")
+    if person is None:
+        return page
+    until = quiet.deferred_until(page.urgency, person.quiet_hours, person.timezone, now, is_last=is_last)
+    if until is None:
+        return page
+    return replace(page, quiet_until=until, evidence=replace(page.evidence, quiet_until=until))
 
 
 def _standing(due: DueStep) -> Standing:

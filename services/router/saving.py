@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from services.router import ownership
+from services.router import following, ownership
 from services.router.domain.standing import Ownership, Touched, is_rerouted
 from services.router.holding import Happened
 from services.router.news import TicketRouted
@@ -45,6 +45,7 @@ async def save(connection: Connection, touched: Sequence[Touched], now: datetime
     change = await ownership.save(connection, touched, outbox, now)
     if moot:
         await _resolve_escalations(connection, touched, moot, outbox, now)
+    await following.follow(connection, touched, outbox, now)
     await _end_help(connection, touched, change.moot, outbox, now)
     return Saved(
         announcements=await outbox.save(connection),

@@ -255,7 +255,7 @@ def _warn(ladder: Ladder, standing: Standing, reach: "Reach[R]") -> "Climb[R]":
     return Climb(
         kind=Kind.WARNING,
         taken=standing.position,
-        reached=reach(ladder.on_warning) or reach(first) or reach([LAST_RESORT]),
+        reached=reach([*ladder.on_warning, *standing.also]) or reach(first) or reach([LAST_RESORT]),
         next=standing.position,
         next_step_at=None,
     )

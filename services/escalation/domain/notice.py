@@ -19,6 +19,7 @@ _LONGEST = 300
 _NAMED = 20
 """Tickets that a page about several names."""
 _SECONDS = 60
+_TRIAL = "TEST: nothing is broken; somebody tries whether pages reach you"
 _HOUR = 60
 _DAY = 24 * _HOUR
 
@@ -122,6 +123,8 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
         many = f"all {facts.roundup.count}" if facts.roundup.count > 1 else "it"
         lines = [*lines, *_list(facts.roundup), _next(facts, kind), _why(facts, evidence)]
         return "\n".join(line for line in (*lines, f"Acknowledge {many}: {link}" if link else "") if line)
+    if kind is Kind.CANARY:
+        return "\n".join((_TRIAL, _why(facts, evidence), f"Confirm that it reached you: {link}"))
     if kind is Kind.ALARM:
         return "\n".join(line for line in (*lines, owner, _why(facts, evidence)) if line)
     if kind is Kind.COPY:
@@ -174,15 +177,13 @@ def roundup(
         Named(source=one.source, ticket=one.ticket, target=one.target, due_at=one.due_at, says=headline(one))
         for one in members[:_NAMED]
     )
-    return Roundup(
-        count=len(members), named=named, since=since, is_warning=is_warning, is_late=is_late, before=before
-    )
+    return Roundup(count=len(members), named=named, since=since, is_warning=is_warning, is_late=is_late, before=before)
 
 
 def _several(facts: Facts, told: Roundup) -> str:
     what = "promise at risk" if told.is_warning else "page"
     if told.count > 1:
-        what = what.replace(what.split()[0], f"{what.split()[0]}s", 1)
+        what = what.replace(what.split(maxsplit=1)[0], f"{what.split(maxsplit=1)[0]}s", 1)
     if facts.resolution is not None:
         return f"OVER: {told.count} {what} that were told together"
     since = _instant(told.since)

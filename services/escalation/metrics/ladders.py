@@ -15,7 +15,8 @@ class LadderMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.steps = Counter(
             "sla_escalations_total",
-            "Steps taken of escalations, by the ticket's channel: `warning`, `1`, `2`, ..., `exhausted`.",
+            "Steps taken of escalations, by the ticket's channel: `warning`, `1`, `2`, ..., `exhausted`; and what befell them: "
+            "`woken`, `handed_over`, `resumed`, `expired`.",
             ["channel", "step", "reason"],
             registry=registry,
         )
@@ -43,3 +44,4 @@ class LadderMetrics:
             self.steps.labels(channel, "warning", Reason.WARNED)
             self.steps.labels(channel, "1", Reason.BREACHED)
             self.steps.labels(channel, "exhausted", Reason.BREACHED)
+            self.steps.labels(channel, "expired", Reason.BREACHED)

@@ -15,16 +15,18 @@ from services.escalation.channels.console import Console
 from services.escalation.delivery import Delivery
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.firing import Firing
+from services.escalation.grouping import Grouping
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.stepping import Stepping
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
+from services.escalation.waking import WakingUp
 from shared import ids
 from shared.contract.ledger import Ticket
 from shared.contract.tickets import ClockState, TargetKind
 from shared.ledger import clocks, tickets
 from shared.ledger.clocks import ClockRow
-from shared.policy.document import Contact, Ladder, Policy, Rotation, Step
+from shared.policy.document import Contact, Ladder, Paging, Policy, Rotation, Step
 from shared.postgres.outbox import Batch
 from shared.postgres.pool import Pool
 from shared.sla.calendar import Calendar
@@ -44,6 +46,8 @@ LADDER = Ladder(
     repeat=1,
     otherwise=("person/head",),
 )
+UNGROUPED = Paging(window=timedelta())
+"""Every page goes by itself."""
 SUPPORT = rotation(layer("ana"), zone="Europe/Berlin")
 
 
@@ -93,7 +97,14 @@ class Provider:
 
     def __init__(self, name: str = "webhook", *, is_keyed: bool = True, concurrency: int = 50) -> None:
         self.name = name
-        self.capabilities = Capabilities(is_keyed=is_keyed, concurrency=concurrency, timeout=timedelta(seconds=5))
+        self.capabilities = Capabilities(
+            is_keyed=is_keyed,
+            concurrency=concurrency,
+            timeout=timedelta(seconds=5),
+            per_account=concurrency,
+            per_second=1000.0,
+            burst=1000.0,
+        )
         self.sent: list[Page] = []
         self.answers: list[Outcome] = []
 
@@ -124,16 +135,16 @@ class World:
         self.channels: dict[str, Channel] = {"console": Console(self.printed), "webhook": self.provider}
         self.use(ladder)
         self.firing = Firing(pool, self.relay, self.metrics)
-        self.delivery = self.another_delivery()
-        self.tidying = Tidying(pool, self.delivery, self.metrics)
+        self.grouping = Grouping(pool, self.tokens)
 
     def use(
         self,
         ladder: Ladder,
         rotations: Mapping[str, Rotation] | None = None,
         calendars: Mapping[str, Calendar] | None = None,
+        paging: Paging = UNGROUPED,
     ) -> None:
-        """Let the policy have this ladder, and rotations and calendars."""
+        """Let the policy have this ladder, and rotations and calendars, and this way to hold pages together."""
         policy = Policy(
             version=1,
             sla=SlaPolicy(version=1, calendars=calendars or {}, targets=()),
@@ -141,14 +152,22 @@ class World:
             aliases={},
             escalations={ladder.name: ladder},
             on_call=rotations if rotations is not None else {"support": SUPPORT},
+            paging=paging,
         )
         self.shelf = OneShelf(policy)
         self.stepping = self.another_stepping()
+        self.waking = self.another_waking()
         self.answering = self.another_answering()
+        self.delivery = self.another_delivery()
+        self.tidying = Tidying(self.pool, self.delivery, self.metrics)
 
     def another_stepping(self) -> Stepping:
         """A second worker."""
         return Stepping(self.pool, self.shelf, self.relay, self.metrics, self.tokens, self.channels)
+
+    def another_waking(self) -> WakingUp:
+        """A second worker."""
+        return WakingUp(self.pool, self.shelf, self.relay, self.metrics, self.tokens, self.channels)
 
     def another_answering(self) -> Answering:
         """One that knows the present policy."""
@@ -157,7 +176,14 @@ class World:
     def another_delivery(self, lease_for: timedelta = timedelta(seconds=10)) -> Delivery:
         """A second worker."""
         return Delivery(
-            self.pool, self.relay, self.metrics, self.tokens, self.channels, lease_for=lease_for, jitter=lambda: 1.0
+            self.pool,
+            self.shelf,
+            self.relay,
+            self.metrics,
+            self.tokens,
+            self.channels,
+            lease_for=lease_for,
+            jitter=lambda: 1.0,
         )
 
     async def people(self, *keys: str, contacts: Sequence[Contact] = (Contact(method="webhook", address="x"),)) -> None:
@@ -197,7 +223,9 @@ class World:
 
     async def drain(self) -> None:
         """Let every loop do what is due now."""
-        while await self.firing.run_once() + await self.stepping.run_once() + await self.delivery.run_once():
+        while sum(
+            [await loop.run_once() for loop in (self.firing, self.waking, self.stepping, self.grouping, self.delivery)]
+        ):
             pass
 
 

@@ -28,6 +28,7 @@ escalations:
   wake:
     steps: [{after: 0m, page: [person/ana]}, {after: 10m, page: [person/ben]}]
     otherwise: [person/ana]
+paging: {window: 0s, settle: 0s}
 """
 
 
@@ -44,7 +45,9 @@ class Desk:
         )  # fmt: skip
         world.shelf = shelf
         world.stepping = world.another_stepping()
+        world.waking = world.another_waking()
         world.answering = world.another_answering()
+        world.delivery = world.another_delivery()
         self._serial = 0
 
     async def apply(self, policy: str) -> None:
