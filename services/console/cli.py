@@ -14,6 +14,7 @@ _COMMANDS = {
     "ticket": "services.console.commands.ticket:ticket",
     "on-call": "services.console.commands.on_call:on_call",
     "report": "services.console.commands.report:report",
+    "page": "services.console.commands.page:page",
     "keys": "services.console.commands.keys:keys",
     "dead": "services.console.commands.dead:dead",
     "evaluate": "services.console.commands.evaluate:evaluate",
