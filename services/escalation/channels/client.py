@@ -73,7 +73,7 @@ class HttpClient:
                 await self._exchange(progress, verb, url, body, headers)
         except AddressRefused as error:
             return Outcome(result=Result.REJECTED, detail=str(error))
-        except httpcore.LocalProtocolError:  # its text repeats the header, which may be a secret
+        except (httpcore.LocalProtocolError, UnicodeEncodeError):  # its text repeats the header, which may be a secret
             return Outcome(
                 result=Result.REJECTED, detail="the secret or the address has characters that HTTP does not allow"
             )
@@ -85,7 +85,10 @@ class HttpClient:
     async def _exchange(
         self, progress: "_Progress", verb: str, url: str, body: bytes, headers: Mapping[str, str]
     ) -> None:
-        sent = [("user-agent", "deskclock"), *headers.items()]
+        sent = [
+            (name.encode("ascii"), value.encode("ascii"))
+            for name, value in {"user-agent": "deskclock", **headers}.items()
+        ]
         extensions = {"timeout": _TIMEOUTS, "trace": progress.note}
         async with self._pool.stream(verb, url, headers=sent, content=body, extensions=extensions) as response:
             got = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}

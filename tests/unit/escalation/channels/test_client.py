@@ -110,6 +110,13 @@ async def test_a_body_that_hangs_leaves_its_status(client, providers):
     assert (202, False, {}) == (answer.status, answer.is_whole, answer.json())
 
 
+async def test_headers_without_end_are_given_up(client, providers):
+    """More than any answer has."""
+    head = "HTTP/1.1 202 OK\r\n" + "".join(f"x-{number}: {'y' * 1000}\r\n" for number in range(500)) + "\r\n"
+    providers.misbehave(Fault(kind="garbage", body=head))
+    assert Result.UNKNOWN == (await post(client, providers)).result
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 5000, b'{"ok": 1'])
 def test_a_body_that_is_no_json_object_says_nothing(body):
     """Whatever a provider sends, reading it raises nothing."""
@@ -176,10 +183,14 @@ def test_hosts_that_the_operator_allows_may_be_called_without_tls_and_at_any_por
         check_url("http://user@hooks.internal/", frozenset({"hooks.internal"}))
 
 
-async def test_a_secret_that_no_header_can_hold_is_rejected_without_being_shown(client, providers):
-    """A line break in a token, as from a file that was put together wrongly."""
-    outcome = await client.post(providers.url("slack"), b"", {"authorization": "Bearer plan\nted"})
-    assert (Result.REJECTED, False) == (outcome.result, "plan" in outcome.detail)
+@pytest.mark.parametrize("token", ["plan\nted", "plan\x00ted", "pl\u00e4nted", "plan\r\nx: ted"])
+async def test_a_secret_that_no_header_can_hold_is_rejected_without_being_shown(client, providers, token):
+    """A line break in a token, as from a file that was put together wrongly; no connection is lost by it."""
+    for _ in range(5):
+        outcome = await client.post(providers.url("slack"), b"", {"authorization": f"Bearer {token}"})
+        assert (Result.REJECTED, False) == (outcome.result, "ted" in outcome.detail.replace("characters", ""))
+    assert 400 == (await post(client, providers)).status
+    assert ["pagerduty"] == [request.provider for request in providers.ledger.requests()]
 
 
 def test_what_a_provider_repeats_of_a_secret_is_not_shown():
