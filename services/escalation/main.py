@@ -22,6 +22,7 @@ from services.escalation.heartbeat import Heartbeat
 from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.outlook import Outlook
+from services.escalation.raising import Raising
 from services.escalation.receipts import Receipts
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
@@ -75,7 +76,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     links = Tokens(settings.token_key, settings.link_base(listening.getsockname()[1]))
     firing = Firing(pool, relay, metrics)
     helping = Helping(pool, shelf, relay, metrics, is_halted=lambda: firing.halted is not None)
-    stepping = Stepping(pool, shelf, relay, metrics, links, channels)
+    stepping = Stepping(pool, shelf, relay, metrics, links, channels, is_halted=lambda: firing.halted is not None)
     waking = WakingUp(pool, shelf, relay, metrics, links, channels, is_halted=lambda: firing.halted is not None)
     delivery = Delivery(pool, shelf, relay, metrics, links, channels)
     grouping = Grouping(pool, links)
@@ -90,6 +91,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
             pool=pool,
             shelf=shelf,
             answering=Answering(pool, shelf, relay, metrics),
+            raising=Raising(pool, shelf, relay, metrics),
             trying=Trying(pool, shelf, links, channels),
             keyring=KeyRing(pool),
             receipts=receipts,

@@ -238,3 +238,40 @@ class EscalationHandedOver(Struct, frozen=True, kw_only=True):
     acknowledged_by: str | None
     paged: tuple[PagedPerson, ...]
     at: datetime
+
+
+class EscalationRaised(Struct, frozen=True, kw_only=True):
+    """Somebody sent it up by hand: the next level is paged now."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    was: str
+    """How it stood: `open`, `acknowledged` or `exhausted`."""
+    by: str
+    said: str | None
+    loop: int
+    step: int
+    at: datetime
+
+
+class EscalationResumed(Struct, frozen=True, kw_only=True):
+    """What was over came back so soon that nobody is paged anew: it goes on where it was (R18)."""
+
+    escalation: UUID
+    generation: int
+    source: str
+    ticket: str
+    target: str
+    cycle: int
+    before: UUID
+    """The escalation that it goes on with."""
+    state: str
+    acknowledged_by: str | None
+    next_step_at: datetime | None
+    copied: tuple[PagedPerson, ...]
+    """Who is told of it, without being asked for anything."""
+    at: datetime

@@ -4,7 +4,7 @@ One transaction per batch: claim, resolve recipients, insert pages, move on, out
 silence: the step is skipped at once, and at the end of the ladder the console is paged (R7, R22).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -58,8 +58,11 @@ class Stepping:
         token_maker: Tokens,
         channels: Mapping[str, Channel],
         *,
+        is_halted: Callable[[], bool] = lambda: False,
         batch: int = BATCH,
     ) -> None:
+        """While `is_halted` says so, as after a jump of the database's clock, nothing is due (R33)."""
+        self._is_halted = is_halted
         self._pool = pool
         self._relay = relay
         self._metrics = metrics
@@ -72,7 +75,7 @@ class Stepping:
         async with self._pool.acquire() as connection:
             seen = await escalations.pulse_step(connection)
         self._metrics.pages.rate = seen.rate
-        return seen
+        return replace(seen, due_at=None) if self._is_halted() else seen
 
     async def run_once(self) -> int:
         """Take one batch of due steps; returns how many."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from services.escalation import news
+from services.escalation import grouping, news
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
@@ -20,7 +20,7 @@ from services.escalation.domain.ladder import LAST_RESORT, MIN_ACK_WINDOW, Kind,
 from services.escalation.domain.recipient import Circle
 from services.escalation.gathering import Gathering, Rules
 from services.escalation.metrics import EscalationMetrics
-from services.escalation.store import Pulse, pages
+from services.escalation.store import Pulse
 from services.escalation.store import waking as waking_store
 from services.escalation.store.pages import NewPage
 from services.escalation.store.waking import HandedOver, Sleeper, Waking
@@ -29,6 +29,7 @@ from shared.jetstream.relay import Relay
 from shared.ledger import pages as ledger_pages
 from shared.ledger.clocks import Resolved
 from shared.ledger.policies import PolicyShelf
+from shared.policy.document import Paging
 from shared.policy.paging import PERSON
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
@@ -46,7 +47,7 @@ class _Batch(Struct, frozen=True):
     now: datetime
     rules: Mapping[UUID, Rules]
     circles: Mapping[UUID, Circle]
-    made: list[NewPage]
+    made: list[tuple[NewPage, Paging]]
 
 
 class WakingUp:
@@ -96,7 +97,7 @@ class WakingUp:
             await self._wake(batch, asleep)
             await self._hand_over(batch, [one for one in rest if one not in asleep])
             if batch.made:
-                await pages.insert(connection, batch.made, now)
+                await grouping.admit(connection, batch.made, now)
             said = await batch.outbox.save(connection)
         self._relay.post(said)
         for label, some in (("expired", over), ("woken", asleep)):
@@ -116,7 +117,7 @@ class WakingUp:
             )
             reached = recipients.reach(ladder.otherwise, circle) or recipients.reach([LAST_RESORT], circle)
             alarms = [self._composing.page(one, to, told) for to in reached]
-            batch.made.extend(alarms)
+            batch.made.extend((page, batch.rules[one.id].paging) for page in alarms)
             ended = Resolved(
                 id=one.id,
                 ticket_id=one.ticket_id,
@@ -188,7 +189,7 @@ class WakingUp:
                 )
             )
             if made:
-                batch.made.extend(made)
+                batch.made.extend((page, batch.rules[one.id].paging) for page in made)
                 batch.outbox.add(one.tenant, "escalation.handed_over", one.external_id, _handed(one, made, batch.now))
                 self._metrics.ladders.steps.labels(one.channel, "handed_over", one.reason).inc()
         if changes:

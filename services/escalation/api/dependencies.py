@@ -6,6 +6,7 @@ from litestar import Request
 from msgspec import Struct
 
 from services.escalation.answering import Answering
+from services.escalation.raising import Raising
 from services.escalation.receipts import Receipts
 from services.escalation.trying import Trying
 from shared.ledger.policies import PolicyShelf
@@ -23,6 +24,8 @@ class Dependencies(Struct, frozen=True, kw_only=True):
     shelf: PolicyShelf
     answering: Answering
     keyring: KeyRing
+    raising: Raising | None = None
+    """Sends escalations up; None sends none."""
     trying: Trying | None = None
     """Sends test pages; None sends none."""
     receipts: Receipts | None = None

@@ -16,7 +16,7 @@ class LadderMetrics:
         self.steps = Counter(
             "sla_escalations_total",
             "Steps taken of escalations, by the ticket's channel: `warning`, `1`, `2`, ..., `exhausted`; and what befell them: "
-            "`woken`, `handed_over`, `resumed`, `expired`.",
+            "`raised`, `woken`, `handed_over`, `resumed`, `expired`.",
             ["channel", "step", "reason"],
             registry=registry,
         )
