@@ -7,23 +7,26 @@ import msgspec
 
 from services.escalation import news, tokens
 from services.escalation.channels import Channel
-from services.escalation.domain.ladder import LAST_RESORT
+from services.escalation.domain.ladder import LAST_RESORT, Kind
 from services.escalation.domain.retry import Outcome
-from services.escalation.store.pages import LeasedPage, NewPage
+from services.escalation.store.pages import LeasedPage, NewPage, SentPage
 from services.escalation.tokens import Tokens
 from shared.policy.document import Contact
 from shared.postgres.outbox import Outbox
 
 
-def by_next_contact(page: LeasedPage, token_maker: Tokens, channels: Mapping[str, Channel]) -> NewPage | None:
-    """The same page by the person's next contact; None where there is none."""
-    if not page.evidence.fallback:
+def by_next_contact(page: SentPage, token_maker: Tokens, channels: Mapping[str, Channel]) -> NewPage | None:
+    """The same page by the person's next contact, one of another account where there is one; None where there is none (R37)."""
+    ways = [contact for contact in page.evidence.fallback if contact.method in channels]
+    if not ways:
         return None
-    contact, *rest = page.evidence.fallback
-    return _another_way(page, contact, tuple(rest), page.recipient, page.person, token_maker, channels)
+    others = (way for way in ways if channels[way.method].account(way) != page.account)
+    contact = next(others, ways[0])
+    rest = tuple(way for way in ways if way is not contact)
+    return _another_way(page, contact, rest, page.recipient, page.person, token_maker, channels)
 
 
-def by_last_resort(page: LeasedPage, token_maker: Tokens, channels: Mapping[str, Channel]) -> NewPage | None:
+def by_last_resort(page: SentPage, token_maker: Tokens, channels: Mapping[str, Channel]) -> NewPage | None:
     """The same page on the console; None where it failed there."""
     method = LAST_RESORT.removeprefix("channel/")
     if page.method == method:
@@ -42,6 +45,8 @@ def announce(outbox: Outbox, page: LeasedPage, state: str, outcome: Outcome, now
         news.PageConcluded(
             page=page.id,
             escalation=page.escalation_id,
+            group=page.group_id,
+            tells=page.body.roundup.count if page.body.roundup else 1,
             source=page.body.source,
             ticket=page.body.ticket,
             kind=page.kind,
@@ -59,7 +64,7 @@ def announce(outbox: Outbox, page: LeasedPage, state: str, outcome: Outcome, now
 
 
 def _another_way(
-    page: LeasedPage,
+    page: SentPage,
     contact: Contact,
     rest: tuple[Contact, ...],
     recipient: str,
@@ -67,9 +72,10 @@ def _another_way(
     token_maker: Tokens,
     channels: Mapping[str, Channel],
 ) -> NewPage:
+    is_of_group = page.escalation_id is None and page.group_id is not None
     page_id = tokens.page_id(
-        escalation=page.escalation_id,
-        generation=page.evidence.generation,
+        escalation=page.escalation_id or page.group_id or page.id,
+        generation=page.group_version or 0 if is_of_group else page.evidence.generation,
         kind=page.kind,
         loop=page.loop,
         step=page.step,
@@ -94,5 +100,8 @@ def _another_way(
         evidence=msgspec.structs.replace(page.evidence, fallback=rest),
         body=msgspec.structs.replace(page.body, recipient=recipient, fallback_of=page.method),
         due_at=page.due_at,
-        token_hash=tokens.digest(token_maker.token(page_id)),
+        token_hash=None if page.kind is Kind.ALARM else tokens.digest(token_maker.token(page_id)),
+        group_id=page.group_id if is_of_group else None,
+        group_version=page.group_version if is_of_group else None,
+        told_by=page.root if is_of_group else None,
     )

@@ -7,11 +7,12 @@ silence: the step is skipped at once, and at the end of the ladder the console i
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.escalation import grouping, news
+from services.escalation import grouping, news, resuming
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
@@ -85,28 +86,41 @@ class Stepping:
             due = await escalations.claim_due_steps(connection, now, self._batch)
             if not due:
                 return 0
-            taken = await self._take(connection, due, now)
+            rules = await self._gathering.rules(connection, due)
+            circles = await self._gathering.circles(connection, due, rules, now)
+            resumed = await resuming.resume(connection, due, rules, circles, self._composing, now)
+            taken = await self._take(connection, [one for one in due if one.id not in resumed], rules, circles, now)
             await escalations.save_steps(connection, [_stepped(one, now) for one in taken])
             made = [(page, one.rules.paging) for one in taken for page in one.pages]
+            made += [(page, rules[one.due.id].paging) for one in resumed.values() for page in one.copies]
             if made:
                 await grouping.admit(connection, made, now)
             outbox = Outbox(now)
             done = [one for one in taken if not one.climb.is_put_off]
             for one in done:
                 _announce(outbox, one, now)
+            for again in resumed.values():
+                resuming.announce(outbox, again, now)
             batch = await outbox.save(connection)
             points.passing(Point.K4_STEPPING)
         points.passing(Point.K5_STEPPED)
         self._relay.post(batch)
         for one in done:
             self._metrics.ladders.steps.labels(one.due.channel, _step_label(one.climb), one.due.reason).inc()
+        for again in resumed.values():
+            self._metrics.ladders.steps.labels(again.due.channel, "resumed", again.due.reason).inc()
         for page, _ in made:
             self._metrics.pages.committed(page.due_at, now)
         return len(due)
 
-    async def _take(self, connection: Connection, due: Sequence[DueStep], now: datetime) -> list[Taken]:
-        rules = await self._gathering.rules(connection, due)
-        circles = await self._gathering.circles(connection, due, rules, now)
+    async def _take(
+        self,
+        connection: Connection,
+        due: Sequence[DueStep],
+        rules: Mapping[UUID, Rules],
+        circles: Mapping[UUID, Circle],
+        now: datetime,
+    ) -> list[Taken]:
         before = await escalations.load_paged(
             connection,
             [

@@ -9,12 +9,17 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from services.escalation.domain.ladder import Kind
+
 FALLBACK_AFTER = timedelta(seconds=20)
 """Without acceptance for this long, the next way to reach the person is tried beside the first."""
 LAST_BUDGET = timedelta(hours=1)
 """How long a page is tried where no next step follows."""
 _FIRST_WAIT = timedelta(seconds=1)
 _LONGEST_WAIT = timedelta(minutes=1)
+
+
+_NO_DUPLICATES = frozenset({Kind.RESOLVE, Kind.SUMMARY, Kind.COPY})
 
 
 class Result(StrEnum):
@@ -51,6 +56,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     """The provider drops a page it already has, by its id."""
     most_unknown: int = 2
     """How often a page that may have arrived is sent to a provider that would not notice: 1 where a duplicate is worse."""
+    is_tried_once: bool = False
+    """Nobody need get it: whatever comes of the first attempt is the end."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -68,6 +75,8 @@ def judge(outcome: Outcome, trial: Trial, now: datetime, jitter: float) -> Verdi
     match outcome.result:
         case Result.ACCEPTED | Result.DELIVERED:
             return Verdict(is_accepted=True)
+        case _ if trial.is_tried_once:
+            return Verdict()
         case Result.REJECTED:
             return Verdict(fall_back=True)
         case Result.UNKNOWN if not trial.is_keyed and trial.unknowns >= trial.most_unknown:
@@ -76,6 +85,11 @@ def judge(outcome: Outcome, trial: Trial, now: datetime, jitter: float) -> Verdi
     if retry_at >= trial.budget_until:
         return Verdict(fall_back=True)
     return Verdict(retry_at=retry_at, fall_back=retry_at - trial.first_at >= FALLBACK_AFTER)
+
+
+def most_unknown(kind: Kind) -> int:
+    """How often a page of this kind goes to a provider that may have it and would not notice (R36)."""
+    return 1 if kind in _NO_DUPLICATES else 2
 
 
 def budget_until(next_step_at: datetime | None, first_at: datetime) -> datetime:

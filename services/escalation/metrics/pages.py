@@ -1,10 +1,12 @@
 """Metrics of pages: what became of attempts, and how long each stage of a page took."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.escalation.domain.promptness import Stage
+from services.escalation.domain.sharing import Reason
 
 PAGE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
@@ -20,6 +22,7 @@ class PageMetrics:
     """Pages sent."""
 
     def __init__(self, registry: CollectorRegistry, transports: tuple[str, ...]) -> None:
+        self._transports = transports
         self.rate = 1.0
         """Seconds of the time that decides which pass in a real one, as the loops saw it last."""
         self.outcomes = Counter(
@@ -47,15 +50,34 @@ class PageMetrics:
             ["transport", "outcome"],
             registry=registry,
         )
+        self.deferred = Gauge(
+            "sla_pages_deferred", "Pages that are held back, by what they wait for.", ["reason"], registry=registry
+        )
+        self.broken = Gauge(
+            "sla_breaker_open",
+            "Accounts of providers that fail again and again, whose pages go another way.",
+            ["transport"],
+            registry=registry,
+        )
+        for reason in Reason:
+            self.deferred.labels(reason)
         for stage in Stage:
             self._lag.labels(stage)
         for transport in transports:
+            self.broken.labels(transport)
             for outcome in PAGE_OUTCOMES:
                 self.outcomes.labels(transport, outcome)
         for transport in RECEIPTED & set(transports):
             self.unverified.labels(transport)
             for outcome in RECEIPT_OUTCOMES:
                 self.receipts.labels(transport, outcome)
+
+    def held_back(self, deferred: Mapping[str, int], broken: Mapping[str, int]) -> None:
+        """How many pages wait, by why (R30), and how many accounts are broken, by transport (R38)."""
+        for reason in Reason:
+            self.deferred.labels(reason).set(deferred.get(reason, 0))
+        for transport in {*self._transports, *broken}:
+            self.broken.labels(transport).set(broken.get(transport, 0))
 
     def committed(self, due_at: datetime, at: datetime) -> None:
         """A page was stored that is due since then."""
@@ -64,7 +86,7 @@ class PageMetrics:
     def attempted(self, due_at: datetime | None, committed_at: datetime, at: datetime) -> None:
         """The first attempt of a page was stored.
 
-        `due_at` is None where that says nothing of our speed: another way after one that failed, or a page held back.
+        `due_at` is None where that says nothing of our speed: another way after one that failed, or held back by others.
         """
         self._observe(Stage.COMMIT_TO_ATTEMPT, committed_at, at)
         if due_at is not None:

@@ -1,81 +1,73 @@
 -- name: pulse_page
--- How things stand before a tick: the time that decides, how fast it passes, the next page to attempt.
+-- How things stand before a tick: the time that decides, how fast it passes, the next page to attempt, here or another way.
 SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate,
-       (SELECT next_attempt_at FROM page WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT 1) AS due_at;
+       least((SELECT next_attempt_at FROM page WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT 1),
+             (SELECT fallback_at FROM page WHERE fallback_at IS NOT NULL ORDER BY fallback_at LIMIT 1)) AS due_at;
 
--- name: claim_pages
--- Lease due pages, so many a channel, of escalations that still want them, and note the attempt (R9, R31, R32). One that is
--- over wants nothing but to be told so (R14).
-WITH due AS (
-    SELECT p.id, p.escalation_id
-    FROM unnest($2::text[], $3::integer[]) AS k (method, free)
-    CROSS JOIN LATERAL (
-        SELECT p.id, p.escalation_id FROM page p
-        WHERE p.next_attempt_at <= $1 AND p.method = k.method AND p.state = 'pending'
-        ORDER BY p.next_attempt_at
-        LIMIT k.free
-    ) p
-), wanted AS (
-    SELECT e.id, e.state, e.reason, e.next_step_at FROM escalation e
-    WHERE e.id IN (SELECT escalation_id FROM due) AND e.state IN ('open', 'exhausted', 'resolved')
-    ORDER BY e.id
-    FOR SHARE SKIP LOCKED
-), free AS (
-    SELECT p.id, w.next_step_at FROM page p
-    JOIN wanted w ON w.id = p.escalation_id
-    WHERE p.id IN (SELECT id FROM due) AND p.state = 'pending' AND p.next_attempt_at <= $1
-      AND CASE p.kind WHEN 'resolve' THEN w.state = 'resolved' WHEN 'page' THEN w.state <> 'resolved'
-                      ELSE w.state <> 'resolved' AND w.reason = 'warned' END
-    ORDER BY p.escalation_id, p.id
-    FOR NO KEY UPDATE OF p SKIP LOCKED
-), leased AS (
-    UPDATE page p
-    SET state = 'sending', attempts = p.attempts + 1, attempted_at = coalesce(p.attempted_at, $1), next_attempt_at = NULL,
-        lease = $4, lease_until = clock_timestamp() + $5::interval
-    FROM free
-    WHERE p.id = free.id
-    RETURNING p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret, p.options, p.account, p.urgency,
-              p.evidence, p.body, p.due_at, p.committed_at, p.attempted_at, p.attempts, p.lease, p.token_hash,
-              free.next_step_at
-), noted AS (
-    INSERT INTO page_attempt (page_id, n, started_at) SELECT id, attempts, $1 FROM leased
-)
-SELECT l.id, l.tenant, l.escalation_id, l.kind, l.step, l.loop, l.recipient, l.person, l.method, l.address, l.secret, l.options, l.account, l.urgency,
-       l.evidence, l.body, l.due_at, l.committed_at, l.attempted_at, l.attempts, l.lease, l.token_hash, l.next_step_at,
-       (SELECT count(*) FROM page_attempt a WHERE a.page_id = l.id AND a.outcome = 'unknown') AS unknowns
-FROM leased l
-ORDER BY l.due_at, l.id;
+-- name: insert_pages
+-- New pages, due at once unless they are grouped or wait for the end of quiet hours; one that is there already stays as it
+-- is (R34).
+INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence,
+                  body, state, due_at, committed_at, next_attempt_at, token_hash, options, account, urgency, group_id,
+                  group_version, told_by, digest_at, deferred_until, deferred_for)
+SELECT id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
+       state, due_at, $16, CASE WHEN state = 'pending' THEN greatest($16, quiet_until) END, token_hash, options, account,
+       urgency, group_id, group_version, told_by, digest_at, quiet_until,
+       CASE WHEN quiet_until IS NOT NULL THEN 'quiet_hours' END
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[], $14::timestamptz[], $15::bytea[], $17::jsonb[],
+            $18::text[], $19::text[], $20::text[], $21::uuid[], $22::integer[], $23::uuid[], $24::timestamptz[],
+            $25::timestamptz[])
+     AS k (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
+           due_at, token_hash, options, account, urgency, state, group_id, group_version, told_by, digest_at, quiet_until)
+ON CONFLICT (id) DO NOTHING;
 
--- name: claim_lost_pages
+-- name: load_lost_pages
 -- Pages whose lease ran out while they were being sent: nobody knows whether the provider has them (R35).
-WITH lost AS (
-    SELECT p.id, p.escalation_id FROM page p WHERE p.lease IS NOT NULL AND p.lease_until < clock_timestamp() LIMIT $1
-), held AS (
-    SELECT e.id, e.next_step_at FROM escalation e WHERE e.id IN (SELECT escalation_id FROM lost)
-    ORDER BY e.id
-    FOR NO KEY UPDATE SKIP LOCKED
-), free AS (
-    SELECT p.id, h.next_step_at FROM page p
-    JOIN held h ON h.id = p.escalation_id
-    WHERE p.id IN (SELECT id FROM lost) AND p.lease IS NOT NULL AND p.lease_until < clock_timestamp()
-    FOR NO KEY UPDATE OF p SKIP LOCKED
-)
-SELECT p.id, p.tenant, p.escalation_id, p.kind, p.step, p.loop, p.recipient, p.person, p.method, p.address, p.secret, p.options, p.account, p.urgency,
-       p.evidence, p.body, p.due_at, p.committed_at, p.attempted_at, p.attempts, p.lease, p.token_hash, free.next_step_at,
-       (SELECT count(*) FROM page_attempt a WHERE a.page_id = p.id AND a.outcome = 'unknown') AS unknowns
-FROM free JOIN page p ON p.id = free.id;
+SELECT p.id, p.tenant, p.escalation_id, p.group_id, p.group_version, p.told_by, p.kind, p.step, p.loop, p.recipient, p.person,
+       p.method, p.address, p.secret, p.options, p.account, p.urgency, p.evidence, p.body, p.due_at, p.committed_at,
+       p.attempted_at, p.attempts, p.lease, p.token_hash, NULL::timestamptz AS next_step_at, p.receipt, p.replayed_at, p.replayed_at,
+       (SELECT count(*) FROM page_attempt a WHERE a.page_id = p.id AND a.outcome = 'unknown'
+          AND a.started_at >= coalesce(p.replayed_at, a.started_at)) AS unknowns
+FROM page p
+WHERE p.lease IS NOT NULL AND p.lease_until < clock_timestamp()
+ORDER BY p.lease_until
+LIMIT $1;
 
--- name: lock_escalation
--- Hold one escalation before one of its pages is written: the lock order.
-SELECT e.state, e.next_step_at, t.external_id
-FROM escalation e JOIN ticket t ON t.id = e.ticket_id
-WHERE e.id = $1
-FOR NO KEY UPDATE OF e;
+-- name: load_closed
+-- What a resolve makes moot: the pages, and what their provider calls them (R14).
+SELECT id, provider_id FROM page WHERE id = ANY($1::uuid[]) ORDER BY committed_at, id;
+
+-- name: lock_told
+-- Hold the escalations that a page is about before it is written, in the lock order: its own, or those of the members of its
+-- group that it tells of.
+SELECT e.id, e.ticket_id, e.target, e.cycle, e.generation, e.state, e.reason, e.loop, e.step, e.next_step_at, e.policy_version,
+       e.ladder
+FROM escalation e
+WHERE e.id = $1 OR e.id IN (SELECT m.escalation_id FROM page m WHERE m.group_id = $2 AND m.told_by = $3)
+ORDER BY e.id
+FOR NO KEY UPDATE;
+
+-- name: hold_group
+-- Hold a group before its pages are written: the lock order.
+SELECT id FROM page_group WHERE id = $1 FOR NO KEY UPDATE;
+
+-- name: load_receipt
+-- What the provider told of a leased page by itself, before it answered.
+SELECT receipt FROM page WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE;
+
+-- name: load_told
+-- Members that a page about a group names, as far as nothing became of them yet.
+SELECT id FROM page WHERE group_id = $1 AND told_by = $2 AND state = 'grouped';
 
 -- name: conclude_page
 -- What became of a leased page; nothing, where the lease is another's by now (R31).
 UPDATE page
-SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $5::timestamptz END, next_attempt_at = $4, lease = NULL, lease_until = NULL
+SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $5::timestamptz END,
+    delivered_at = CASE WHEN $7 THEN $5::timestamptz ELSE delivered_at END, provider_id = coalesce($6, provider_id),
+    verify_by = $8, next_attempt_at = $4, lease = NULL, lease_until = NULL,
+    fallback_at = CASE WHEN $3 = 'pending' AND NOT $9 THEN fallback_at END,
+    deferred_until = CASE WHEN $10::text IS NOT NULL THEN $4::timestamptz END, deferred_for = $10, receipt = NULL
 WHERE id = $1 AND lease = $2
 RETURNING id;
 
@@ -83,36 +75,59 @@ RETURNING id;
 -- The answer to one attempt.
 UPDATE page_attempt SET finished_at = $3, outcome = $4, detail = $5 WHERE page_id = $1 AND n = $2;
 
+-- name: conclude_members
+-- Those whom a page about a group names are paged with it, or not.
+UPDATE page SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $4::timestamptz END
+WHERE group_id = $1 AND told_by = $2 AND state = 'grouped';
+
+-- name: cancel_other_ways
+-- Ways to reach the same person that were never tried, now that one got through.
+UPDATE page o SET state = 'cancelled', next_attempt_at = NULL, fallback_at = NULL, deferred_until = NULL, deferred_for = NULL
+FROM page p
+WHERE p.id = $1 AND o.id <> p.id AND o.state = 'pending' AND o.attempts = 0 AND o.kind = p.kind
+  AND o.escalation_id = p.escalation_id AND (o.loop, o.step) = (p.loop, p.step)
+  AND o.evidence -> 'generation' = p.evidence -> 'generation' AND coalesce(o.person, o.recipient) = coalesce(p.person, p.recipient);
+
+-- name: cancel_other_ways_to_tell
+-- The same of a page about a group.
+UPDATE page o SET state = 'cancelled', next_attempt_at = NULL, fallback_at = NULL, deferred_until = NULL, deferred_for = NULL
+WHERE o.group_id = $1 AND o.escalation_id IS NULL AND $2 IN (o.id, o.told_by) AND o.kind IN ('summary', 'digest')
+  AND o.state = 'pending' AND o.attempts = 0;
+
 -- name: renew_token
 -- The page's link is made with another key from now on.
 UPDATE page SET token_hash = $3 WHERE id = $1 AND lease = $2;
 
--- name: extend_answer_window
--- The next step waits until whoever was paged first has had time to answer (R3): the first acceptance of the newest step.
+-- name: extend_answer_windows
+-- The next step waits until whoever was paged first has had time to answer (R3): the first acceptance of the newest step. It
+-- waits for nobody whose page was held back for quiet hours (R24).
 UPDATE escalation e
 SET next_step_at = greatest(e.next_step_at, $2)
 FROM page p
-WHERE p.id = $1 AND e.id = p.escalation_id AND e.state = 'open' AND e.next_step_at IS NOT NULL
-  AND p.kind = 'page' AND (p.evidence ->> 'generation')::integer = e.generation
+WHERE p.id = ANY($1::uuid[]) AND e.id = p.escalation_id AND e.state = 'open' AND e.next_step_at IS NOT NULL
+  AND p.kind = 'page' AND (p.evidence ->> 'generation')::integer = e.generation AND NOT p.evidence ? 'quiet_until'
   AND NOT EXISTS (
       SELECT FROM page o
       WHERE o.escalation_id = e.id AND o.id <> p.id AND o.kind = 'page'
         AND o.evidence -> 'generation' = p.evidence -> 'generation'
-        AND ((o.loop, o.step) > (p.loop, p.step) OR (o.loop, o.step) = (p.loop, p.step) AND o.accepted_at IS NOT NULL));
+        AND ((o.loop, o.step) > (p.loop, p.step) OR (o.loop, o.step) = (p.loop, p.step) AND o.accepted_at IS NOT NULL
+             AND NOT o.evidence ? 'quiet_until'));
 
 -- name: load_unanswered
--- A page's escalation, if no other page of the same step may get through and no later step was taken (R3).
-SELECT e.id
+-- Escalations of pages of which no other page of the same step may get through and no later step was taken (R3).
+SELECT DISTINCT e.id, p.kind = 'warning' OR e.state = 'exhausted' AS is_last
 FROM escalation e
 JOIN page p ON p.escalation_id = e.id
-WHERE p.id = $1 AND (p.evidence ->> 'generation')::integer = e.generation
+WHERE p.id = ANY($1::uuid[]) AND e.state IN ('open', 'exhausted') AND (p.evidence ->> 'generation')::integer = e.generation
   AND NOT EXISTS (
       SELECT FROM page o
       WHERE o.escalation_id = e.id AND o.id <> p.id AND o.kind = p.kind
         AND o.evidence -> 'generation' = p.evidence -> 'generation'
         AND ((o.loop, o.step) > (p.loop, p.step)
-             OR (o.loop, o.step) = (p.loop, p.step) AND o.state IN ('pending', 'sending', 'accepted')));
+             OR (o.loop, o.step) = (p.loop, p.step) AND o.state IN ('pending', 'grouped', 'sending', 'accepted')
+                AND o.deferred_for IS DISTINCT FROM 'quiet_hours'));
 
--- name: hurry_step
+-- name: hurry_steps
 -- The next step is due now: nobody of the last one can be reached (R3).
-UPDATE escalation SET next_step_at = least(next_step_at, $2) WHERE id = $1 AND state = 'open' AND next_step_at IS NOT NULL;
+UPDATE escalation SET next_step_at = least(next_step_at, $2)
+WHERE id = ANY($1::uuid[]) AND state = 'open' AND next_step_at IS NOT NULL;

@@ -1,7 +1,7 @@
 """Pages and their attempts in SQL. A claimed page is leased: every later write names the lease (R31)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.recipient import Evidence
-from services.escalation.domain.retry import Outcome
+from services.escalation.domain.retry import Outcome, Result
 from services.escalation.store import QUERIES, Pulse
 from shared.postgres.pool import Connection, Record
 
@@ -21,7 +21,8 @@ class NewPage(Struct, frozen=True, kw_only=True):
 
     id: UUID
     tenant: str
-    escalation_id: UUID
+    escalation_id: UUID | None
+    """None of an alarm, and of what is about several."""
     kind: Kind
     step: int
     loop: int
@@ -36,15 +37,30 @@ class NewPage(Struct, frozen=True, kw_only=True):
     evidence: Evidence
     body: Facts
     due_at: datetime
-    token_hash: bytes
+    token_hash: bytes | None
+    """None where there is nothing to acknowledge."""
+    state: str = "pending"
+    """`grouped` where another page tells of it (R27)."""
+    group_id: UUID | None = None
+    group_version: int | None = None
+    """Its number in the group; of a page about a group, the version it shows."""
+    told_by: UUID | None = None
+    """Of another way to tell of a group: the first page that did."""
+    digest_at: datetime | None = None
+    """Not attempted by then, it is told in a digest instead (R30)."""
+    quiet_until: datetime | None = None
+    """Held back for quiet hours until then (R24)."""
 
 
-class LeasedPage(Struct, frozen=True, kw_only=True):
-    """A page in our hands until its lease runs out."""
+class SentPage(Struct, frozen=True, kw_only=True):
+    """A page as far as another way to reach the same person depends on it."""
 
     id: UUID
     tenant: str
-    escalation_id: UUID
+    escalation_id: UUID | None
+    group_id: UUID | None
+    group_version: int | None
+    told_by: UUID | None
     kind: Kind
     step: int
     loop: int
@@ -59,6 +75,16 @@ class LeasedPage(Struct, frozen=True, kw_only=True):
     evidence: Evidence
     body: Facts
     due_at: datetime
+
+    @property
+    def root(self) -> UUID:
+        """Of a page about a group: the first one that told of these members, whichever way."""
+        return self.told_by or self.id
+
+
+class LeasedPage(SentPage, frozen=True, kw_only=True):
+    """A page in our hands until its lease runs out."""
+
     committed_at: datetime
     attempted_at: datetime
     attempts: int
@@ -68,14 +94,50 @@ class LeasedPage(Struct, frozen=True, kw_only=True):
     token_hash: bytes | None
     """None where there is nothing to acknowledge."""
     next_step_at: datetime | None
+    receipt: Outcome | None = None
+    """What its provider said of it by itself: then it need not be sent."""
+    held_for: str | None = None
+    """What its first attempt had to wait for."""
+    replayed_at: datetime | None = None
+    """It was given up, and is tried anew from then on (R39)."""
+
+
+class Conclusion(Struct, frozen=True, kw_only=True):
+    """What becomes of a page after an attempt."""
+
+    state: str
+    retry_at: datetime | None = None
+    deferred_for: str | None = None
+    """Why the next attempt waits, where not for chance alone."""
+    verify_by: datetime | None = None
+    """When a receipt has to have come."""
+    falls_back: bool = False
+    """The next contact is tried now, so that nothing else need begin it."""
 
 
 class HeldEscalation(Struct, frozen=True, kw_only=True):
-    """The escalation of a page, locked."""
+    """An escalation of a page, locked."""
 
+    id: UUID
+    ticket_id: UUID
+    target: str
+    cycle: int
+    generation: int
     state: str
+    reason: str
+    loop: int
+    step: int
     next_step_at: datetime | None
-    external_id: str
+    policy_version: int
+    ladder: str
+
+
+class Unanswered(Struct, frozen=True, kw_only=True):
+    """An escalation of whose newest step no page may get through any more."""
+
+    id: UUID
+    is_last: bool
+    """No step follows, or none is ours to hurry."""
 
 
 async def pulse_page(connection: Connection) -> Pulse:
@@ -107,33 +169,54 @@ async def insert(connection: Connection, pages: Sequence[NewPage], now: datetime
         [_encoder.encode(page.options) for page in pages],
         [page.account for page in pages],
         [page.urgency for page in pages],
+        [page.state for page in pages],
+        [page.group_id for page in pages],
+        [page.group_version for page in pages],
+        [page.told_by for page in pages],
+        [page.digest_at for page in pages],
+        [page.quiet_until for page in pages],
     )
 
 
-async def claim(
-    connection: Connection, free: Mapping[str, int], now: datetime, lease: UUID, lease_for: timedelta
-) -> list[LeasedPage]:
-    """Lease due pages, up to so many of each method, whose escalation still wants them; one statement, one transaction."""
-    rows = await connection.fetch(QUERIES["claim_pages"], now, list(free.keys()), list(free.values()), lease, lease_for)
-    return [_leased(row) for row in rows]
+async def load_lost(connection: Connection, limit: int) -> list[LeasedPage]:
+    """Pages whose lease ran out in mid-send; their lease is still the dead one's."""
+    return [leased(row) for row in await connection.fetch(QUERIES["load_lost_pages"], limit)]
 
 
-async def claim_lost(connection: Connection, limit: int) -> list[LeasedPage]:
-    """Lock pages, and their escalations, whose lease ran out in mid-send; their lease is still the dead one's."""
-    return [_leased(row) for row in await connection.fetch(QUERIES["claim_lost_pages"], limit)]
+async def load_closed(connection: Connection, page_ids: Sequence[UUID]) -> list[tuple[UUID, str | None]]:
+    """Ids of pages that are moot, and what their provider calls them."""
+    rows = await connection.fetch(QUERIES["load_closed"], page_ids)
+    return [(row["id"], row["provider_id"]) for row in rows]
 
 
-async def lock_escalation(connection: Connection, escalation_id: UUID) -> HeldEscalation:
-    """Hold the escalation before a page of it is written."""
-    [row] = await connection.fetch(QUERIES["lock_escalation"], escalation_id)
-    return HeldEscalation(**dict(row))
+async def lock_told(connection: Connection, page: SentPage) -> list[HeldEscalation]:
+    """Hold the escalations, and the group, that a page is about before it is written."""
+    if page.escalation_id is None and page.group_id is None:
+        return []
+    rows = await connection.fetch(QUERIES["lock_told"], page.escalation_id, page.group_id, page.root)
+    if page.escalation_id is None:
+        await connection.execute(QUERIES["hold_group"], page.group_id)
+    return [HeldEscalation(**dict(row)) for row in rows]
 
 
 async def conclude(
-    connection: Connection, page: LeasedPage, state: str, retry_at: datetime | None, outcome: Outcome, now: datetime
+    connection: Connection, page: LeasedPage, conclusion: Conclusion, outcome: Outcome, now: datetime
 ) -> bool:
     """Store the answer to the present attempt; False, and nothing written, where the lease is another's by now."""
-    if await connection.fetchval(QUERIES["conclude_page"], page.id, page.lease, state, retry_at, now) is None:
+    concluded = await connection.fetchval(
+        QUERIES["conclude_page"],
+        page.id,
+        page.lease,
+        conclusion.state,
+        conclusion.retry_at,
+        now,
+        outcome.provider_id,
+        outcome.result is Result.DELIVERED,
+        conclusion.verify_by,
+        conclusion.falls_back,
+        conclusion.deferred_for,
+    )
+    if concluded is None:
         return False
     await connection.execute(
         QUERIES["conclude_attempt"], page.id, page.attempts, now, outcome.result, outcome.detail or None
@@ -141,36 +224,77 @@ async def conclude(
     return True
 
 
+async def load_receipt(connection: Connection, page: LeasedPage) -> Outcome | None:
+    """What the provider told of a page by itself while it was in our hands; the page is held."""
+    receipt = await connection.fetchval(QUERIES["load_receipt"], page.id, page.lease)
+    return None if receipt is None else _outcome.decode(receipt)
+
+
+async def load_told(connection: Connection, page: SentPage) -> list[UUID]:
+    """The pages that a page stands for: itself, or members of its group that wait for it."""
+    if page.escalation_id is not None or page.group_id is None:
+        return [page.id]
+    return [row["id"] for row in await connection.fetch(QUERIES["load_told"], page.group_id, page.root)]
+
+
+async def conclude_members(connection: Connection, page: SentPage, state: str, now: datetime) -> None:
+    """What became of a page about a group is so for the members it names."""
+    if page.escalation_id is None and page.group_id is not None:
+        await connection.execute(QUERIES["conclude_members"], page.group_id, page.root, state, now)
+
+
+async def cancel_other_ways(connection: Connection, page: SentPage) -> None:
+    """Drop ways to the same person that were never tried: one got through."""
+    if page.escalation_id is not None:
+        await connection.execute(QUERIES["cancel_other_ways"], page.id)
+    elif page.group_id is not None:
+        await connection.execute(QUERIES["cancel_other_ways_to_tell"], page.group_id, page.root)
+
+
 async def renew_token(connection: Connection, page: LeasedPage, token_hash: bytes) -> None:
     """Let the page's link be made with another key, while the page is in our hands."""
     await connection.execute(QUERIES["renew_token"], page.id, page.lease, token_hash)
 
 
-async def extend_answer_window(connection: Connection, page_id: UUID, until: datetime) -> None:
-    """Let the next step wait until then, if this page is the first of the newest step to be accepted (R3)."""
-    await connection.execute(QUERIES["extend_answer_window"], page_id, until)
+async def extend_answer_windows(connection: Connection, page_ids: Sequence[UUID], until: datetime) -> None:
+    """Let the next step wait until then, where a page is the first of its escalation's newest step to be accepted (R3)."""
+    await connection.execute(QUERIES["extend_answer_windows"], page_ids, until)
 
 
-async def is_unanswerable(connection: Connection, page_id: UUID) -> bool:
-    """Whether this page is of the newest step and no other page of that step may get through any more (R3)."""
-    return await connection.fetchrow(QUERIES["load_unanswered"], page_id) is not None
+async def load_unanswered(connection: Connection, page_ids: Sequence[UUID]) -> list[Unanswered]:
+    """Live escalations of pages of whose newest step no other page may get through any more (R3)."""
+    return [Unanswered(**dict(row)) for row in await connection.fetch(QUERIES["load_unanswered"], page_ids)]
 
 
-async def hurry_step(connection: Connection, escalation_id: UUID, now: datetime) -> None:
-    """Make the next step due now (R3)."""
-    await connection.execute(QUERIES["hurry_step"], escalation_id, now)
+async def hurry_steps(connection: Connection, escalation_ids: Sequence[UUID], now: datetime) -> None:
+    """Make their next step due now (R3)."""
+    await connection.execute(QUERIES["hurry_steps"], escalation_ids, now)
 
 
 _encoder = msgspec.json.Encoder()
 _evidence = msgspec.json.Decoder(Evidence)
 _facts = msgspec.json.Decoder(Facts)
 _options = msgspec.json.Decoder(dict[str, str])
+_outcome = msgspec.json.Decoder(Outcome)
 
 
-def _leased(row: Record) -> LeasedPage:
+def leased(row: Record) -> LeasedPage:
+    """A row of a claim."""
+    columns = _columns(row)
+    if columns["receipt"] is not None:
+        columns["receipt"] = _outcome.decode(columns["receipt"])
+    return LeasedPage(**columns)
+
+
+def sent(row: Record | dict[str, Any]) -> SentPage:
+    """A row of a page as far as another way depends on it."""
+    return SentPage(**_columns(row))
+
+
+def _columns(row: Record | dict[str, Any]) -> dict[str, Any]:
     columns: dict[str, Any] = dict(row)
     columns["kind"] = Kind(columns["kind"])
     columns["evidence"] = _evidence.decode(columns["evidence"])
     columns["options"] = _options.decode(columns["options"])
     columns["body"] = _facts.decode(columns["body"])
-    return LeasedPage(**columns)
+    return columns
