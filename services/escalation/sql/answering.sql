@@ -97,13 +97,15 @@ SET acknowledged = greatest(acknowledged, $2), closes_at = least(closes_at, grea
 WHERE id = $1 AND is_open;
 
 -- name: save_answers
--- Held escalations as they stand after an answer (R9).
+-- Held escalations as they stand after an answer (R9); what goes up again while its promise is paused waits until that goes on (R15).
 UPDATE escalation e
 SET state = k.state, generation = k.generation, loop = k.loop, step = k.step,
     anchor_at = CASE WHEN k.state = 'open' AND NOT k.goes_on THEN k.anchor_at ELSE e.anchor_at END,
     since_loop = CASE WHEN k.state = 'open' AND NOT k.goes_on THEN k.loop ELSE e.since_loop END,
     since_step = CASE WHEN k.state = 'open' AND NOT k.goes_on THEN k.step ELSE e.since_step END,
-    next_step_at = CASE WHEN k.goes_on THEN e.next_step_at ELSE k.next_step_at END, acknowledged_by = k.acknowledged_by,
+    next_step_at = CASE WHEN k.goes_on THEN e.next_step_at WHEN e.held_for IS NULL THEN k.next_step_at END,
+    held_for = CASE WHEN e.held_for IS NOT NULL AND k.state = 'open' AND NOT k.goes_on THEN interval '0' ELSE e.held_for END,
+    is_replanned = e.is_replanned AND (k.goes_on OR k.state <> 'open'), acknowledged_by = k.acknowledged_by,
     acknowledged_at = k.acknowledged_at, answered = ARRAY(SELECT jsonb_array_elements_text(k.answered)),
     wakes_at = k.wakes_at, wakes_for = k.wakes_for
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::timestamptz[], $7::timestamptz[],

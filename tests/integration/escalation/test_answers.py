@@ -1,5 +1,6 @@
 """Beyond the first acknowledgement: snoozing, giving back, groups, steps that all must answer, old links."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -7,10 +8,17 @@ import httpx
 import pytest
 
 from shared.contract.access import Scope
-from shared.policy.document import Answers, Ladder, Step
+from shared.policy.document import Answers, Ladder, Paging, Step
 from tests.integration.escalation.links import DUE, HTML, client_of, gather, key_of, paged, path_of
 
 NOW = DUE + timedelta(seconds=1)
+LADDER = Ladder(
+    name="wake the lead",
+    steps=(
+        Step(after=timedelta(), page=("person/ana",)),
+        Step(after=timedelta(minutes=10), page=("person/ben",)),
+    ),
+)
 
 
 @pytest.fixture
@@ -361,3 +369,67 @@ async def test_what_was_answered_is_counted_and_kept(world, clock_control, clien
     assert 1 == world.registry.get_sample_value("sla_answers_total", {**labels, "standing": "acknowledged_before"})
     [kept] = await world.pool.fetch("SELECT action, by, at, generation FROM escalation_answer")
     assert ("acknowledge", "ana", NOW, 1) == tuple(kept)
+
+
+async def test_r15_what_is_given_back_while_its_promise_is_paused_waits_for_it(world, clock_control, client):
+    """Nobody is paged about what nobody waits for; when it goes on, the next step is due at once."""
+    link = await paged(world, clock_control)
+    await client.post(link)
+    await world.pool.execute("UPDATE escalation SET held_for = interval '7 min'")
+    await client.post(link, json={"action": "hand_back"})
+    [one] = await world.escalations()
+    assert ("open", None, timedelta()) == (one["state"], one["next_step_at"], one["held_for"])
+
+
+async def test_r16_a_snooze_wakes_at_its_time_with_a_page_that_can_be_answered(world, clock_control, client):
+    """The same step again, whoever it is for by then; the old link is stale, the new one works."""
+    link = await paged(world, clock_control)
+    await client.post(link, json={"action": "snooze", "for": "15m"})
+    await clock_control.advance(minutes=14)
+    await world.waking.run_once()
+    await world.drain()
+    assert ["ana"] == [page.person for page in world.provider.sent]
+    await clock_control.advance(minutes=1)
+    await world.waking.run_once()
+    await world.drain()
+    assert ["ana", "ana"] == [page.person for page in world.provider.sent]
+    assert 409 == (await client.post(link)).status_code
+    assert "acknowledged" == (await client.post(path_of(world.provider.sent[-1].link))).json()["standing"]
+
+
+async def test_r28_a_storm_is_taken_over_by_the_link_of_its_first_page_or_of_its_summary(world, clock_control):
+    """Twenty broken promises of one second: one page, one summary; what breaks after the answer pages anew."""
+    world.use(LADDER, paging=Paging())
+    await world.people("ana", "ben", "head")
+    for number in range(20):
+        await world.ticket(str(number), due_in=timedelta(hours=1))
+    await world.ticket("late", due_in=timedelta(hours=1, seconds=30))
+    await clock_control.freeze(NOW)
+    await world.drain()
+    await clock_control.advance(seconds=6)
+    await world.grouping.run_once()
+    await world.drain()
+    assert ["page", "summary"] == [page.kind for page in world.provider.sent]
+    async with client_of(world) as made:
+        first, summary = (path_of(page.link) for page in world.provider.sent)
+        assert "20 tickets, 20 of them nobody has yet" in (await made.get(first, headers=HTML)).text
+        done = (await made.post(summary)).json()
+        assert ("acknowledged", 20) == (done["standing"], done["tickets"])
+        assert "acknowledged_before" == (await made.post(first, data={"version": "20"})).json()["standing"]
+        await clock_control.advance(seconds=30)
+        await world.drain()
+        await world.grouping.run_once()
+        await world.drain()
+        assert ["page", "summary", "page"] == [page.kind for page in world.provider.sent]
+        assert "late" == world.provider.sent[-1].facts.ticket
+        assert 1 == (await made.post(path_of(world.provider.sent[-1].link))).json()["tickets"]
+
+
+async def test_r10_of_many_answers_at_once_one_is_the_first(world, clock_control, client):
+    """Twenty people press at the same instant."""
+    await paged(world, clock_control)
+    [one] = await world.escalations()
+    met = await asyncio.gather(*(world.answering.by_key("default", one["id"], f"p{n}") for n in range(20)))
+    assert ["acknowledged"] + ["acknowledged_before"] * 19 == sorted(answer.standing for answer in met)
+    assert 1 == len({answer.acknowledged_by for answer in met})
+    assert 1 == world.relay.kinds().count("escalation.acknowledged")
