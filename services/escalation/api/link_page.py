@@ -6,7 +6,7 @@ It needs no script and nothing from elsewhere, reads on a phone and aloud, and s
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 
 from services.escalation.answering import SNOOZES, Answer, Shown
@@ -354,6 +354,8 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _length(seconds: int) -> str:
+    if seconds % 60:
+        return notice.span(timedelta(seconds=seconds))
     if seconds % _HOUR_SECONDS:
         return f"{seconds // 60} minutes"
     hours = seconds // _HOUR_SECONDS
