@@ -1,5 +1,6 @@
 """What a provider's HTTP answer means for a page: its class by status, and how long it asks to be left alone (R35, R37)."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ _LONGEST_RETRY_AFTER = timedelta(hours=1)
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _PERHAPS_DONE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 _LONGEST_SAID = 200
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -76,6 +78,12 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     wait = at - datetime.fromtimestamp(timesource.unix_time(), UTC)
     return min(max(wait, timedelta()), _LONGEST_RETRY_AFTER)
+
+
+def known_as(text: str, *secrets: str) -> str | None:
+    """What a provider calls a page, where it looks like a name and holds no secret."""
+    is_name = _NAME.fullmatch(text) is not None and not any(secret and secret in text for secret in secrets)
+    return text if is_name else None
 
 
 def shown(text: str, *secrets: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from services.escalation.channels import Capabilities, Closed, Page
-from services.escalation.channels.answers import Answer, by_status, shown
+from services.escalation.channels.answers import Answer, by_status, known_as, shown
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.closing import close_each
 from services.escalation.channels.rendering import cut, printable, title
@@ -91,4 +91,4 @@ def alert(page: Page) -> dict[str, object]:
 def outcome(answer: Answer, api_key: str) -> Outcome:
     """202 is acceptance, and the request's id what JSM knows it by."""
     said = shown(answer.text("message"), api_key)
-    return by_status(answer, is_keyed=True, said=said, provider_id=shown(answer.text("requestId"), api_key) or None)
+    return by_status(answer, is_keyed=True, said=said, provider_id=known_as(answer.text("requestId"), api_key))

@@ -9,7 +9,7 @@ from datetime import timedelta
 import msgspec
 
 from services.escalation.channels import Capabilities, Page
-from services.escalation.channels.answers import Answer, by_status, shown
+from services.escalation.channels.answers import Answer, by_status, known_as, shown
 from services.escalation.channels.client import HttpClient, host_of, place_of
 from services.escalation.channels.rendering import closed, cut, cut_bytes, rest, title
 from services.escalation.channels.secrets import Secrets
@@ -86,7 +86,7 @@ class Ntfy:
         if not isinstance(answer, Answer):
             return answer
         said = shown(answer.text("error"), token)
-        return by_status(answer, is_keyed=False, said=said, provider_id=shown(answer.text("id"), token) or None)
+        return by_status(answer, is_keyed=False, said=said, provider_id=known_as(answer.text("id"), token))
 
     async def close(self) -> None:
         """Close connections."""

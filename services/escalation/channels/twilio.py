@@ -13,7 +13,7 @@ from uuid import UUID
 from xml.sax.saxutils import escape
 
 from services.escalation.channels import Capabilities, Page
-from services.escalation.channels.answers import Answer, by_status, shown
+from services.escalation.channels.answers import Answer, by_status, known_as, shown
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.guarded import is_public
 from services.escalation.channels.rendering import cut, title
@@ -175,7 +175,7 @@ def accounts(secret: str, reference: str) -> list[tuple[str, str]]:
 def outcome(answer: Answer, token: str = "") -> Outcome:
     """The class of Twilio's answer (R35): by its status, for its codes change; those that pass by themselves are known."""
     code, said = answer.text("code"), shown(answer.text("message"), token)
-    sid = answer.text("sid") or None
+    sid = known_as(answer.text("sid"), token)
     found = by_status(answer, is_keyed=False, said=f"{code} {said}".strip(), provider_id=sid)
     if found.result is Result.ACCEPTED and answer.text("status") in _NOT_SENT:
         why = " ".join(filter(None, (answer.text("error_code"), shown(answer.text("error_message"), token))))

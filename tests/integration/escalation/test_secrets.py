@@ -41,11 +41,8 @@ def contact(server: FaultServer, method: str) -> Contact:
 
 def planted(server: FaultServer) -> list[str]:
     """Every secret there is, and the part of an address that is one."""
-    used = {f"DESKCLOCK_SECRET_{method.upper()}" for method in METHODS}
-    return [
-        *(value for name, value in credentials.environment(server.base).items() if name in used),
-        credentials.TEAMS_SIGNATURE,
-    ]
+    held = credentials.environment(server.base)
+    return [*(held[f"DESKCLOCK_SECRET_{method.upper()}"] for method in METHODS), credentials.TEAMS_SIGNATURE]
 
 
 async def everything_stored(world) -> str:
@@ -69,9 +66,10 @@ async def test_no_secret_of_a_page_is_stored_published_or_logged(world, clock_co
     """Whatever the provider answers, and though it repeats what it was sent: the rosters hold references only."""
     caplog.set_level(logging.DEBUG)
     secrets = planted(providers)
-    said = dict.fromkeys(("error", "message", "id", "requestId", "code"), " ".join(secrets))
-    fault.body, fault.times = msgspec.json.encode(said).decode(), ALWAYS
-    providers.misbehave(fault)
+    for method, secret in zip((*METHODS, "teams"), secrets, strict=True):
+        said = dict.fromkeys(("error", "message", "id", "requestId", "code", "ts", "channel"), secret)
+        body = msgspec.json.encode({**said, "ok": True}).decode()
+        providers.misbehave(msgspec.structs.replace(fault, provider=method, body=body, times=ALWAYS))
     for method in METHODS:
         await world.people(method, contacts=[contact(providers, method)])
     await world.people("ben", "head", contacts=[Contact(method="console")])

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.escalation.channels.answers import Answer, by_status, shown
+from services.escalation.channels.answers import Answer, by_status, known_as, shown
 from services.escalation.channels.client import HttpClient, check_url
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.errors import AddressRefused
@@ -197,6 +197,15 @@ def test_what_a_provider_repeats_of_a_secret_is_not_shown():
     """One short line, printable."""
     assert "bad key *** here" == shown("bad key planted\n\x1b[2Jhere".replace("\x1b[2J", ""), "planted")
     assert 200 == len(shown("x" * 500))
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [("m0042", True), ("C1:1.2", True), ("", False), ("a b", False), ("x" * 101, False), ("x-planted-x", False)],
+)  # fmt: skip
+def test_what_a_provider_calls_a_page_is_a_name_or_nothing(text, known):
+    """It is stored: short, and no secret that came back."""
+    assert (text if known else None) == known_as(text, "planted", "")
 
 
 @pytest.mark.parametrize(("status", "keyed", "unkeyed"), [(502, Result.RETRYABLE, Result.UNKNOWN), (504, Result.RETRYABLE, Result.UNKNOWN), (503, Result.RETRYABLE, Result.RETRYABLE)])  # fmt: skip
