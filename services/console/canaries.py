@@ -126,6 +126,7 @@ def _read(answer: httpx.Response, expected: type[T]) -> T:
 
 def _detail(answer: httpx.Response) -> str:
     try:
-        return msgspec.json.decode(answer.content, type=Problem).detail
+        problem = msgspec.json.decode(answer.content, type=Problem)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return f"it answered {answer.status_code}"
+    return problem.errors[0].detail if problem.errors else problem.detail
