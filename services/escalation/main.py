@@ -1,9 +1,12 @@
 """Escalation put together: settings, connections, use cases, HTTP, loops. Plain constructors, nothing global."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
+from msgspec import Struct
+from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from services.escalation import loop
@@ -11,6 +14,7 @@ from services.escalation.answering import Answering
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
 from services.escalation.auditor import Auditor
+from services.escalation.channels import Channel
 from services.escalation.channels.assembly import build_channels
 from services.escalation.channels.client import HttpClient, check_url
 from services.escalation.channels.secrets import Secrets
@@ -34,6 +38,7 @@ from services.escalation.waking import WakingUp
 from shared.jetstream import publish, streams
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
+from shared.postgres.pool import Pool
 from shared.runtime import http, logs, points, servers, vitals
 from shared.runtime import settings as runtime_settings
 from shared.runtime.periodic import Health
@@ -53,27 +58,28 @@ async def assemble(stack: AsyncExitStack) -> Service:
     return await assemble_with(runtime_settings.load(Settings), stack)
 
 
+class _Ground(Struct, frozen=True, kw_only=True):
+    """What the parts stand on: opened first, closed last."""
+
+    pool: Pool
+    client: Client
+    relay: Relay
+    listening: socket.socket
+    channels: Mapping[str, Channel]
+    registry: CollectorRegistry
+    metrics: EscalationMetrics
+    health: Health
+
+
 async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     """Open what the service needs and put its parts together. Raises CannotStart."""
     logs.set_up(logs.Format(settings.log_format))
     points.arm(settings.fault_point, environment=settings.environment)
-    pool = await servers.open_database(stack, settings.database_url, name=NAME, size=settings.pool_size)
-    await servers.require_fit(pool, environment=settings.environment)
-    client = await servers.open_nats(stack, settings.nats_url, name=NAME)
-    await streams.ensure(client)
-    relay = Relay(await publish.open_publisher(client), pool)
-    listening = http.bind(settings.http_host, settings.escalation_port, setting="DESKCLOCK_ESCALATION_PORT")
-    stack.callback(listening.close)
-
-    channels = build_channels(settings)
-    for channel in channels.values():
-        stack.push_async_callback(channel.close)
-    registry = CollectorRegistry()
-    metrics = EscalationMetrics(registry, tuple(channels))
-    health = Health()
-    vitals.register(registry, health)
+    heartbeat = _heartbeat(settings, stack)
+    ground = await _open(settings, stack)
+    pool, relay, channels, metrics, health = ground.pool, ground.relay, ground.channels, ground.metrics, ground.health
     shelf = PolicyShelf()
-    links = Tokens(settings.token_key, settings.link_base(listening.getsockname()[1]))
+    links = Tokens(settings.token_key, settings.link_base(ground.listening.getsockname()[1]))
     firing = Firing(pool, relay, metrics)
     helping = Helping(pool, shelf, relay, metrics, is_halted=lambda: firing.halted is not None)
     stepping = Stepping(pool, shelf, relay, metrics, links, channels, is_halted=lambda: firing.halted is not None)
@@ -81,8 +87,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
     delivery = Delivery(pool, shelf, relay, metrics, links, channels)
     grouping = Grouping(pool, links)
     tidying = Tidying(pool, delivery, metrics)
-    heartbeat = _heartbeat(settings, stack)
-    auditor = Auditor(pool, client, metrics.watch, heartbeat.beat, beat_seconds=settings.heartbeat_seconds)
+    auditor = Auditor(pool, ground.client, metrics.watch, heartbeat.beat, beat_seconds=settings.heartbeat_seconds)
     receipts = Receipts(pool, metrics, Secrets(settings.secrets_dir), settings.public_url)
     methods = frozenset(name for name, channel in channels.items() if not channel.capabilities.is_informational)
     outlook = Outlook(pool, shelf, metrics, methods)
@@ -97,8 +102,8 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
             receipts=receipts,
             methods=methods,
         ),
-        registry=registry,
-        checks={**checks.standard(pool, client, health), "time": firing.time_check},
+        registry=ground.registry,
+        checks={**checks.standard(pool, ground.client, health), "time": firing.time_check},
         notes={"invariants": auditor.check},
         version=vitals.VERSION,
         metrics_open=settings.metrics_open,
@@ -109,7 +114,7 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
         name=NAME,
         health=health,
         stages=(
-            (Part(name="http", run=lambda stop: http.serve(app, listening, stop=stop)),),
+            (Part(name="http", run=lambda stop: http.serve(app, ground.listening, stop=stop)),),
             (
                 Part(name="firing", run=_following("firing", firing.run_backlog, firing.pulse, health, None, steps)),
                 Part(name="waking", run=_following("waking", waking.run_once, waking.pulse, health, None, steps)),
@@ -130,9 +135,34 @@ async def assemble_with(settings: Settings, stack: AsyncExitStack) -> Service:
             ),
             (
                 Part(name="relay", run=relay.run),
-                Part(name="nats", run=lambda stop: servers.stay_open(client, stop)),
+                Part(name="nats", run=lambda stop: servers.stay_open(ground.client, stop)),
             ),
         ),
+    )
+
+
+async def _open(settings: Settings, stack: AsyncExitStack) -> _Ground:
+    pool = await servers.open_database(stack, settings.database_url, name=NAME, size=settings.pool_size)
+    await servers.require_fit(pool, environment=settings.environment)
+    client = await servers.open_nats(stack, settings.nats_url, name=NAME)
+    await streams.ensure(client)
+    listening = http.bind(settings.http_host, settings.escalation_port, setting="DESKCLOCK_ESCALATION_PORT")
+    stack.callback(listening.close)
+    channels = build_channels(settings)
+    for channel in channels.values():
+        stack.push_async_callback(channel.close)
+    registry = CollectorRegistry()
+    health = Health()
+    vitals.register(registry, health)
+    return _Ground(
+        pool=pool,
+        client=client,
+        relay=Relay(await publish.open_publisher(client), pool),
+        listening=listening,
+        channels=channels,
+        registry=registry,
+        metrics=EscalationMetrics(registry, tuple(channels)),
+        health=health,
     )
 
 
