@@ -9,6 +9,7 @@ from shared.policy.document import Ladder, Paging, Step
 from shared.policy.errors import did_you_mean
 from shared.policy.layout import EscalationLine, PagingLine
 from shared.policy.located import escape
+from shared.policy.methods import METHODS
 from shared.policy.reading import Reading, Unreadable
 
 ON_CALL = "on-call/"
@@ -88,10 +89,20 @@ def _recipients(reading: Reading, written: str | list[str], pointer: str, rotati
             reading.fault(place, f"`{recipient[:60]}` is no recipient", near if near.startswith("did") else _FORMS)
         elif kind is not None and not recipient.removeprefix(kind):
             reading.fault(place, f"`{recipient}` names nobody", _FORMS)
+        elif kind == CHANNEL and _needs_address(recipient.removeprefix(kind)):
+            reading.fault(
+                place,
+                f"`{recipient}` says how, not whom",
+                "give a room an entry on the roster with its contacts, and write `channel/<its key>`",
+            )
         elif kind == ON_CALL:
             reading.refer(place, recipient.removeprefix(kind), rotations, "rotation")
         found.append(recipient)
     return tuple(dict.fromkeys(found))
+
+
+def _needs_address(name: str) -> bool:
+    return name in METHODS and METHODS[name].address is not None
 
 
 def _after(reading: Reading, text: str, pointer: str) -> timedelta:

@@ -174,10 +174,7 @@ def test_escalations_and_rotations() -> None:
         )
         == read.escalations["wake the lead"]
     )
-    assert (
-        rotation(layer("ana", "ben", "chi"), zone="America/New_York")
-        == read.on_call["support"]
-    )
+    assert rotation(layer("ana", "ben", "chi"), zone="America/New_York") == read.on_call["support"]
     assert time(8, 30) == read.on_call["managers"].layers[0].handoff_time
 
 
@@ -330,6 +327,7 @@ targets:
         ("escalations: {a: {steps: [{after: 1d, page: owner}]}}", "/escalations/a/steps/0/after", "not counted here"),
         ("escalations: {a: {steps: [{page: onwer}]}}", "/escalations/a/steps/0/page", "did you mean `owner`?"),
         ("escalations: {a: {steps: [{page: person/}]}}", "/escalations/a/steps/0/page", "names nobody"),
+        ("escalations: {a: {steps: [{page: channel/slack}]}}", "/escalations/a/steps/0/page", "says how, not whom"),
         ("escalations: {a: {steps: [{page: on-call/x}]}}", "/escalations/a/steps/0/page", "no rotation `x`"),
         ("escalations: {a: {steps: [{page: owner}], repeat: 0}}", "/escalations/a/repeat", "out of range"),
         ("escalations: {a/b: {steps: [{page: owner}], otherwise: [x]}}", "/escalations/a~1b/otherwise/0", "no recipient"),
