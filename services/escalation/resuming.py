@@ -47,7 +47,7 @@ async def resume(
 ) -> dict[UUID, Resumed]:
     """Let those of the held escalations go on that began so soon after one like them was over."""
     beginning = [
-        (one, one.opened_at - rules[one.id].ladder.flap_window)
+        (one, rules[one.id].ladder.flap_window)
         for one in due
         if one.generation == 1 and one.position == _BEGINNING and one.reason is not Reason.WARNED and one.since is None
     ]
@@ -111,8 +111,7 @@ def _resumed(due: DueStep, flap: Flap, rules: Rules, circle: Circle, composing: 
         now=now,
         next_step_at=next_step_at,
         next_recipients=ladders.recipients_of(ladder, flap.position) if next_step_at else (),
-        note=f"OPEN AGAIN: it was over, and is not; {taken}"
-        + (", and the ladder is at its end" if has_climbed else ""),
+        note=f"OPEN AGAIN: it was over, and is not; {taken}",
     )
     copies = tuple(composing.page(due, to, told) for to in recipients.reach(flap.asked, circle))
     return Resumed(due, flap, going, copies)

@@ -5,7 +5,7 @@ tickets and have stored their clocks.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -13,13 +13,11 @@ from services.router.domain.standing import Touched
 from shared.contract.tickets import ClockState, Status, Urgency
 from shared.ledger import escalations
 from shared.ledger.clocks import ClockRow, Resolved
-from shared.ledger.escalations import EscalationOpened, Opened
+from shared.ledger.escalations import EscalationOpened, Opened, Replanned
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection
 from shared.sla.clock import Clock
 from shared.sla.policy import SlaPolicy
-
-_NOTHING = timedelta()
 
 
 class _Moves(Struct, frozen=True):
@@ -27,7 +25,7 @@ class _Moves(Struct, frozen=True):
 
     held: list[ClockRow]
     resumed: list[ClockRow]
-    replanned: list[tuple[ClockRow, timedelta]]
+    replanned: list[Replanned]
     later: list[ClockRow]
     superseded: list[ClockRow]
 
@@ -46,8 +44,7 @@ async def follow(connection: Connection, touched: Sequence[Touched], outbox: Out
         told += done.ended
         anew = done.opened
     if moves.replanned:
-        rows, shifts = zip(*moves.replanned, strict=True)
-        await escalations.replan(connection, rows, shifts, now)
+        await escalations.replan(connection, moves.replanned, now)
     if moves.resumed:
         await escalations.resume(connection, moves.resumed, now)
     if moves.held:
@@ -73,11 +70,11 @@ def _look(item: Touched, moves: _Moves) -> None:
             moves.later.append(row)
         elif is_elsewhere:
             moves.superseded.append(row)
-        elif clock.escalate is not None and (clock.escalate, clock.breached_at) != (
-            before.escalate,
-            before.breached_at,
-        ):
-            moves.replanned.append((row, _shift(before, clock)))
+        elif clock.breached_at is not None:
+            ladder, shift = _other_ladder(item, clock), clock.breached_at - (before.breached_at or clock.breached_at)
+            if ladder is not None or shift:
+                version = item.standing.policy.version
+                moves.replanned.append(Replanned(row=row, shift=shift, ladder=ladder, policy_version=version))
         if has_moved or is_elsewhere:
             is_paused = is_waiting(clock, ticket.status, item.standing.policy.sla)
             (moves.held if is_paused else moves.resumed).append(row)
@@ -101,10 +98,14 @@ def _is_elsewhere(before: str | None, after: str | None) -> bool:
     return before is not None and after is not None and before != after
 
 
-def _shift(before: Clock, after: Clock) -> timedelta:
-    if before.breached_at is None or after.breached_at is None:
-        return _NOTHING
-    return after.breached_at - before.breached_at
+def _other_ladder(item: Touched, clock: Clock) -> str | None:
+    """By which ladder a broken promise is escalated from now on, where another target line holds; it stays broken itself."""
+    before, ticket = item.before, item.standing.ticket
+    if before is None or before.matched == ticket.matched:
+        return None
+    lines = (line for line in item.standing.policy.sla.lines if line.target.name == ticket.matched)
+    terms = next((line.terms.get(clock.target) for line in lines), None)
+    return None if terms is None else terms.escalate
 
 
 def _is_raised(item: Touched) -> bool:

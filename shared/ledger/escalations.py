@@ -44,6 +44,18 @@ class Opened(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Replanned(Struct, frozen=True, kw_only=True):
+    """A broken promise whose escalation has another plan."""
+
+    row: ClockRow
+    shift: timedelta
+    """By so much later it broke than was thought."""
+    ladder: str | None
+    """None: it keeps the one it has."""
+    policy_version: int
+    """That has the ladder."""
+
+
 class Superseded(Struct, frozen=True, kw_only=True):
     """What became of escalations whose tickets another team has."""
 
@@ -61,14 +73,14 @@ async def resume(connection: Connection, rows: Sequence[ClockRow], now: datetime
     await connection.execute(QUERIES["resume_escalations"], *_keys(rows), now)
 
 
-async def replan(connection: Connection, rows: Sequence[ClockRow], shifts: Sequence[timedelta], now: datetime) -> None:
-    """Let the next step be planned anew: by the clock's present ladder, from an anchor that moved by so much (R15, R17)."""
+async def replan(connection: Connection, moved: Sequence[Replanned], now: datetime) -> None:
+    """Let the next steps be planned anew; what was sent stays sent (R15, R17)."""
     await connection.execute(
         QUERIES["replan_escalations"],
-        *_keys(rows),
-        shifts,
-        [row.clock.escalate for row in rows],
-        [row.clock.policy_version for row in rows],
+        *_keys([one.row for one in moved]),
+        [one.shift for one in moved],
+        [one.ladder for one in moved],
+        [one.policy_version for one in moved],
         now,
     )
 

@@ -48,8 +48,8 @@ WITH live AS (
 )
 UPDATE escalation e
 SET anchor_at = CASE WHEN e.since_loop IS NULL THEN e.anchor_at + live.shift ELSE e.anchor_at END,
-    policy_version = CASE WHEN live.ladder = e.ladder THEN e.policy_version ELSE live.policy_version END,
-    ladder = live.ladder, is_replanned = e.next_step_at IS NOT NULL OR e.is_replanned,
+    policy_version = CASE WHEN coalesce(live.ladder, e.ladder) = e.ladder THEN e.policy_version ELSE live.policy_version END,
+    ladder = coalesce(live.ladder, e.ladder), is_replanned = e.next_step_at IS NOT NULL OR e.is_replanned,
     next_step_at = CASE WHEN e.next_step_at IS NOT NULL THEN $7::timestamptz END
 FROM live
 WHERE e.id = live.id AND e.state <> 'resolved';

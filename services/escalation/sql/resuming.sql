@@ -2,11 +2,14 @@
 -- Of escalations that begin: what was answered or cancelled for the same ticket and target so shortly before that it goes on,
 -- if somebody was paged for it (R18).
 SELECT k.id, o.id AS before, o.loop, o.step, o.acknowledged_by, o.acknowledged_at, n.asked
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) AS k (id, ticket_id, target, ladder, since)
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+            $7::interval[])
+     AS k (id, ticket_id, target, ladder, broke_at, opened_at, flap_window)
 CROSS JOIN LATERAL (
     SELECT e.id, e.loop, e.step, e.acknowledged_by, e.acknowledged_at, e.generation, e.ladder, e.reason, e.resolution
     FROM escalation e
-    WHERE e.ticket_id = k.ticket_id AND e.target = k.target AND e.state = 'resolved' AND e.resolved_at >= k.since
+    WHERE e.ticket_id = k.ticket_id AND e.target = k.target AND e.state = 'resolved'
+      AND e.resolved_at >= (CASE WHEN k.broke_at >= e.resolved_at THEN k.broke_at ELSE k.opened_at END) - k.flap_window
     ORDER BY e.resolved_at DESC
     LIMIT 1
 ) o

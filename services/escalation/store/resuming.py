@@ -1,7 +1,7 @@
 """Escalations that go on where one before them was, in SQL. Callers own the transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,15 +39,17 @@ class Going(Struct, frozen=True, kw_only=True):
     ends_at: datetime
 
 
-async def load_flaps(connection: Connection, due: Sequence[tuple[DueStep, datetime]]) -> dict[UUID, Flap]:
-    """What each of the escalations goes on with, if something of it was over no earlier than the instant beside it."""
+async def load_flaps(connection: Connection, due: Sequence[tuple[DueStep, timedelta]]) -> dict[UUID, Flap]:
+    """What each of the escalations goes on with, if it was over no longer than the time beside it."""
     rows = await connection.fetch(
         QUERIES["load_flaps"],
         [one.id for one, _ in due],
         [one.ticket_id for one, _ in due],
         [one.target for one, _ in due],
         [one.ladder for one, _ in due],
-        [since for _, since in due],
+        [one.anchor_at for one, _ in due],
+        [one.opened_at for one, _ in due],
+        [window for _, window in due],
     )
     return {row["id"]: _flap(dict(row)) for row in rows}
 
