@@ -6,13 +6,14 @@ SELECT method, secret FROM page WHERE id = $1;
 -- A page arrived. One whose attempt had no answer yet is looked at again, at once, and concluded by what the receipt said.
 UPDATE page p
 SET delivered_at = coalesce(p.delivered_at, $2), verify_by = NULL, provider_id = coalesce(p.provider_id, $3),
+    accepted_at = CASE WHEN p.state = 'pending' THEN coalesce(p.accepted_at, $2) ELSE p.accepted_at END,
     receipt = CASE WHEN p.state IN ('pending', 'sending') THEN $4::jsonb END,
     next_attempt_at = CASE WHEN p.state = 'pending' THEN $2::timestamptz ELSE p.next_attempt_at END,
     deferred_until = CASE WHEN p.state <> 'pending' THEN p.deferred_until END,
     deferred_for = CASE WHEN p.state <> 'pending' THEN p.deferred_for END
-FROM (SELECT id, delivered_at FROM page WHERE id = $1 FOR NO KEY UPDATE) was
+FROM (SELECT id, accepted_at, delivered_at FROM page WHERE id = $1 FOR NO KEY UPDATE) was
 WHERE p.id = was.id AND p.attempts >= $5
-RETURNING p.accepted_at, was.delivered_at IS NULL AS is_news;
+RETURNING was.accepted_at, was.delivered_at IS NULL AS is_news;
 
 -- name: save_progress
 -- A provider has a page and works on it: one whose attempt had no answer is not sent again, and a phone that rings is

@@ -22,6 +22,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
     """A page that arrived."""
 
     accepted_at: datetime | None
+    """None where the provider had not said that it took it."""
     is_news: bool
 
 

@@ -21,6 +21,7 @@ from services.escalation.channels.twilio import RECEIPTS, Sms, Twilio, Voice
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.receipts import Receipts
 from shared import ids
+from shared.ledger import pages as ledger_pages
 from shared.policy.document import Contact
 from shared.web.keyring import KeyRing
 from tests.providers import credentials
@@ -303,6 +304,25 @@ async def test_r14_a_receipt_after_the_end_wakes_nobody(phones):
     await phones.world.drain()
 
     assert [] == phones.world.provider.sent
+
+
+async def test_r14_what_arrived_though_nobody_answered_hears_that_it_is_moot(phones):
+    """An attempt without an answer, acknowledged by another way, then a receipt, then the end."""
+    phones.providers.misbehave(Fault(kind="close", provider="twilio", is_handled=True))
+    page = await phones.page(phone(), OTHER)
+    await phones.world.pool.execute(
+        "UPDATE escalation SET state = 'acknowledged', acknowledged_by = 'ana', acknowledged_at = $1, next_step_at = NULL",
+        BROKE,
+    )
+    await phones.say(page["id"], "delivered")
+    await phones.world.tidying.run_once()
+    async with phones.world.pool.acquire() as connection, connection.transaction():
+        query = "UPDATE escalation SET state = 'resolved', resolved_at = $1, resolution = 'answered' RETURNING id"
+        await ledger_pages.resolve(connection, [await connection.fetchval(query, BROKE)], BROKE)
+    await phones.world.delivery.run_once()
+
+    assert "ANSWERED" in phones.providers.ledger.requests("twilio")[-1].body
+    assert 2 == phones.providers.ledger.count("twilio")
 
 
 async def test_a_receipt_that_is_not_signed_changes_nothing(phones):
