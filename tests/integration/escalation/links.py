@@ -69,8 +69,8 @@ async def gather(world: Any, escalations: Sequence[UUID]) -> UUID:
     """Let the first pages of these escalations be one group, in this order; returns its id."""
     group_id = ids.uuid7(START)
     await world.pool.execute(
-        "INSERT INTO page_group (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, members) "
-        "VALUES ($1, 'default', 'ana', 'on-call/support', 'ana', 'page', 'high', 0, $2, $3, $4)",
+        "INSERT INTO page_group (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, open_for, members) "
+        "VALUES ($1, 'default', 'ana', 'on-call/support', 'ana', 'page', 'high', 0, $2, $3, interval '1 min', $4)",
         group_id,
         DUE,
         DUE + timedelta(minutes=1),
