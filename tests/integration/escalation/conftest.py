@@ -13,11 +13,14 @@ from services.escalation.answering import Answering
 from services.escalation.channels import Capabilities, Channel, Page
 from services.escalation.channels.console import Console
 from services.escalation.delivery import Delivery
+from services.escalation.domain import invariants
+from services.escalation.domain.invariants import Host, Invariant
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.firing import Firing
 from services.escalation.grouping import Grouping
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.stepping import Stepping
+from services.escalation.store import auditing
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
 from services.escalation.waking import WakingUp
@@ -131,6 +134,8 @@ class World:
         self.metrics = EscalationMetrics(self.registry)
         self.tokens = Tokens(b"a key", "http://desk.test")
         self.printed = io.StringIO()
+        self.amiss: set[Invariant] = set()
+        """What a test leaves broken on purpose."""
         self.provider = Provider()
         self.channels: dict[str, Channel] = {"console": Console(self.printed), "webhook": self.provider}
         self.use(ladder)
@@ -221,12 +226,25 @@ class World:
         query = "SELECT * FROM page ORDER BY committed_at, kind = 'resolve', step, recipient, method, id"
         return [dict(row) for row in await self.pool.fetch(query)]
 
+    async def audit(self) -> set[Invariant]:
+        """What the auditor would find amiss, had everything stood like this for an hour."""
+        async with self.pool.acquire() as connection:
+            trial = connection.transaction()
+            await trial.start()
+            await connection.execute(
+                "UPDATE time_warp SET real_anchor = real_anchor - interval '1 h', virtual_anchor = virtual_anchor - interval '1 h' * rate"
+            )
+            seen = await auditing.look(connection)
+            await trial.rollback()
+        return set(invariants.broken_in_database(seen, Host(wall_at=seen.server_at, last_server_at=None)))
+
     async def drain(self) -> None:
-        """Let every loop do what is due now."""
+        """Let every loop do what is due now: then the auditor finds nothing amiss but what the test has said before."""
         while sum(
             [await loop.run_once() for loop in (self.firing, self.waking, self.stepping, self.grouping, self.delivery)]
         ):
             pass
+        assert self.amiss == await self.audit()
 
 
 def ticket(external_id: str) -> Ticket:

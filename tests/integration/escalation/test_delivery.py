@@ -13,6 +13,7 @@ from standardwebhooks import Webhook as Verifier
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.webhook import Webhook
+from services.escalation.domain.invariants import Invariant
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
 from services.escalation.tokens import Tokens
@@ -368,11 +369,12 @@ async def test_a_warning_that_reaches_nobody_is_printed_on_the_console(world, cl
 
 
 async def test_a_page_that_fails_on_the_console_too_is_given_up(world, clock_control):
-    """There is nothing after the last resort; it is counted and told."""
+    """There is nothing after the last resort; it is counted and told, and stops the heartbeat: nobody knows."""
     world.use(Ladder(name="wake the lead", steps=()))
     world.provider.name = "console"
     world.channels["console"] = world.provider
     world.provider.answers = [Outcome(result=Result.REJECTED)]
+    world.amiss = {Invariant.NOBODY_FORGOTTEN}
     await world.ticket(due_in=timedelta(hours=1))
     await clock_control.freeze(DUE + timedelta(seconds=1))
     await world.drain()
