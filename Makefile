@@ -35,6 +35,7 @@ test: $(READY)  ## All tests, with coverage
 
 fuzz: $(READY)  ## Generated cases, twenty times as many as in the tests
 	@DESKCLOCK_TEST_EFFORT=20 $(TESTS) tests/properties tests/conformance/test_random_tickets.py tests/integration/api/test_bad_input.py tests/integration/test_many_routers.py
+	@$(RUN) tests.walked
 
 check: $(READY)  ## Format, lint, types, import contracts, tests
 	$(RUN) ruff format --check

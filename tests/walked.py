@@ -1,4 +1,4 @@
-"""The whole walk of R20: every shift of every zone from 2000 to 2040, hand-off by hand-off; `make on-call-walk` runs it."""
+"""The whole walk of R20: every shift of every zone from 2000 to 2040, hand-off by hand-off; `make fuzz` runs it."""
 
 import sys
 from collections import Counter

@@ -120,8 +120,8 @@ def _expired(_number: int, _frame: object) -> None:
     raise _TooLong
 
 
-def occurrences(events: list[Any], found: list[Any], zone: ZoneInfo) -> Iterator[Occurrence]:
-    """Every time each event takes place from 2000 to 2050; raises `Unreadable`, naming the event.
+def occurrences(events: list[Any], found: list[Any], zone: ZoneInfo, last: date = _LAST) -> Iterator[Occurrence]:
+    """Every time each event takes place from 2000 to the `last` day; raises `Unreadable`, naming the event.
 
     Repetitions that were moved or called off are left out; `zone` is that of times without one. For a main thread.
     """
@@ -134,7 +134,7 @@ def occurrences(events: list[Any], found: list[Any], zone: ZoneInfo) -> Iterator
         name = named(event)
         try:
             dropped = set() if event.get("RECURRENCE-ID") is not None else moved.get(str(event.get("UID", "")), set())
-            yield from _each(event, dropped, zone, budget)
+            yield from _each(event, dropped, zone, budget, last)
         except Unreadable as wrong:
             raise Unreadable(f"`{name}`: {wrong.problem}", wrong.remedy) from None
         except _TooLong:
@@ -151,7 +151,7 @@ def named(event: Any) -> str:
     return _short(str(event.get("SUMMARY") or event.get("UID") or "an event without a name"))
 
 
-def _each(event: Any, dropped: set[datetime], zone: ZoneInfo, budget: _Budget) -> Iterator[Occurrence]:
+def _each(event: Any, dropped: set[datetime], zone: ZoneInfo, budget: _Budget, last: date) -> Iterator[Occurrence]:
     if event.get("DTSTART") is None:
         raise Unreadable("it has no DTSTART", "correct it in the feed")
     begin = event["DTSTART"].dt
@@ -163,7 +163,7 @@ def _each(event: Any, dropped: set[datetime], zone: ZoneInfo, budget: _Budget) -
     starts = {first, *(_naive(each, local) for each in _dates(event.get("RDATE")))}
     for rule in _listed(event.get("RRULE")):
         with budget:
-            starts.update(_repeated(rule, first, local))
+            starts.update(_repeated(rule, first, local, last))
     without = dropped | {_instant(each, zone) for each in _dates(event.get("EXDATE"))}
     for start in sorted(starts):
         if length and start.replace(tzinfo=local).astimezone(UTC) not in without:
@@ -194,7 +194,7 @@ def _on_wall(at: datetime, zone: ZoneInfo) -> datetime:
     return at.astimezone(zone).replace(tzinfo=None)
 
 
-def _repeated(rule: Any, first: datetime, local: Any) -> Iterator[datetime]:
+def _repeated(rule: Any, first: datetime, local: Any, last: date) -> Iterator[datetime]:
     from dateutil.rrule import rrulestr  # type: ignore[import-untyped] # noqa: PLC0415 - comes with the extra
 
     frequency = str(rule.get("FREQ", [""])[0]).upper()
@@ -205,10 +205,10 @@ def _repeated(rule: Any, first: datetime, local: Any) -> Iterator[datetime]:
     until = rule.pop("UNTIL", [None])[0]
     series = rrulestr(rule.to_ical().decode(), dtstart=first)
     if until is not None:
-        last = _naive(until, local)
-        series = series.replace(until=last if isinstance(until, datetime) else datetime.combine(last, time.max))
+        final = _naive(until, local)
+        series = series.replace(until=final if isinstance(until, datetime) else datetime.combine(final, time.max))
     for count, start in enumerate(series):
-        if start.date() > _LAST:
+        if start.date() > last:
             return
         if count > _MOST_DAYS:
             raise _TooLong

@@ -89,7 +89,7 @@ def _check_zone(key: str, at: Any, named: str | None, zone: ZoneInfo | None) -> 
 
 
 def _between(events: list[Any], found: list[Any], zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[FedShift]:
-    for one in ical.occurrences(events, found, zone):
+    for one in ical.occurrences(events, found, zone, end.date() + timedelta(days=1)):
         starts_at, ends_at = ical.instants(one, one.local if one.is_timed else zone)
         if starts_at < end and ends_at > start and starts_at < ends_at:
             yield FedShift(names=_names(one.event), starts_at=starts_at, ends_at=ends_at)

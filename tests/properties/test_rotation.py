@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.escalation.domain.rotation import Duty, Override, shift_at, stretch_at, stretches
-from shared.policy.document import Cadence, Layer, Rotation
+from services.escalation.domain.rotation import END, Duty, Override, shift_at, stretch_at, stretches
+from shared.policy.document import Cadence, Feed, Layer, Rotation
 from shared.sla.hours import Hours
 from tests import effort
 from tests.turns import daily, layer, rotation
@@ -175,7 +175,7 @@ def _is_on(one: Layer, zone: ZoneInfo, at: datetime) -> bool:
 @settings(max_examples=effort.examples(6), deadline=None)
 @given(zones, times, st.integers(FIRST.year, LAST.year - 2))
 def test_r20_two_years_of_daily_and_weekly_shifts_in_some_zone(zone, at, year):
-    """No gap, no overlap, and a daily shift lasts a day less what the clocks gain: the short form of `make on-call-walk`."""
+    """No gap, no overlap, and a daily shift lasts a day less what the clocks gain: `make fuzz` walks them all."""
     tally = Tally()
     start = datetime(year, 1, 1, tzinfo=UTC)
     for turns in (daily("a", "b", at=at), layer("a", "b", at=at)):
@@ -209,6 +209,16 @@ def test_r20_a_day_that_a_zone_skipped_leaves_no_gap():
         shift = shift_at(duty, at)
         assert shift.starts_at <= at < shift.ends_at
         at = shift.ends_at
+
+
+def test_r22_a_gap_without_an_end_is_walked_once():
+    """A calendar that was never read, or layers that are all over: one stretch, and none after the end of all time."""
+    fed = Duty(rotation=Rotation(name="x", zone=ZoneInfo("UTC"), feed=Feed(source="x")))
+    over = Duty(rotation=rotation(layer("a", valid_to=datetime(2020, 1, 1, tzinfo=UTC))))
+    for duty in (fed, over):
+        [gap] = stretches(duty, datetime(2026, 1, 1, tzinfo=UTC), END + DAY)
+        assert (None, END) == (gap.person, gap.ends_at)
+        assert [] == list(stretches(duty, gap.ends_at, gap.ends_at + DAY))
 
 
 def test_r22_a_rotation_without_people_is_a_gap():

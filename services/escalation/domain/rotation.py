@@ -89,8 +89,8 @@ def shift_at(duty: Duty, at: datetime) -> Shift | None:
 
 
 def stretches(duty: Duty, start: datetime, end: datetime) -> Iterator[Stretch]:
-    """All that lies between two instants, in order, without gap or overlap; the first and last reach beyond."""
-    at = start
+    """All that lies between two instants before `END`, in order, without gap or overlap; the first and last reach beyond."""
+    at, end = start, min(end, END)
     while at < end:
         found = stretch_at(duty, at)
         yield found

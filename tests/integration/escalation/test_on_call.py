@@ -1,7 +1,7 @@
 """On call over HTTP and at the instant of a step: overrides, layers, gaps, and versions that stay."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -208,7 +208,7 @@ async def test_r22_r23_gaps_are_foretold_with_their_reasons(api, world):
         LADDER,
         {
             "support": rotation(layer("ana", hours=hours(range(5), 8, 20))),
-            "nights": rotation(daily("ana", "mute", "ghost", at=datetime(2026, 1, 1, 8).time())),
+            "nights": rotation(daily("ana", "mute", "ghost", at=time(8))),
             "whole": rotation(layer("ana")),
         },
     )
@@ -282,7 +282,10 @@ async def test_r22_all_levels_empty_asks_owner_then_lead_then_the_catch_all(worl
     await world.people("head")
     ladder = Ladder(
         name=LADDER.name,
-        steps=(Step(after=timedelta(), page=("on-call/empty",)), Step(after=timedelta(minutes=5), page=("person/ghost",))),
+        steps=(
+            Step(after=timedelta(), page=("on-call/empty",)),
+            Step(after=timedelta(minutes=5), page=("person/ghost",)),
+        ),
         otherwise=("person/head",),
     )
     world.use(ladder, {"empty": rotation()})
@@ -313,7 +316,8 @@ async def test_a_rotation_as_a_calendar_reads_back_with_overrides_and_any_name(a
         return list(icalendar.Calendar.from_ical(raw).walk("VEVENT"))
 
     read = {
-        (str(one["SUMMARY"]), one["DTSTART"].dt, one["DTEND"].dt): str(one["DESCRIPTION"]) for one in events(answer.content)
+        (str(one["SUMMARY"]), one["DTSTART"].dt, one["DTEND"].dt): str(one["DESCRIPTION"])
+        for one in events(answer.content)
     }
     assert {"Ana", "Chi", odd} == {name for name, *_ in read}
     start, end = (datetime(2026, 6, 3, hour, tzinfo=UTC) for hour in (10, 12))

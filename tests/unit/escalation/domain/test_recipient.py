@@ -1,12 +1,17 @@
 """Recipients resolved to people and channels."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from services.escalation.domain.recipient import Circle, Person, person_of, reach
-from services.escalation.domain.rotation import Duty
-from shared.policy.document import Contact
+from msgspec import structs
+
+from services.escalation.domain.recipient import FALLBACK, Circle, Person, person_of, reach
+from services.escalation.domain.rotation import Duty, Imported, Override
+from shared.policy.document import Contact, Feed, Rotation
 from tests.turns import daily, rotation
 
+HOUR = timedelta(hours=1)
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 CONSOLE, WEBHOOK = Contact(method="console"), Contact(method="webhook", address="https://a.test")
 ROTATION = Duty(rotation=rotation(daily("ana")), version=4)
@@ -76,3 +81,47 @@ def test_a_channel_is_reached_without_a_person():
     """The last resort."""
     [reached] = reach(["channel/console"], CIRCLE)
     assert (None, CONSOLE, "channel/console") == (reached.person, reached.contact, reached.who)
+
+
+def test_r19_the_evidence_says_by_which_version_layer_override_or_import() -> None:
+    """An override has no layer, an import its number, somebody named none of it."""
+    made = Override(id=UUID(int=7), person="ana", starts_at=NOW, ends_at=NOW + HOUR, made_at=NOW)
+    fed = Rotation(name="fed", zone=ZoneInfo("UTC"), feed=Feed(source="x"))
+    circle = structs.replace(
+        CIRCLE,
+        rotations={
+            "layered": Duty(rotation=rotation(daily("olga"), daily("ana", name="office")), version=4),
+            "over": Duty(rotation=rotation(daily("olga")), version=4, overrides=(made,)),
+            "fed": Duty(
+                rotation=fed,
+                version=5,
+                imported=(Imported(person="ana", starts_at=NOW, ends_at=NOW + HOUR),),
+                feed_version=9,
+            ),
+        },
+    )
+    found = [reach([f"on-call/{name}"], circle)[0].evidence for name in circle.rotations]
+    assert [("office", None, None, 4), (None, made.id, None, 4), (None, None, 9, 5)] == [
+        (one.layer, one.override, one.feed_version, one.rotation_version) for one in found
+    ]
+    assert [NOW + HOUR] * 2 == [one.shift_ends_at for one in found[1:]]
+    [named] = reach(["person/ana"], circle)
+    assert (None, None, None) == (named.evidence.rotation, named.evidence.rotation_version, named.evidence.layer)
+
+
+def test_a_channel_that_is_none_is_whoever_has_that_key() -> None:
+    """As a chat room on the roster; a channel of that name comes first."""
+    rooms = {"war-room": person("war-room", WEBHOOK), "console": person("console", WEBHOOK)}
+    circle = structs.replace(CIRCLE, people=rooms)
+    found = reach(["channel/war-room", "channel/console", "channel/pigeon"], circle)
+    assert [("channel/war-room", "war-room", WEBHOOK), ("channel/console", None, CONSOLE)] == [
+        (one.recipient, one.person, one.contact) for one in found
+    ]
+
+
+def test_r22_owner_and_lead_are_asked_one_after_the_other_where_all_steps_are_empty() -> None:
+    """The chain before the catch-all: the owner who can be paged, else their lead, else nobody."""
+    lea = structs.replace(CIRCLE, owner="mute", people={**CIRCLE.people, "lea": person("lea", CONSOLE)})
+    alone = structs.replace(CIRCLE, owner=None, lead=None)
+    reached = [[one.person for name in FALLBACK for one in reach([name], circle)] for circle in (CIRCLE, lea, alone)]
+    assert [["olga"], ["lea"], []] == reached
