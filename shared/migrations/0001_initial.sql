@@ -534,6 +534,7 @@ CREATE TABLE page_group (
     step         integer NOT NULL,
     opened_at    timestamptz NOT NULL,
     closes_at    timestamptz NOT NULL,
+    open_for     interval NOT NULL,               -- its window, and that of the group that follows
     next_at      timestamptz,                     -- when those that were not told yet are looked at
     members      integer NOT NULL DEFAULT 0,      -- its version: pages are numbered as they join
     told         integer NOT NULL DEFAULT 0,      -- the version that its newest page shows
@@ -596,6 +597,7 @@ CREATE INDEX page_lane ON page (method, tenant, account, priority, next_attempt_
 CREATE INDEX page_fallback ON page (fallback_at) WHERE fallback_at IS NOT NULL;
 CREATE INDEX page_stale ON page (digest_at) WHERE state = 'pending' AND attempts = 0 AND digest_at IS NOT NULL;
 CREATE INDEX page_deferred ON page (deferred_for) WHERE deferred_for IS NOT NULL;
+CREATE INDEX page_in_flight ON page (tenant, account) WHERE lease IS NOT NULL;
 CREATE INDEX page_leased ON page (lease_until) WHERE lease IS NOT NULL;
 CREATE INDEX page_escalation ON page (escalation_id);
 CREATE INDEX page_recent ON page (tenant, committed_at);

@@ -19,7 +19,14 @@ class Console:
     """Writes each page as a block of text."""
 
     name = "console"
-    capabilities = Capabilities(is_keyed=False, concurrency=100, timeout=timedelta(seconds=5))
+    capabilities = Capabilities(
+        is_keyed=False,
+        concurrency=100,
+        timeout=timedelta(seconds=5),
+        per_account=100,
+        per_second=1000.0,
+        burst=1000.0,
+    )
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream

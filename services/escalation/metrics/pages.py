@@ -22,7 +22,7 @@ class PageMetrics:
     """Pages sent."""
 
     def __init__(self, registry: CollectorRegistry, transports: tuple[str, ...]) -> None:
-        self._transports = transports
+        self._seen = set(transports)
         self.rate = 1.0
         """Seconds of the time that decides which pass in a real one, as the loops saw it last."""
         self.outcomes = Counter(
@@ -76,7 +76,8 @@ class PageMetrics:
         """How many pages wait, by why (R30), and how many accounts are broken, by transport (R38)."""
         for reason in Reason:
             self.deferred.labels(reason).set(deferred.get(reason, 0))
-        for transport in {*self._transports, *broken}:
+        self._seen |= broken.keys()
+        for transport in self._seen:
             self.broken.labels(transport).set(broken.get(transport, 0))
 
     def committed(self, due_at: datetime, at: datetime) -> None:

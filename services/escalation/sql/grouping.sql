@@ -13,8 +13,9 @@ UPDATE page_group g SET is_open = false FROM over WHERE g.id = over.id;
 -- name: join_groups
 -- Pages join the open groups of their recipients, or open one each (R27): returns how many each group had before them. Each
 -- writer takes the groups in the order of their keys.
-INSERT INTO page_group AS g (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, next_at, members, told)
-SELECT k.id, k.tenant, k.who, k.recipient, k.person, k.kind, k.urgency, k.step, $11::timestamptz, $11::timestamptz + k.open_for,
+INSERT INTO page_group AS g (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, open_for,
+                             next_at, members, told)
+SELECT k.id, k.tenant, k.who, k.recipient, k.person, k.kind, k.urgency, k.step, $11::timestamptz, $11::timestamptz + k.open_for, k.open_for,
        CASE WHEN k.kind = 'digest' OR k.pages > 1 THEN $11::timestamptz + k.settle END, k.pages, CASE WHEN k.kind = 'digest' THEN 0 ELSE 1 END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::integer[],
             $10::interval[], $12::interval[])
@@ -89,8 +90,10 @@ WHERE m.group_id = $1 AND m.state = 'grouped' AND m.told_by IS NULL
 
 -- name: open_group
 -- A group whose first page is a summary.
-INSERT INTO page_group (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, members, told, told_at)
-SELECT $2, g.tenant, g.who, g.recipient, g.person, g.kind, g.urgency, g.step, $3::timestamptz, $3::timestamptz + (g.closes_at - g.opened_at), $4, $4, $3::timestamptz
+INSERT INTO page_group (id, tenant, who, recipient, person, kind, urgency, step, opened_at, closes_at, open_for, members, told,
+                        told_at)
+SELECT $2, g.tenant, g.who, g.recipient, g.person, g.kind, g.urgency, g.step, $3::timestamptz, $3::timestamptz + g.open_for, g.open_for, $4, $4,
+       $3::timestamptz
 FROM page_group g WHERE g.id = $1;
 
 -- name: tell_members

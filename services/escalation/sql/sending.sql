@@ -31,11 +31,10 @@ WITH RECURSIVE lane AS (
         SELECT p.method, p.tenant, p.account FROM page p
         WHERE p.next_attempt_at IS NOT NULL AND (p.method, p.tenant, p.account) > (l.method, l.tenant, l.account)
         ORDER BY p.method, p.tenant, p.account LIMIT 1) n
-), busy AS (
-    SELECT p.tenant, p.account, count(*) AS pages FROM page p WHERE p.lease IS NOT NULL GROUP BY p.tenant, p.account
 )
 SELECT l.method, l.tenant, l.account, k.priority, d.due, d.oldest_at, a.tokens, a.refilled_at, a.held_until, a.opened_at,
-       a.probe_at, coalesce(b.pages, 0) AS busy
+       a.probe_at,
+       (SELECT count(*) FROM page b WHERE b.lease IS NOT NULL AND b.tenant = l.tenant AND b.account = l.account) AS busy
 FROM lane l
 CROSS JOIN unnest('{0,1,2}'::smallint[]) AS k (priority)
 CROSS JOIN LATERAL (
@@ -46,7 +45,6 @@ CROSS JOIN LATERAL (
           ORDER BY p.next_attempt_at LIMIT $3) p
 ) d
 JOIN sending_account a ON (a.tenant, a.account) = (l.tenant, l.account)
-LEFT JOIN busy b ON (b.tenant, b.account) = (l.tenant, l.account)
 WHERE d.due > 0 AND l.method = ANY($2::text[])
 FOR NO KEY UPDATE OF a SKIP LOCKED;
 

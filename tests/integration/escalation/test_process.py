@@ -84,7 +84,7 @@ async def test_it_fires_and_pages_and_stops_in_order(world, clock_control, proce
     await world.people("ana")
     await world.ticket(due_in=timedelta(hours=1), escalate="page the team")
     await process.start()
-    await clock_control.advance(hours=2)
+    await clock_control.advance(minutes=61)
 
     async def is_paged() -> bool:
         return [page["state"] for page in await world.pages()] == ["accepted"]
