@@ -10,6 +10,7 @@ from litestar.types import ASGIApp
 
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
+from services.escalation.raising import Raising
 from services.escalation.trying import Trying
 from shared import ids
 from shared.contract.access import Scope
@@ -28,6 +29,7 @@ def app_of(world: Any) -> ASGIApp:
             pool=world.pool,
             shelf=world.shelf,
             answering=world.answering,
+            raising=Raising(world.pool, world.shelf, world.relay, world.metrics),
             trying=Trying(world.pool, world.shelf, world.tokens, world.channels),
             keyring=KeyRing(world.pool),
         ),
