@@ -511,6 +511,7 @@ CREATE INDEX escalation_recent ON escalation (tenant, opened_at);
 
 -- What people answered: by a page's link or by API key, in their order. Writer: escalation.
 CREATE TABLE escalation_answer (
+    n             bigint GENERATED ALWAYS AS IDENTITY,
     escalation_id uuid NOT NULL REFERENCES escalation,
     at            timestamptz NOT NULL,
     action        text NOT NULL CHECK (action IN ('acknowledge', 'snooze', 'hand_back')),
@@ -519,7 +520,7 @@ CREATE TABLE escalation_answer (
     until_at      timestamptz,             -- of a snooze: when it goes up again
     page_id       uuid                     -- whose link it was; null by API key
 );
-CREATE INDEX escalation_answer_of ON escalation_answer (escalation_id, at);
+CREATE INDEX escalation_answer_of ON escalation_answer (escalation_id, at, n);
 
 -- Pages to the same recipient about the same thing: the first goes at once, the others of a while are told together (R27).
 -- Writer: escalation.

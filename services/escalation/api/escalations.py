@@ -11,7 +11,9 @@ from msgspec import Meta, Struct
 
 from services.escalation.api import cursors, dependencies
 from services.escalation.api.pages import PageStory
+from services.escalation.store import answers as answers_store
 from services.escalation.store import reading
+from services.escalation.store.answers import Given
 from services.escalation.store.reading import EscalationView, PageFilter
 from shared.contract.access import Scope
 from shared.contract.events import Name
@@ -55,6 +57,8 @@ class EscalationStory(Struct, frozen=True, kw_only=True):
 
     escalation: EscalationView
     pages: list[PageStory]
+    answers: list[Given]
+    """What people answered, the newest first."""
 
 
 @get("/v1/escalations", opt=operation(Scope.TICKETS_READ, query=EscalationQuery, gives={200: EscalationList}))
@@ -87,8 +91,9 @@ async def get_escalation(request: Call, escalation_id: FromPath[UUID]) -> ASGIRe
             connection, tenant, PageFilter(escalation_id=escalation_id), after=None, limit=_PAGES
         )
         attempts = await reading.list_attempts(connection, [page.id for page in sent])
+        _, given = await answers_store.list_story(connection, escalation_id, _PAGES)
     stories = [PageStory(page=page, attempts=attempts[page.id]) for page in sent]
-    return answers.json(EscalationStory(escalation=found, pages=stories))
+    return answers.json(EscalationStory(escalation=found, pages=stories, answers=given))
 
 
 def not_found(escalation_id: UUID) -> Refused:

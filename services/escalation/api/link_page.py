@@ -245,8 +245,8 @@ def _why(page: Answerable) -> str:
 
 
 def _story(told: Sequence[Told], given: Sequence[Given], page: Answerable) -> str:
-    lines: list[tuple[datetime, str]] = [(one.at, _paged(one)) for one in told]
-    lines += [(one.at, _gave(one)) for one in given]
+    lines: list[tuple[datetime, str]] = [(one.at, _paged(one)) for one in reversed(told)]
+    lines += [(one.at, _gave(one)) for one in reversed(given)]
     if page.acknowledged_at is not None and not any(one.at == page.acknowledged_at for one in given):
         lines.append((page.acknowledged_at, f"{page.acknowledged_name} acknowledged it"))
     if page.resolved_at is not None:

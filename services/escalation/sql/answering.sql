@@ -54,7 +54,7 @@ FROM escalation_answer a
 JOIN escalation e ON e.id = a.escalation_id
 LEFT JOIN agent k ON k.tenant = e.tenant AND k.key = a.by
 WHERE a.escalation_id = $1
-ORDER BY a.at DESC
+ORDER BY a.at DESC, a.n DESC
 LIMIT $2;
 
 -- name: lock_for_answer

@@ -2,7 +2,8 @@
 -- Escalations of a tenant, the newest first, after a cursor.
 SELECT e.id, e.ticket_id, t.source, t.external_id, t.channel, t.urgency, e.target, e.cycle, e.generation,
        e.policy_version, e.ladder, e.reason, e.state, e.opened_at, e.anchor_at, e.step, e.loop, e.next_step_at,
-       e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.about
+       e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.about,
+       e.answered, e.wakes_at, e.wakes_for
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id
 WHERE e.tenant = $1 AND ($2::text IS NULL OR e.state = $2) AND ($3::text IS NULL OR t.external_id = $3)
@@ -14,7 +15,8 @@ LIMIT $6;
 -- One escalation of a tenant.
 SELECT e.id, e.ticket_id, t.source, t.external_id, t.channel, t.urgency, e.target, e.cycle, e.generation,
        e.policy_version, e.ladder, e.reason, e.state, e.opened_at, e.anchor_at, e.step, e.loop, e.next_step_at,
-       e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.about
+       e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.about,
+       e.answered, e.wakes_at, e.wakes_for
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id
 WHERE e.tenant = $1 AND e.id = $2;

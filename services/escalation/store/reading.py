@@ -42,6 +42,11 @@ class EscalationView(Struct, frozen=True, kw_only=True):
     resolution: str | None
     about: About | None = None
     """Of the target `routing`: why somebody is needed; null for a promise."""
+    answered: list[str] = []
+    """Of a step that all must answer, and not all have: who has."""
+    wakes_at: datetime | None = None
+    """Of an acknowledged one: when it goes up again, and why: a `snooze`, or the `silence` that its ladder allows."""
+    wakes_for: str | None = None
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):

@@ -368,8 +368,15 @@ async def test_what_was_answered_is_counted_and_kept(world, clock_control, clien
     labels = {"action": "acknowledge", "way": "link"}
     assert 1 == world.registry.get_sample_value("sla_answers_total", {**labels, "standing": "acknowledged"})
     assert 1 == world.registry.get_sample_value("sla_answers_total", {**labels, "standing": "acknowledged_before"})
-    [kept] = await world.pool.fetch("SELECT action, by, at, generation FROM escalation_answer")
-    assert ("acknowledge", "ana", NOW, 1) == tuple(kept)
+    await client.post(link, json={"action": "snooze", "for": "15m"})
+    [one] = await world.escalations()
+    reader = await key_of(world, Scope.TICKETS_READ)
+    story = (await client.get(f"/v1/escalations/{one['id']}", headers=reader)).json()
+    assert [("snooze", "Ana", "2026-06-01T09:15:01Z"), ("acknowledge", "Ana", None)] == [
+        (given["action"], given["name"], given["until_at"]) for given in story["answers"]
+    ]
+    shown = story["escalation"]
+    assert ("2026-06-01T09:15:01Z", "snooze", []) == (shown["wakes_at"], shown["wakes_for"], shown["answered"])
 
 
 async def test_r15_what_is_given_back_while_its_promise_is_paused_waits_for_it(world, clock_control, client):
