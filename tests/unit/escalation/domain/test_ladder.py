@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.escalation.domain.ladder import (
     ANY_HOUR,
@@ -18,11 +19,15 @@ from services.escalation.domain.ladder import (
     Reason,
     SkipReason,
     Standing,
+    before,
+    begins_with,
     climb,
     planned_at,
     recipients_of,
 )
-from shared.policy.document import Ladder, Step
+from shared.policy.document import Counts, Ladder, Step
+from shared.sla.calendar import Calendar
+from shared.sla.hours import CalendarSpec
 from tests.unit.sla.building import OFFICE
 from tests.unit.sla.building import at as local
 
@@ -54,11 +59,11 @@ def ladder(*minutes: float, repeat: int = 1, otherwise: tuple[str, ...] = ("head
 
 
 def take(
-    one: Ladder, at: float, position: Position = BEGINNING, reach=everybody, before: frozenset[str] = frozenset()
+    one: Ladder, at: float, position: Position = BEGINNING, reach=everybody, paged: frozenset[str] = frozenset()
 ) -> Climb[Somebody]:
     """Take the step that is due so many minutes after the anchor."""
     standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=position)
-    return climb(one, standing, ANCHOR + at * MINUTE, reach, before)
+    return climb(one, standing, ANCHOR + at * MINUTE, reach, paged)
 
 
 def whom(done: Climb[Somebody]) -> list[str]:
@@ -120,13 +125,13 @@ def test_r22_gaps_are_skipped_at_once_through_all_loops_to_the_console():
 
 def test_r22_the_same_people_are_not_paged_twice_in_a_row():
     """The step after theirs is taken instead."""
-    done = take(ladder(0, 10, 10), 10, Position(0, 1), before=frozenset({"s1"}))
+    done = take(ladder(0, 10, 10), 10, Position(0, 1), paged=frozenset({"s1"}))
     assert (["s2"], SkipReason.SAME_PEOPLE) == (whom(done), done.skipped[0].reason)
 
 
 def test_r22_a_new_loop_pages_the_same_people_again():
     """That is what a loop is for."""
-    done = take(ladder(0, repeat=2), 5, Position(1, 0), before=frozenset())
+    done = take(ladder(0, repeat=2), 5, Position(1, 0), paged=frozenset())
     assert (["s0"], 1) == (whom(done), done.taken.loop)
 
 
@@ -230,3 +235,118 @@ def test_rule_63_people_paged_a_moment_ago_are_not_reminded_at_night_because_the
     standing = Standing(reason=Reason.BREACHED, anchor_at=local("5 16:55"), position=Position(0, 1), has_reached=True)
     done = climb(one, standing, local("5 17:05"), everybody, frozenset({"s0"}), OFFICE)
     assert (True, Position(0, 1), local("8 09:00")) == (done.is_put_off, done.next, done.next_step_at)
+
+
+def steps_of(*steps: tuple[float, Counts], repeat: int = 1) -> Ladder:
+    """Steps after so many minutes each, elapsed or open, paging s0, s1, ..."""
+    return Ladder(
+        name="l",
+        steps=tuple(
+            Step(after=after * MINUTE, page=(f"s{n}",), counts=counts) for n, (after, counts) in enumerate(steps)
+        ),
+        repeat=repeat,
+        otherwise=("head",),
+    )
+
+
+def test_r5_a_step_counts_open_time_where_it_says_so():
+    """Broken on Friday at 16:30: 40 open minutes later is Monday 09:10, and ten elapsed ones after that 09:20."""
+    one = steps_of((0, Counts.ELAPSED), (40, Counts.OPEN), (10, Counts.ELAPSED))
+    planned = [planned_at(one, local("5 16:30"), Position(0, step), OFFICE) for step in range(3)]
+    assert [local("5 16:30"), local("8 09:10"), local("8 09:20")] == planned
+
+
+def test_r5_no_open_time_is_the_next_opening_and_such_a_step_goes_with_no_other():
+    """The first pages at night, the second at nine."""
+    one = steps_of((0, Counts.ELAPSED), (0, Counts.OPEN), (0, Counts.OPEN))
+    done = remind(one, "5 23:00", "5 23:00", BEGINNING)
+    assert (["s0"], local("8 09:00")) == (whom(done), done.next_step_at)
+    after = remind(one, "5 23:00", "8 09:00", Position(0, 1))
+    assert ["s1", "s2"] == whom(after)
+
+
+def test_r5_a_calendar_that_never_opens_holds_nobody_up():
+    """Elapsed time, then."""
+    never = Calendar(CalendarSpec(name="never"))
+    one = steps_of((0, Counts.ELAPSED), (40, Counts.OPEN))
+    assert ANCHOR + 40 * MINUTE == planned_at(one, ANCHOR, Position(0, 1), never)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.sampled_from(Counts)), min_size=1, max_size=4),
+    st.integers(1, 3),
+    st.integers(0, 10_000),
+)
+def test_r2_the_plan_is_the_same_from_whatever_step_it_is_counted(waits, repeat, into):
+    """Planned from a step on, as one that was woken is, what follows comes when it would have from the beginning."""
+    one = steps_of(*waits, repeat=repeat)
+    anchor = ANCHOR + into * MINUTE
+    every = [Position(loop, step) for loop in range(repeat) for step in range(len(waits))] + [Position(repeat, 0)]
+    planned = [planned_at(one, anchor, position, OFFICE) for position in every]
+    assert sorted(planned) == planned
+    for number, since in enumerate(every[:-1]):
+        again = [planned_at(one, planned[number], position, OFFICE, since) for position in every[number:]]
+        assert planned[number:] == again
+
+
+def test_r6_who_has_answered_is_left_out_and_a_step_of_theirs_alone_is_passed_over():
+    """The others are paged."""
+    one = Ladder(name="l", steps=(Step(after=0 * MINUTE, page=("a", "b")), Step(after=10 * MINUTE, page=("a",))))
+    standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=BEGINNING, answered=frozenset({"a"}))
+    assert ["b"] == whom(climb(one, standing, ANCHOR, everybody, frozenset()))
+    later = climb(one, replace(standing, position=Position(0, 1)), ANCHOR + 10 * MINUTE, everybody, frozenset())
+    assert ([SkipReason.ANSWERED], [LAST_RESORT]) == ([skip.reason for skip in later.skipped], whom(later))
+
+
+def test_r12_a_step_pages_those_who_are_wanted_besides():
+    """Whoever had acknowledged, with those of the step."""
+    standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=BEGINNING, also=("acker",))
+    assert ["s0", "acker"] == whom(climb(ladder(0, 10), standing, ANCHOR, everybody, frozenset()))
+
+
+def test_r15_a_plan_made_anew_waits_until_its_step_is_due_and_takes_what_is():
+    """The anchor moved: what would come later is put off, what should have come is taken."""
+    standing = Standing(reason=Reason.BREACHED, anchor_at=ANCHOR, position=Position(0, 1), is_replanned=True)
+    early = climb(ladder(0, 10), standing, ANCHOR + 4 * MINUTE, everybody, frozenset())
+    assert (True, Position(0, 1), ANCHOR + 10 * MINUTE) == (early.is_put_off, early.next, early.next_step_at)
+    assert ["s1"] == whom(climb(ladder(0, 10), standing, ANCHOR + 10 * MINUTE, everybody, frozenset()))
+
+
+def test_r3_a_plan_made_anew_leaves_those_paged_last_their_time_to_answer():
+    """It would be due now; they were reached a minute ago."""
+    until = ANCHOR + 60 * MINUTE + MINUTE
+    standing = Standing(
+        reason=Reason.BREACHED, anchor_at=ANCHOR, position=Position(0, 1), is_replanned=True, answer_until=until
+    )
+    assert until == climb(ladder(0, 10), standing, ANCHOR + 60 * MINUTE, everybody, frozenset()).next_step_at
+
+
+def test_r17_a_position_behind_the_steps_of_a_shorter_ladder_leads_to_its_end():
+    """Nobody is paged twice for a level that the other ladder doesn't have."""
+    done = take(ladder(0, 10), 30, Position(0, 5))
+    assert (True, ["head"]) == (done.is_exhausted, whom(done))
+    assert ANCHOR + 20 * MINUTE == planned_at(ladder(0, 10), ANCHOR, Position(0, 5))
+
+
+def test_r22_where_every_step_is_empty_the_owner_is_asked_then_the_lead_then_the_catch_all():
+    """One after the other, with time to answer."""
+
+    def only(*names: str):
+        return lambda recipients: everybody([name for name in recipients if name in names])
+
+    first = take(ladder(0, 10), 0, reach=only("owner", "lead", "head"))
+    assert (["owner"], False, ANCHOR + MIN_ACK_WINDOW) == (whom(first), first.is_exhausted, first.next_step_at)
+    assert ["lead"] == whom(take(ladder(0, 10), 0, reach=only("lead", "head")))
+    after = take(ladder(0, 10), 2, first.next, reach=only("owner", "lead", "head"))
+    assert (["head"], True) == (whom(after), after.is_exhausted)
+    assert ["head"] == whom(take(ladder(0, 10), 10, Position(0, 1), reach=only("owner", "head")))
+
+
+def test_steps_that_go_together_begin_with_the_first_of_them():
+    """Which is where a snooze goes on that was taken there."""
+    one = ladder(0, 0, 10, repeat=2)
+    assert Position(1, 0) == begins_with(one, Position(1, 1))
+    assert Position(0, 2) == begins_with(one, Position(0, 2))
+    assert [Position(0, 0), Position(0, 0), Position(0, 2), Position(1, 1)] == [
+        before(one, position) for position in (BEGINNING, Position(0, 1), Position(1, 0), Position(1, 2))
+    ]
