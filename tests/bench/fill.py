@@ -39,7 +39,7 @@ async def running_clocks(
 async def empty(connection: Connection) -> None:
     """Take everything out again."""
     await connection.execute(
-        "TRUNCATE ticket, ticket_event, clock, clock_finished, queued, assignment, escalation, page, page_attempt, "
+        "TRUNCATE ticket, ticket_event, clock, clock_finished, queued, assignment, escalation, escalation_answer, page, page_attempt, "
         "page_group, sending_account, outbox",
         timeout=600,
     )

@@ -23,7 +23,7 @@ RUNNING = 10_000
 PER_SECOND = 50
 HANGING = 100
 _HOSTS = 20
-_LADDERS = 500
+_LADDERS = 1_000
 _BUSY_SECONDS = 20
 _LEAD = timedelta(seconds=6)
 _FAR = timedelta(days=30)
