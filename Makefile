@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 # Compiled once instead of at each start of each process: it halves the time of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test fuzz check bench bench-routing lock format clean
+.PHONY: help setup demo up test fuzz check faults bench bench-routing lock format clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
@@ -43,6 +43,9 @@ check: $(READY)  ## Format, lint, types, import contracts, tests
 	$(RUN) mypy
 	.venv/bin/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	$(TESTS) --cov --cov-report=term
+
+faults: $(READY)  ## Kills, stops and starves everything while promises break; ARGS="--minutes 30 --seed 7", ARGS=--help
+	@$(RUN) tests.faults.suite $(ARGS)
 
 bench: $(READY)  ## Speed against bare floors, in one table
 	@$(RUN) tests.bench

@@ -1,0 +1,70 @@
+"""Providers that are broken, silent, gone, busy, slow or forgetful, all at once, each with an account of its own."""
+
+from shared import timesource
+from tests.faults.suite.desk import Desk
+from tests.faults.suite.duties import PAGERS, Burst
+from tests.faults.suite.kills import heal, told
+from tests.faults.suite.rows import Row
+from tests.providers.faults import ALWAYS, Fault
+
+OTHER_WAY_SECONDS = 30.0
+_PROMPT_SECONDS = 2.0
+_SILENCE_SECONDS = 7.0
+_EACH = 8
+_SLOW = 60
+
+
+def rows() -> dict[str, Row]:
+    """Empty ones, by the duty they are about; the last is everybody else."""
+    made = {name: Row(fault=f"provider: {said}", within=OTHER_WAY_SECONDS) for name, said in PAGERS.items()}
+    made["busy"].within = _SILENCE_SECONDS + 8.0
+    return {**made, "others": Row(fault="provider: the others meanwhile", within=_PROMPT_SECONDS)}
+
+
+async def trouble(desk: Desk, filled: dict[str, Row], where: str) -> None:
+    """One round of all of them; whoever can't be reached by one way is reached by the next."""
+    await heal(desk)
+    desk.provider.misbehave(
+        Fault(kind="status", status=503, containing="/pat-broken", times=ALWAYS),
+        Fault(kind="hang", containing="/pat-silent", times=ALWAYS),
+        Fault(kind="close", containing="/pat-cut", times=ALWAYS),
+        Fault(kind="status", status=429, retry_after=f"{_SILENCE_SECONDS:.0f}", containing="/pat-busy", times=1),
+        Fault(kind="delay", seconds=30.0, containing="/pat-slow", times=ALWAYS),
+    )
+    try:
+        bursts = {
+            name: await desk.breaking(_SLOW if name == "slow" else _EACH, begins=1.0, within=1.0, duty=f"p-{name}")
+            for name in PAGERS
+        }
+        others = await desk.breaking(_EACH, begins=1.5, within=3.0)
+        verdict = await told(desk, [others], 1)
+        filled["others"].add(verdict, where, recovery=max(verdict.last_at - others.ends, 0.0))
+        for name, burst in bursts.items():
+            await _require_told(desk, filled[name], burst, where)
+        await _require_breaker(desk, filled["broken"], where)
+        _require_silence(desk, filled["busy"], where)
+    finally:
+        desk.provider.behave()
+    for burst in [*bursts.values(), others]:
+        await desk.solve(burst.tickets)
+
+
+async def _require_told(desk: Desk, row: Row, burst: Burst, where: str) -> None:
+    verdict = await told(desk, [burst], 1, within=max(burst.ends - timesource.unix_time(), 0.0) + 2 * OTHER_WAY_SECONDS)
+    row.add(verdict, where, most_twice=1, recovery=max(verdict.last_at - burst.ends, 0.0))
+
+
+async def _require_breaker(desk: Desk, row: Row, where: str) -> None:
+    if not await desk.pool.fetchval("SELECT EXISTS (SELECT FROM sending_account WHERE failures > 1)"):
+        row.fails(f"{where}: nobody noticed that the account is broken")
+
+
+def _require_silence(desk: Desk, row: Row, where: str) -> None:
+    seen = [one for one in desk.provider.ledger.requests("webhook") if "pat-busy" in one.path]
+    asked = next((one for one in seen if one.status == 429), None)
+    if asked is None:
+        row.fails(f"{where}: the provider never asked for silence")
+        return
+    early = [one for one in seen if 0.5 < one.at - asked.at < _SILENCE_SECONDS]  # those under way then don't count
+    if early:
+        row.fails(f"{where}: called {len(early)} times within the {_SILENCE_SECONDS:.0f} s it asked for")
