@@ -40,6 +40,16 @@ async def escalation(pool: Pool, at: datetime, ticket_id: UUID, tenant: str = "d
     return escalation_id
 
 
+async def group(pool: Pool, at: datetime, **columns: Any) -> UUID:
+    """A group of pages to Ana, opened then for a minute."""
+    group_id = ids.uuid7(at)
+    await insert(
+        pool, "page_group", id=group_id, tenant="default", who="ana", recipient="person/ana", kind="page", urgency="high",
+        step=0, opened_at=at, closes_at=at + timedelta(minutes=1), open_for=timedelta(minutes=1), **columns,
+    )  # fmt: skip
+    return group_id
+
+
 async def page(
     pool: Pool, due_at: datetime, *spans: float, name: str = "", tenant: str = "default", **columns: Any
 ) -> UUID:

@@ -110,10 +110,7 @@ async def _due_change_of_hands(pool: Pool, at: datetime) -> None:
 
 
 async def _due_group(pool: Pool, at: datetime) -> None:
-    await rows.insert(
-        pool, "page_group", id=ticket("1").id, tenant="default", who="ana", recipient="person/ana", kind="page",
-        urgency="high", step=0, opened_at=PAST, closes_at=NOW, next_at=at,
-    )  # fmt: skip
+    await rows.group(pool, PAST, next_at=at)
 
 
 async def _due_page(pool: Pool, at: datetime) -> None:
@@ -227,8 +224,7 @@ async def test_nobody_is_forgotten(
 async def test_a_page_in_a_group_is_on_its_way_while_somebody_looks_at_the_group(watched: Watched) -> None:
     """Or once a page about the group has told it."""
     escalation = await rows.escalation(watched.pool, NOW, ticket("1").id, next_step_at=None)
-    await _due_group(watched.pool, NOW + timedelta(minutes=1))
-    group = await watched.pool.fetchval("SELECT id FROM page_group")
+    group = await rows.group(watched.pool, NOW, next_at=NOW + timedelta(minutes=1))
     await rows.page(watched.pool, NOW, 0, escalation_id=escalation, state="grouped", group_id=group)
     assert [] == await watched.broken()
     await watched.pool.execute("UPDATE page_group SET next_at = NULL")

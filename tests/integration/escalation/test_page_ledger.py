@@ -53,11 +53,7 @@ async def test_every_filter_finds_its_pages(world, ledger):
     ticket = await rows.ticket(pool, NOW, "881")
     other = await rows.ticket(pool, NOW, "882")
     escalation, second = await rows.escalation(pool, NOW, ticket), await rows.escalation(pool, NOW, other)
-    group = ids.uuid7(NOW)
-    await rows.insert(
-        pool, "page_group", id=group, tenant="default", who="ana", recipient="person/ana", kind="page", urgency="high",
-        step=0, opened_at=NOW, closes_at=NOW,
-    )  # fmt: skip
+    group = await rows.group(pool, NOW)
     first = str(await rows.page(pool, NOW, 0, escalation_id=escalation, person="ben", group_id=group))
     later = NOW + timedelta(minutes=5)
     failed = str(await rows.page(pool, later, 0, escalation_id=second, state="failed", method="smtp"))
