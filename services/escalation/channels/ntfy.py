@@ -11,7 +11,7 @@ import msgspec
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, known_as, shown
 from services.escalation.channels.client import HttpClient, host_of, place_of
-from services.escalation.channels.rendering import closed, cut, cut_bytes, rest, title
+from services.escalation.channels.rendering import closed, cut, cut_bytes, label, rest, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -112,5 +112,5 @@ def notification(page: Page, topic: str) -> dict[str, object]:
         "sequence_id": str(moot[0].id if len(moot) == 1 else page.id),
     }
     if page.link:
-        said |= {"click": page.link, "actions": [{"action": "view", "label": "Acknowledge", "url": page.link}]}
+        said |= {"click": page.link, "actions": [{"action": "view", "label": label(page), "url": page.link}]}
     return said

@@ -12,7 +12,7 @@ from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, shown
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.closing import close_each
-from services.escalation.channels.rendering import cut, printable, rest, title
+from services.escalation.channels.rendering import cut, label, printable, rest, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -87,7 +87,7 @@ def trigger(page: Page, routing_key: str) -> dict[str, object]:
         },
     }
     if page.link:
-        event |= {"client_url": page.link, "links": [{"href": page.link, "text": "Acknowledge"}]}
+        event |= {"client_url": page.link, "links": [{"href": page.link, "text": label(page)}]}
     return event
 
 

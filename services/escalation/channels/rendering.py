@@ -2,6 +2,7 @@
 
 from services.escalation.channels import Closed, Page
 
+_LONGEST_LABEL = 40
 _CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -13,6 +14,12 @@ def title(page: Page) -> str:
 def rest(page: Page) -> str:
     """The other lines, without that of the link, for channels that have links of their own."""
     return printable("\n".join(line for line in _in_order(page)[1:] if not page.link or page.link not in line))
+
+
+def label(page: Page) -> str:
+    """What the link is for, as the page's text says it: `Acknowledge`."""
+    line = next((line for line in page.text.split("\n") if page.link and page.link in line), "")
+    return cut(printable(line.partition(page.link)[0]).rstrip(": "), _LONGEST_LABEL) or "Acknowledge"
 
 
 def _in_order(page: Page) -> list[str]:

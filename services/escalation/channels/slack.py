@@ -14,7 +14,7 @@ from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, retry_after, shown
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.closing import close_each
-from services.escalation.channels.rendering import closed, cut, rest, title
+from services.escalation.channels.rendering import closed, cut, label, rest, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -147,7 +147,7 @@ def _blocks(page: Page) -> list[dict[str, object]]:
         if text
     ]
     if page.link:
-        link = f"<{escaped(page.link)}|Acknowledge>"
+        link = f"<{escaped(page.link)}|{escaped(label(page))}>"
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": link, "verbatim": True}})
     said = {"type": "plain_text", "text": f"page {page.id!s}", "emoji": False}
     return [*blocks, {"type": "context", "elements": [said]}]

@@ -11,7 +11,7 @@ import msgspec
 from services.escalation.channels import Capabilities, Page
 from services.escalation.channels.answers import Answer, by_status, shown
 from services.escalation.channels.client import HttpClient
-from services.escalation.channels.rendering import cut_bytes, rest, title
+from services.escalation.channels.rendering import cut_bytes, label, rest, title
 from services.escalation.channels.secrets import Secrets
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Outcome, Result
@@ -80,7 +80,7 @@ def card(page: Page) -> dict[str, object]:
         ],
     }
     if page.link:
-        content["actions"] = [{"type": "Action.OpenUrl", "title": "Acknowledge", "url": page.link}]
+        content["actions"] = [{"type": "Action.OpenUrl", "title": label(page), "url": page.link}]
     return {"type": "message", "attachments": [{"contentType": _CARD, "contentUrl": None, "content": content}]}
 
 

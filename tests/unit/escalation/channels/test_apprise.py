@@ -34,6 +34,13 @@ def copy() -> Page:
 
 
 @pytest.fixture
+def installed():
+    """Apprise with all its services, which take a while to load: longer than a copy waits, where the machine is busy."""
+    module = pytest.importorskip("apprise", reason="install deskclock[apprise]")
+    assert module.Apprise().add("json://localhost")
+
+
+@pytest.fixture
 async def room(monkeypatch):
     """A service of Apprise's on this host, that keeps what it is sent and answers with `status`."""
     got: list[bytes] = []
@@ -55,9 +62,8 @@ async def room(monkeypatch):
     await server.wait_closed()
 
 
-async def test_a_copy_reaches_a_service(room):
+async def test_a_copy_reaches_a_service(installed, room):
     """Through Apprise itself; it never counts as a page."""
-    pytest.importorskip("apprise", reason="install deskclock[apprise]")
     got, _ = room
     channel = Apprise(Secrets())
 
@@ -67,9 +73,8 @@ async def test_a_copy_reaches_a_service(room):
     assert f"apprise {REFERENCE}" == channel.account(Contact(method="apprise", secret=REFERENCE))
 
 
-async def test_a_service_that_refuses_is_not_told_of_in_our_logs(room, caplog):
+async def test_a_service_that_refuses_is_not_told_of_in_our_logs(installed, room, caplog):
     """Apprise would name its URL, which is a secret."""
-    pytest.importorskip("apprise", reason="install deskclock[apprise]")
     _, answers = room
     answers["status"] = "403 Forbidden"
 
@@ -79,9 +84,8 @@ async def test_a_service_that_refuses_is_not_told_of_in_our_logs(room, caplog):
     assert "hunter2" not in outcome.detail
 
 
-async def test_a_url_of_no_service_is_refused_by_the_name_of_its_secret(monkeypatch):
+async def test_a_url_of_no_service_is_refused_by_the_name_of_its_secret(installed, monkeypatch):
     """Never by the URL."""
-    pytest.importorskip("apprise", reason="install deskclock[apprise]")
     monkeypatch.setenv("DESKCLOCK_SECRET_ROOM", "nonsense://hunter2")
 
     outcome = await Apprise(Secrets()).send(copy())

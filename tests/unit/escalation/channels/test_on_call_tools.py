@@ -74,3 +74,13 @@ def test_errors_of_any_form_are_read(errors):
     answer = Answer(status=400, headers={}, body=json.encode({"message": "wrong", "errors": errors}))
     assert "HTTP 400: " in pagerduty.outcome(answer, PAGERDUTY_KEY).detail
     assert "HTTP 400: wrong" == jsm.outcome(answer, JSM_KEY).detail
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [(f"Acknowledge: {LINK}", "Acknowledge"), (f"Acknowledge all 5: {LINK}", "Acknowledge all 5"), (LINK, "Acknowledge"), (f"{'x' * 99}: {LINK}", f"{'x' * 39}\N{HORIZONTAL ELLIPSIS}")],
+)  # fmt: skip
+def test_the_link_is_called_what_the_pages_text_calls_it(providers, line, label):
+    """Of a page about several, all of them; of a trial, that it arrived."""
+    page = page_by("pagerduty", providers, text=f"BROKEN\n{line}")
+    assert label == pagerduty.trigger(page, "key")["links"][0]["text"]
