@@ -7,12 +7,15 @@ from msgspec import Struct, structs
 
 from services.escalation import tokens
 from services.escalation.channels import Channel
+from services.escalation.domain import ladder as ladders
+from services.escalation.domain import quiet
 from services.escalation.domain.ladder import Kind, Position
 from services.escalation.domain.notice import Facts
-from services.escalation.domain.recipient import Reached
+from services.escalation.domain.recipient import Circle, Reached
 from services.escalation.store.escalations import Case
 from services.escalation.store.pages import NewPage
 from services.escalation.tokens import Tokens
+from shared.policy.document import Ladder
 
 _NOTHING_TO_ANSWER = frozenset({Kind.COPY, Kind.ALARM})
 
@@ -73,6 +76,19 @@ class Composing:
             due_at=told.due_at,
             token_hash=tokens.digest(self._tokens.token(page_id)) if is_answerable else None,
         )
+
+
+def unless_quiet(page: NewPage, ladder: Ladder, circle: Circle, now: datetime) -> NewPage:
+    """The page, held back where it is of low urgency and its reader has quiet hours; the last level never is (R24)."""
+    person = circle.people.get(page.person or "")
+    if person is None:
+        return page
+    at = Position(page.loop, page.step)
+    is_last = page.kind is Kind.PAGE and (ladders.is_over(ladder, at) or page.step + 1 >= len(ladder.steps))
+    until = quiet.deferred_until(page.urgency, person.quiet_hours, person.timezone, now, is_last=is_last)
+    if until is None:
+        return page
+    return structs.replace(page, quiet_until=until, evidence=structs.replace(page.evidence, quiet_until=until))
 
 
 def _facts(case: Case, to: Reached, told: Told) -> Facts:

@@ -53,7 +53,7 @@ async def admit(connection: Connection, made: Sequence[tuple[NewPage, Paging]], 
     placed = []
     for (page, paging), key in sorted(zip(made, keys, strict=True), key=_by_due):
         if key is None:
-            placed.append(page)
+            placed.append(structs.replace(page, digest_at=rules.told_with_others_at(page, paging)))
             continue
         taken[key] += 1
         is_sent = rules.goes_at_once(key, taken[key])

@@ -12,11 +12,10 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from services.escalation import grouping, news, resuming
+from services.escalation import composing, grouping, news, resuming
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
-from services.escalation.domain import quiet
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain.ladder import MIN_ACK_WINDOW, Climb, Kind, Standing
 from services.escalation.domain.recipient import Circle, Reached
@@ -159,19 +158,7 @@ class Stepping:
             copy = replace(told, kind=Kind.COPY)
             readers = recipients.reach(ladder.copy, self._gathering.for_information(circle))
             made += [self._composing.page(due, to, copy) for to in readers]
-        is_last = climb.is_exhausted or climb.taken.step + 1 >= len(ladder.steps)
-        return [_quiet(page, circle, now, is_last=is_last and page.kind is Kind.PAGE) for page in made]
-
-
-def _quiet(page: NewPage, circle: Circle, now: datetime, *, is_last: bool) -> NewPage:
-    """The page, held back where it is of low urgency and its reader has quiet hours (R24)."""
-    person = circle.people.get(page.person or "")
-    if person is None:
-        return page
-    until = quiet.deferred_until(page.urgency, person.quiet_hours, person.timezone, now, is_last=is_last)
-    if until is None:
-        return page
-    return replace(page, quiet_until=until, evidence=replace(page.evidence, quiet_until=until))
+        return [composing.unless_quiet(page, ladder, circle, now) for page in made]
 
 
 def _standing(due: DueStep) -> Standing:

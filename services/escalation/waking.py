@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from services.escalation import grouping, news
+from services.escalation import composing, grouping, news
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
@@ -189,7 +189,10 @@ class WakingUp:
                 )
             )
             if made:
-                batch.made.extend((page, batch.rules[one.id].paging) for page in made)
+                its, circle = batch.rules[one.id], batch.circles[one.id]
+                batch.made.extend(
+                    (composing.unless_quiet(page, its.ladder, circle, batch.now), its.paging) for page in made
+                )
                 batch.outbox.add(one.tenant, "escalation.handed_over", one.external_id, _handed(one, made, batch.now))
                 self._metrics.ladders.steps.labels(one.channel, "handed_over", one.reason).inc()
         if changes:

@@ -77,6 +77,11 @@ def key_of(page: Groupable, paging: Paging, now: datetime) -> Key | None:
     return Key(tenant=page.tenant, who=who, kind=page.kind, urgency=page.urgency, step=page.step)
 
 
+def told_with_others_at(page: Groupable, paging: Paging) -> datetime | None:
+    """When a page that stands alone is told in a digest: what waits for the end of quiet hours, with all that gathered (R30)."""
+    return page.quiet_until if page.kind in _GROUPED and paging.window else None
+
+
 def digest_key(tenant: str, who: str) -> Key:
     """The key of somebody's digest."""
     return Key(tenant=tenant, who=who, kind=DIGEST, urgency="", step=0)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.contract.access import Scope
-from shared.policy.document import Ladder, Step
+from shared.policy.document import Ladder, Paging, Step
 from tests.integration.escalation.links import DUE, client_of, key_of
 
 MORNING = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -96,3 +96,22 @@ async def test_r24_urgent_things_wake_people(world, clock_control):
     await clock_control.freeze(DUE + timedelta(seconds=1))
     await world.drain()
     assert ["ana"] == [page.person for page in world.provider.sent]
+
+
+async def test_r24_r30_what_a_night_has_gathered_is_told_in_one_digest(world, clock_control):
+    """Not in a page for each at the stroke of the morning."""
+    world.use(LONG, paging=Paging())
+    await world.people("ana", "ben", "head")
+    await world.pool.execute("UPDATE agent SET timezone = 'Etc/UTC', quiet_hours = '22:00-12:00'")
+    for number in range(5):
+        await world.ticket(str(number))
+    await world.pool.execute("UPDATE ticket SET urgency = 'low'")
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    assert [] == world.provider.sent
+    await clock_control.freeze(MORNING)
+    for _ in range(3):
+        await world.grouping.run_once()
+        await world.delivery.run_once()
+        await clock_control.advance(seconds=10)
+    assert ["digest"] == [page.kind for page in world.provider.sent]
