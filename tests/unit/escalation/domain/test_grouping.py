@@ -1,0 +1,108 @@
+"""Which pages are told together, and what a page says that tells of several (R4, R27, R30)."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from services.escalation.domain import grouping, notice
+from services.escalation.domain.grouping import Key
+from services.escalation.domain.ladder import Kind
+from services.escalation.domain.notice import Facts
+from services.escalation.domain.recipient import Evidence
+from services.escalation.store.pages import NewPage
+from shared.policy.document import Paging
+
+NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
+FACTS = Facts(
+    source="zendesk", ticket="881", channel="email", urgency="high", target="first_response", due_at=NOW, reason="breached",
+    at=NOW + timedelta(seconds=5), recipient="person/ana", next_step_at=NOW + timedelta(minutes=10),
+    next_recipients=("person/ben",),
+)  # fmt: skip
+EVIDENCE = Evidence(policy_version=1, generation=1)
+PAGE = NewPage(
+    id=UUID(int=1), tenant="t", escalation_id=None, kind=Kind.PAGE, step=2, loop=0, recipient="on-call/x",
+    person="ana", method="console", address="", secret="", urgency="high", evidence=EVIDENCE, body=FACTS, due_at=NOW,
+    token_hash=None,
+)  # fmt: skip
+
+
+def test_r27_the_key_is_recipient_urgency_and_step() -> None:
+    """The person counts, whatever they are paged as."""
+    key = grouping.key_of(PAGE, Paging(), NOW)
+    assert Key(tenant="t", who="ana", kind="page", urgency="high", step=2) == key
+    same = msgspec.structs.replace(PAGE, recipient="person/ana", loop=1)
+    assert key == grouping.key_of(same, Paging(), NOW)
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": Kind.COPY}, {"kind": Kind.ALARM}, {"kind": Kind.RESOLVE}, {"quiet_until": NOW}]
+)
+def test_r27_only_pages_and_warnings_that_go_now_join(change: dict[str, object]) -> None:
+    """Others stand alone."""
+    assert grouping.key_of(msgspec.structs.replace(PAGE, **change), Paging(), NOW) is None
+
+
+def test_r27_no_window_groups_nothing() -> None:
+    """Not even what is late."""
+    off = Paging(window=timedelta())
+    assert grouping.key_of(PAGE, off, NOW + timedelta(days=1)) is None
+
+
+def test_r30_what_is_late_joins_one_digest_whatever_its_step_and_urgency() -> None:
+    """From the first instant after `digest_after`; a digest has no page of its own that goes first."""
+    late = NOW + timedelta(minutes=10)
+    assert "page" == grouping.key_of(PAGE, Paging(), late).kind
+    later = late + timedelta(microseconds=1)
+    digest = grouping.key_of(PAGE, Paging(), later)
+    other = msgspec.structs.replace(PAGE, kind=Kind.WARNING, urgency="low", step=0)
+    assert grouping.digest_key("t", "ana") == digest == grouping.key_of(other, Paging(), later)
+    assert not grouping.goes_at_once(digest, 1)
+    assert grouping.goes_at_once(grouping.key_of(PAGE, Paging(), late), 1)
+
+
+def test_r4_the_worst_comes_first() -> None:
+    """The most urgent, of those what is late longest; what has no due time last."""
+    dues = [
+        ("low", NOW),
+        ("urgent", None),
+        ("urgent", NOW),
+        ("high", NOW - timedelta(hours=1)),
+        ("urgent", NOW - timedelta(1)),
+    ]
+    assert [4, 2, 1, 3, 0] == grouping.worst_first(dues)
+
+
+def test_r27_a_summary_says_how_many_by_when_which_and_one_link() -> None:
+    """In plain text."""
+    told = notice.roundup([FACTS, msgspec.structs.replace(FACTS, ticket="882")], NOW, before=1)
+    text = notice.text(msgspec.structs.replace(FACTS, roundup=told), EVIDENCE, Kind.SUMMARY, "http://x/ack")
+    broken = "was due 2026-06-01 09:00:00 UTC, 5 s ago"
+    assert [
+        "ALSO: 2 more pages since 2026-06-01 09:00:00 UTC, after 1 before; the worst first",
+        f"- BROKEN: first response of ticket 881 (zendesk, email, high) {broken}",
+        f"- BROKEN: first response of ticket 882 (zendesk, email, high) {broken}",
+        "Next: person/ben at 2026-06-01 09:10:00 UTC, unless somebody acknowledges",
+        "Why you: the policy names you",
+        "Acknowledge all 2: http://x/ack",
+    ] == text.splitlines()
+
+
+def test_r27_no_more_than_twenty_are_named() -> None:
+    """The others are counted."""
+    told = notice.roundup([FACTS] * 500, NOW)
+    text = notice.text(msgspec.structs.replace(FACTS, roundup=told), EVIDENCE, Kind.SUMMARY, "")
+    assert 20 == text.count("- BROKEN")
+    assert "- and 480 more" in text
+
+
+def test_r4_a_digest_says_since_when() -> None:
+    """And one of one is in the singular; one of warnings speaks of promises at risk."""
+    facts = msgspec.structs.replace(FACTS, at=NOW + timedelta(hours=3))
+    late = msgspec.structs.replace(facts, roundup=notice.roundup([facts], NOW, is_late=True))
+    assert notice.headline(late).startswith("LATE: 1 page since 2026-06-01 09:00:00 UTC, 3 h 0 min ago")
+    warned = msgspec.structs.replace(facts, roundup=notice.roundup([facts] * 3, NOW, is_warning=True))
+    assert notice.headline(warned).startswith("ALSO: 3 more promises at risk since")
+    over = msgspec.structs.replace(warned, resolution="answered")
+    assert "OVER: 3 promises at risk that were told together" == notice.headline(over)
