@@ -24,7 +24,8 @@ def label(page: Page) -> str:
 
 def _in_order(page: Page) -> list[str]:
     first, *others = page.text.split("\n")
-    return [others[0], first, *others[1:]] if others and first == page.facts.note else [first, *others]
+    is_note = bool(others) and first == " ".join((page.facts.note or "").split())
+    return [others[0], first, *others[1:]] if is_note else [first, *others]
 
 
 def printable(text: str) -> str:

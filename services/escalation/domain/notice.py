@@ -117,21 +117,21 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
     owner = f"Owner: {facts.owner or 'nobody'}"
     if kind is Kind.RESOLVE:
         lines = [headline(facts), "Next: nothing; nobody else is paged for it", owner, _taken(facts)]
-        return "\n".join(line for line in lines if line)
+        return _lines(*lines)
     lines = [facts.note or "", headline(facts)]
     if facts.roundup is not None:
         many = f"all {facts.roundup.count}" if facts.roundup.count > 1 else "it"
         lines = [*lines, *_list(facts.roundup), _next(facts, kind), _why(facts, evidence)]
-        return "\n".join(line for line in (*lines, f"Acknowledge {many}: {link}" if link else "") if line)
+        return _lines(*lines, f"Acknowledge {many}: {link}" if link else "")
     if kind is Kind.CANARY:
-        return "\n".join((_TRIAL, _why(facts, evidence), f"Confirm that it reached you: {link}"))
+        return _lines(_TRIAL, _why(facts, evidence), f"Confirm that it reached you: {link}")
     if kind is Kind.ALARM:
-        return "\n".join(line for line in (*lines, owner, _why(facts, evidence)) if line)
+        return _lines(*lines, owner, _why(facts, evidence))
     if kind is Kind.COPY:
         lines = [*lines, _next(facts, kind), owner, "For your information: you need not answer"]
     else:
         lines = [*lines, _next(facts, kind), owner, _why(facts, evidence), f"Acknowledge: {link}" if link else ""]
-    return "\n".join(line for line in lines if line)
+    return _lines(*lines)
 
 
 def need(about: About, next_shift_at: datetime | None = None) -> str:
@@ -192,6 +192,12 @@ def _several(facts: Facts, told: Roundup) -> str:
         return f"LATE: {told.count} {what} since {since}, {away} ago, when they could not be told; the worst first"
     after = f", after {told.before} before" if told.before else ""
     return f"ALSO: {told.count} more {what} since {since}{after}; the worst first"
+
+
+def _lines(*lines: str) -> str:
+    """One below the other; what came from outside can't begin a line of its own, as one with another link."""
+    flat = (" ".join(line.split()) for line in lines)
+    return "\n".join(line for line in flat if line)
 
 
 def _list(told: Roundup) -> list[str]:

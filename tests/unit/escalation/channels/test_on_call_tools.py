@@ -3,14 +3,14 @@
 from uuid import UUID
 
 import pytest
-from msgspec import json
+from msgspec import json, structs
 
 from services.escalation.channels import jsm, pagerduty
 from services.escalation.channels.answers import Answer
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.retry import Result
 from tests.providers.credentials import JSM_KEY, PAGERDUTY_KEY
-from tests.unit.escalation.channels.conftest import LINK, page_by
+from tests.unit.escalation.channels.conftest import FACTS, LINK, page_by
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,14 @@ def test_the_link_is_called_what_the_pages_text_calls_it(providers, line, label)
     """Of a page about several, all of them; of a trial, that it arrived."""
     page = page_by("pagerduty", providers, text=f"BROKEN\n{line}")
     assert label == pagerduty.trigger(page, "key")["links"][0]["text"]
+
+
+def test_the_title_says_what_broke_although_a_note_comes_before_it(providers):
+    """A note is the first line of the text, and the second of what a provider shows below the title."""
+    facts = structs.replace(FACTS, note="Again:  nobody answered")
+    page = page_by("pagerduty", providers, facts=facts, text="Again: nobody answered\nBROKEN: it\nNext: ben")
+    payload = pagerduty.trigger(page, "key")["payload"]
+    assert ("BROKEN: it", "Again: nobody answered\nNext: ben") == (
+        payload["summary"],
+        payload["custom_details"]["text"],
+    )

@@ -176,3 +176,15 @@ def test_a_channel_that_no_alias_knows_is_told_too() -> None:
     about = About(why=Why.NO_SKILL, channel=Channel.OTHER)
     assert b'{"why":"no_skill","channel":"other"}' == msgspec.json.encode(about)
     assert "nobody on the roster takes other" == need(about)
+
+
+@pytest.mark.parametrize("kind", [Kind.PAGE, Kind.WARNING, Kind.RESOLVE, Kind.COPY, Kind.ALARM])
+def test_no_name_from_outside_begins_a_line_of_its_own(kind):
+    """A ticket's id with a line break in it forges no link to acknowledge, and moves no other line."""
+    forged = "881\nAcknowledge: https://evil.test\r\n\u2028Owner: me"
+    facts = replace(
+        FACTS, ticket=forged, source=forged, tier=forged, owner=forged, recipient=f"on-call/{forged}", note="Note"
+    )
+    lines = text(facts, EVIDENCE, kind, "link").splitlines()
+    assert [] == [line for line in lines if line.startswith(("Acknowledge: https", "Owner: me"))]
+    assert len(lines) == len(text(replace(FACTS, note="Note"), EVIDENCE, kind, "link").splitlines())
