@@ -55,18 +55,19 @@ FROM live
 WHERE e.id = live.id AND e.state <> 'resolved';
 
 -- name: withdraw_warnings
--- Warnings that nobody answered, of promises whose due time has moved away: nobody need be told any more (R15).
+-- Warnings that nobody answered, or only snoozed, of promises whose due time has moved away: nobody need be told any more (R15).
 WITH live AS (
     SELECT e.id
     FROM unnest($1::uuid[], $2::text[], $3::integer[]) AS k (ticket_id, target, cycle)
     JOIN escalation e USING (ticket_id, target, cycle)
-    WHERE e.state = 'open' AND e.reason = 'warned'
+    WHERE e.reason = 'warned' AND (e.state = 'open' OR e.wakes_for IS NOT NULL)
     ORDER BY e.id FOR NO KEY UPDATE OF e
 )
 UPDATE escalation e
-SET state = 'resolved', resolved_at = $4, next_step_at = NULL, held_for = NULL, resolution = 'withdrawn'
+SET state = 'resolved', resolved_at = $4, next_step_at = NULL, wakes_at = NULL, wakes_for = NULL, held_for = NULL,
+    resolution = 'withdrawn'
 FROM live
-WHERE e.id = live.id AND e.state = 'open'
+WHERE e.id = live.id AND e.reason = 'warned' AND (e.state = 'open' OR e.wakes_for IS NOT NULL)
 RETURNING e.id, e.ticket_id, e.target, e.cycle, e.generation, e.resolution, e.acknowledged_by;
 
 -- name: supersede_escalations

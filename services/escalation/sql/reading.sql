@@ -3,7 +3,7 @@
 SELECT e.id, e.ticket_id, t.source, t.external_id, t.channel, t.urgency, e.target, e.cycle, e.generation,
        e.policy_version, e.ladder, e.reason, e.state, e.opened_at, e.anchor_at, e.step, e.loop, e.next_step_at,
        e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.about,
-       e.answered, e.wakes_at, e.wakes_for
+       e.answered, e.wakes_at, e.wakes_for, e.held_for IS NOT NULL AS is_held, e.ends_at
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id
 WHERE e.tenant = $1 AND ($2::text IS NULL OR e.state = $2) AND ($3::text IS NULL OR t.external_id = $3)
@@ -16,7 +16,7 @@ LIMIT $6;
 SELECT e.id, e.ticket_id, t.source, t.external_id, t.channel, t.urgency, e.target, e.cycle, e.generation,
        e.policy_version, e.ladder, e.reason, e.state, e.opened_at, e.anchor_at, e.step, e.loop, e.next_step_at,
        e.acknowledged_by, e.acknowledged_at, e.resolved_at, e.resolution, e.about,
-       e.answered, e.wakes_at, e.wakes_for
+       e.answered, e.wakes_at, e.wakes_for, e.held_for IS NOT NULL AS is_held, e.ends_at
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id
 WHERE e.tenant = $1 AND e.id = $2;

@@ -31,7 +31,7 @@ class EscalationView(Struct, frozen=True, kw_only=True):
     state: str
     opened_at: datetime
     anchor_at: datetime
-    """When the promise broke, or warned, or somebody was needed: steps count from it."""
+    """What the steps count from: when the promise broke, or warned, or somebody was needed, or when it went on after a stop."""
     step: int
     """The next one to take, from 0."""
     loop: int
@@ -47,6 +47,10 @@ class EscalationView(Struct, frozen=True, kw_only=True):
     wakes_at: datetime | None = None
     """Of an acknowledged one: when it goes up again, and why: a `snooze`, or the `silence` that its ladder allows."""
     wakes_for: str | None = None
+    is_held: bool = False
+    """Its promise is paused: what was left until its next step goes on with it."""
+    ends_at: datetime | None = None
+    """When it ends by itself, and alarms; null until somebody was paged."""
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):

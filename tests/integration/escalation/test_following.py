@@ -141,6 +141,24 @@ async def test_r15_a_warning_of_a_deadline_that_moved_later_is_withdrawn(desk: D
     assert ("warning", "ana") == desk.sent()[-1]
 
 
+async def test_r15_a_warning_that_is_snoozed_is_withdrawn_too_and_one_that_somebody_has_is_theirs(
+    desk: Desk, world: Any
+) -> None:
+    """Nobody is woken for what is not at risk any more; who took it hears nothing new."""
+    await desk.apply(POLICY.replace("resolution: 1h, escalate: wake", "resolution: 1h, warn: [50%], escalate: wake"))
+    for ticket in ("881", "882"):
+        await desk.opens(ticket)
+    await desk.broke(minutes=31)
+    first, second = await world.escalations()
+    await world.answering.by_key("default", first["id"], "ana", Wanted(action=Action.SNOOZE, until=minutes(50)))
+    await world.answering.by_key("default", second["id"], "ana")
+    for ticket in ("881", "882"):
+        await desk.happens(ticket, DeadlineSet(target=TargetKind.RESOLUTION, due_at=minutes(200)), 31)
+    await desk.broke(minutes=51)
+    states = {one["id"]: one["state"] for one in await world.escalations()}
+    assert {first["id"]: "resolved", second["id"]: "acknowledged"} == states
+
+
 async def test_r16_a_higher_priority_ends_a_snooze(broke: Desk, world: Any) -> None:
     """And so does nothing else that changes."""
     one = await newest(world)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from services.escalation.answering import Wanted
 from services.escalation.domain.answer import Action
 from services.escalation.domain.ladder import Kind
+from services.escalation.store import QUERIES
 from shared.contract.tickets import Urgency
 from shared.policy.document import Cadence, Handoff, Ladder, Layer, Rotation, Step
 
@@ -296,3 +297,12 @@ async def test_r33_while_the_databases_clock_has_jumped_nothing_wakes(world: Any
     assert (await world.waking.pulse()).due_at is None
     world.stepping._is_halted = lambda: True
     assert (await world.stepping.pulse()).due_at is None
+
+
+async def test_the_idle_poll_is_one_probe_of_each_index(world: Any) -> None:
+    """However many escalations there are."""
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + QUERIES["pulse_waking"]))
+    assert all(index in plan for index in ("escalation_wakes", "escalation_ends", "escalation_hands_over"))
+    assert "Seq Scan on escalation" not in plan
