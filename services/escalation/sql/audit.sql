@@ -43,8 +43,12 @@ WHERE e.state <> 'resolved' AND e.state IN ('open', 'exhausted') AND e.next_step
              OR p.state = 'grouped' AND (p.told_by IS NOT NULL OR g.next_at IS NOT NULL)));
 
 -- name: audit_unescalated
--- Promises that are broken and for which the policy has an escalation, but none was ever opened.
+-- Promises that are broken and for which the policy has an escalation, but none was ever opened. A version that was applied
+-- after they broke, and holds for them as though it always had, owes them none.
 SELECT count(*) FROM clock c
 WHERE c.state = 'breached' AND c.escalate IS NOT NULL
   AND NOT EXISTS (
-      SELECT FROM escalation e WHERE e.ticket_id = c.ticket_id AND e.target = c.target AND e.cycle = c.cycle);
+      SELECT FROM escalation e WHERE e.ticket_id = c.ticket_id AND e.target = c.target AND e.cycle = c.cycle)
+  AND NOT EXISTS (
+      SELECT FROM policy_version v
+      WHERE v.tenant = c.tenant AND v.version = c.policy_version AND v.applied_at > coalesce(c.detected_at, c.breached_at));

@@ -13,11 +13,13 @@ from services.escalation import auditor as auditors
 from services.escalation.auditor import Auditor
 from services.escalation.domain.invariants import Invariant
 from services.escalation.metrics.watch import WatchMetrics
+from services.router.domain.reach import Reach
 from shared.contract import subjects
 from shared.jetstream import streams
 from shared.postgres.pool import Pool
 from tests.integration.escalation import rows
 from tests.integration.escalation.conftest import ticket
+from tests.integration.rolling import START, RollingDesk, opened
 
 NOW = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 PAST = NOW - timedelta(hours=3)
@@ -301,3 +303,29 @@ async def test_what_breaks_is_said_once(watched: Watched, caplog: pytest.LogCapt
     events = [record.event for record in caplog.records if hasattr(record, "event")]
     assert ["invariant_broken", "invariant_holds"] == events
     assert "nobody_forgotten: 1 escalations" in said
+
+
+_SILENT = """
+calendars: {always: {hours: always}}
+targets: [{name: all, calendar: always, resolution: 1h}]
+escalations: {wake: {steps: [{after: 0m, page: [channel/console]}], otherwise: [channel/console]}}
+"""
+
+
+@pytest.mark.parametrize("is_since_ever", [False, True])
+async def test_a_policy_that_would_have_escalated_what_broke_before_it_came_forgets_nobody(
+    watched: Watched, is_since_ever: bool
+) -> None:
+    """A promise broke under a version that pages nobody; a later version that does is put on open tickets, now or from ever."""
+    desk = RollingDesk(watched.pool)
+    await desk.apply(_SILENT)
+    await desk.record([opened("1", await desk.at(timedelta()))])
+    await desk.at(timedelta(hours=2))
+    await desk.fire()
+    await desk.at(timedelta(hours=3))
+    reach = Reach(opened_from=START - timedelta(days=1)) if is_since_ever else Reach(is_for_open=True)
+    await desk.apply(_SILENT.replace("resolution: 1h", "resolution: 1h, escalate: wake"), reach)
+    await desk.roll()
+    [[clock]] = (await desk.clocks()).values()
+    assert ("wake" if is_since_ever else None) == clock.escalate
+    assert [] == await watched.broken()
