@@ -273,7 +273,7 @@ class Contact(Struct, frozen=True, kw_only=True):
     """`console`, `webhook`, ..."""
     address: str = ""
     secret: str = ""
-    """Never the secret itself: `env:NAME` or `file:/path`."""
+    """Never the secret itself: `env:DESKCLOCK_SECRET_NAME` or `file:NAME`."""
     options: Mapping[str, str] = {}
     """What else the channel needs to know, as in {"from": "+4930..."}; no secrets."""
 

@@ -1,7 +1,7 @@
 """One small protocol for every way to page somebody; each provider is one file beside this one."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -48,11 +48,13 @@ class Page(Struct, frozen=True, kw_only=True):
     kind: Kind
     address: str
     secret: str
-    """A reference: `env:NAME` or `file:/path`."""
+    """A reference: `env:DESKCLOCK_SECRET_NAME` or `file:NAME`."""
     options: Mapping[str, str] = {}
     """What else the contact says."""
     urgency: str = "normal"
     attempt: int = 1
+    claimed_at: datetime | None = None
+    """When this attempt began, by the database server's clock: this host's may be wrong (R33)."""
     closes: tuple[Closed, ...] = ()
     """Of a `resolve`: what was sent, and is moot."""
     recipient: str
