@@ -33,12 +33,16 @@ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(lease_until))
 
 -- name: audit_forgotten
 -- Escalations that nobody took responsibility for, and for which nothing follows: no step, no pause that ends, no page that
--- arrived or is on its way. A page that its group is to tell of is on its way only while somebody will look at the group.
+-- arrived or is on its way. A page that its group is to tell of is on its way only while somebody will look at the group. Of
+-- one that only warned, the breach follows.
 SELECT count(*) FROM escalation e
 WHERE e.state <> 'resolved' AND e.state IN ('open', 'exhausted') AND e.next_step_at IS NULL AND e.held_for IS NULL
+  AND NOT (e.reason = 'warned' AND EXISTS (
+      SELECT FROM clock c
+      WHERE c.ticket_id = e.ticket_id AND c.target = e.target AND c.cycle = e.cycle AND c.state IN ('running', 'paused')))
   AND NOT EXISTS (
       SELECT FROM page p LEFT JOIN page_group g ON g.id = p.group_id
-      WHERE p.escalation_id = e.id AND p.kind <> 'resolve'
+      WHERE p.escalation_id = e.id AND p.kind NOT IN ('resolve', 'copy')
         AND (p.state IN ('pending', 'sending') OR p.accepted_at IS NOT NULL
              OR p.state = 'grouped' AND (p.told_by IS NOT NULL OR g.next_at IS NOT NULL)));
 

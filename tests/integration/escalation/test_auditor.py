@@ -206,6 +206,8 @@ async def test_events_that_nobody_publishes_stop_the_beat(watched: Watched) -> N
         ({"next_step_at": None}, [{"state": "pending", "deferred_until": NOW, "deferred_for": "throttle"}], False),
         ({"next_step_at": None, "reason": "warned"}, [{"state": "accepted", "accepted_at": NOW}], False),
         ({"next_step_at": None}, [{"state": "accepted", "accepted_at": NOW, "kind": "resolve"}], True),
+        ({"next_step_at": None}, [{"state": "accepted", "accepted_at": NOW, "kind": "copy"}], True),
+        ({"next_step_at": None, "reason": "warned"}, [{"state": "failed"}], True),
         ({"next_step_at": None}, [{"state": "grouped"}], True),
         ({"next_step_at": None, "state": "exhausted"}, [{"state": "failed"}], True),
         ({"next_step_at": None, "state": "exhausted"}, [{"state": "accepted", "accepted_at": NOW}], False),
@@ -221,6 +223,19 @@ async def test_nobody_is_forgotten(
     for number, page in enumerate(pages):
         await rows.page(watched.pool, NOW, 0, name=str(number), escalation_id=escalation_id, **page)
     assert ([Invariant.NOBODY_FORGOTTEN] if is_forgotten else []) == await watched.broken()
+
+
+async def test_a_warning_that_reached_nobody_is_followed_by_the_breach(watched: Watched) -> None:
+    """While its promise runs nobody is forgotten."""
+    ticket_id = await rows.ticket(watched.pool, NOW)
+    await rows.insert(
+        watched.pool, "clock", ticket_id=ticket_id, target="first_response", cycle=1, tenant="default", matched="",
+        policy_version=0, calendar="always", state="running", started_at=PAST, due_at=NOW + timedelta(hours=1),
+        next_fire_at=NOW + timedelta(hours=1), escalate="wake the lead",
+    )  # fmt: skip
+    escalation = await rows.escalation(watched.pool, NOW, ticket_id, next_step_at=None, reason="warned")
+    await rows.page(watched.pool, NOW, 0, escalation_id=escalation, state="failed")
+    assert [] == await watched.broken()
 
 
 async def test_a_page_in_a_group_is_on_its_way_while_somebody_looks_at_the_group(watched: Watched) -> None:
