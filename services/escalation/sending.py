@@ -5,8 +5,8 @@ What can't go now says until when it waits, and why (R30). A page whose provider
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from services.escalation import paging
@@ -15,7 +15,7 @@ from services.escalation.domain import notice, sharing
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.promptness import NOT_OURS
 from services.escalation.domain.retry import FALLBACK_AFTER, Outcome, Result
-from services.escalation.domain.sharing import Limits
+from services.escalation.domain.sharing import Hold, Limits
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.store import pages
 from services.escalation.store import sending as store
@@ -49,11 +49,12 @@ class Sending:
         self._channels = channels
         self._lease_for = lease_for
         self._in_flight: Tally[tuple[str, str]] = Tally()
+        self._holds: tuple[Sequence[Hold], datetime | None] = ([], None)
         self.is_short = False
         """More was due than there were places for: look again as soon as one comes free."""
 
     async def claim(self) -> list[LeasedPage]:
-        """Lease what may go now; the rest is marked with what it waits for. Whoever calls this calls `done` for each."""
+        """Lease what may go now. Whoever calls this calls `done` for each, and `hold_back` for the rest."""
         limits = self._limits()
         if not any(limit.free > 0 for limit in limits.values()):
             self.is_short = True
@@ -68,8 +69,7 @@ class Sending:
                 claimed = await store.claim(
                     connection, shares.grants, limits, now, uuid4(), self._lease_for, FALLBACK_AFTER
                 )
-            if shares.holds:
-                await store.hold(connection, shares.holds, now, _HELD_AT_ONCE, FALLBACK_AFTER)
+        self._holds = shares.holds, now
         self.is_short = sum(lane.due for lane, _ in lanes) > len(claimed)
         self._in_flight.update((page.method, page.tenant) for page in claimed)
         for page in claimed:
@@ -77,6 +77,15 @@ class Sending:
                 planned_at = None if page.body.fallback_of or page.held_for in NOT_OURS else page.due_at
                 self._metrics.pages.attempted(planned_at, page.committed_at, page.attempted_at)
         return claimed
+
+    async def hold_back(self) -> None:
+        """Note on what the last claim left until when it waits and why (R30); not before what it took is on its way."""
+        (holds, at), self._holds = self._holds, ([], None)
+        if not holds or at is None:
+            return
+        each = max(_HELD_AT_ONCE // len(holds), 1)
+        async with self._pool.acquire() as connection:
+            await store.hold(connection, holds, at, each, FALLBACK_AFTER)
 
     def done(self, page: LeasedPage) -> None:
         """A claimed page is no longer in flight."""
@@ -128,6 +137,7 @@ class Sending:
             options=page.options,
             urgency=page.urgency,
             attempt=page.attempts,
+            claimed_at=page.claimed_at,
             closes=closes,
             recipient=page.recipient,
             person=page.person,

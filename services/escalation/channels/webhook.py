@@ -46,7 +46,8 @@ class Webhook:
         except SecretMissing as error:
             return Outcome(result=Result.REJECTED, detail=str(error))
         body = payload(page)
-        headers = signed(str(page.id), body, keys, int(timesource.unix_time()))
+        at = timesource.unix_time() if page.claimed_at is None else page.claimed_at.timestamp()
+        headers = signed(str(page.id), body, keys, int(at))
         answer = await self._client.post(page.address, body, headers)
         return outcome(answer) if isinstance(answer, Answer) else answer
 

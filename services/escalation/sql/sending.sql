@@ -111,6 +111,7 @@ WITH due AS (
 SELECT l.id, l.tenant, l.escalation_id, l.group_id, l.group_version, l.told_by, l.kind, l.step, l.loop, l.recipient, l.person,
        l.method, l.address, l.secret, l.options, l.account, l.urgency, l.evidence, l.body, l.due_at, l.committed_at,
        l.attempted_at, l.attempts, l.lease, l.token_hash, l.next_step_at, l.receipt, l.held_for, l.replayed_at,
+       l.lease_until - $8::interval AS claimed_at,
        (SELECT count(*) FROM page_attempt a WHERE a.page_id = l.id AND a.outcome = 'unknown'
           AND a.started_at >= coalesce(l.replayed_at, a.started_at)) AS unknowns
 FROM leased l
@@ -119,7 +120,7 @@ ORDER BY l.due_at, l.id;
 -- name: hold_pages
 -- Due pages of held lanes: until when they wait, and why (R30). Those that a throttle keeps apart come one after the other,
 -- behind those that wait already. Another way is begun at once where this one can't come in time (R37, R38).
-WITH held AS (
+WITH held AS MATERIALIZED (
     SELECT k.*, greatest(k.until_at, (
                SELECT max(p.next_attempt_at) + k.apart FROM page p
                WHERE k.apart > '0'::interval AND p.method = k.method AND p.tenant = k.tenant AND p.account = k.account
@@ -139,6 +140,8 @@ WITH held AS (
         LIMIT $10
         FOR NO KEY UPDATE SKIP LOCKED
     ) p
+    WHERE k.reason <> 'breaker'
+       OR EXISTS (SELECT FROM sending_account a WHERE (a.tenant, a.account) = (k.tenant, k.account) AND a.opened_at IS NOT NULL)
 )
 UPDATE page p
 SET deferred_until = due.until_at, deferred_for = due.reason,

@@ -100,6 +100,8 @@ class LeasedPage(SentPage, frozen=True, kw_only=True):
     """What its first attempt had to wait for."""
     replayed_at: datetime | None = None
     """It was given up, and is tried anew from then on (R39)."""
+    claimed_at: datetime | None = None
+    """By the database server's own clock; None of a page that was found lost."""
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):

@@ -83,8 +83,9 @@ async def kill(desk: Desk, row: Row, point: Point, where: str, *, is_both: bool)
         if back > _AGAIN_SECONDS:
             row.fails(f"{where}: the last was told {back:.1f} s after the kill, {_AGAIN_SECONDS:g} s allowed")
         back = await _taken_over(desk, since)
-    row.add(verdict, where, most_twice=1 if point in _IN_DOUBT else 0, recovery=max(back, 0.0))
-    await go_on(desk, row, bursts, where, most_twice=1 if point in _IN_DOUBT else 0)
+    await concluded(desk, bursts)
+    row.add(await told(desk, bursts, 1), where, most_twice=1, recovery=max(back, 0.0))
+    await go_on(desk, row, bursts, where, most_twice=1)
 
 
 async def kill_some(desk: Desk, row: Row, points: Sequence[Point], where: str) -> None:
@@ -163,7 +164,7 @@ async def go_on(desk: Desk, row: Row, bursts: Sequence[Burst], where: str, *, mo
     if second.lost:
         row.fails(f"{where}: of the next step {await explained(desk, second.lost)}")
         row.lost += len(second.lost)
-    if final.keyed_twice or final.worst_twice > most_twice:
+    if final.keyed_twice or final.avoidable or final.worst_twice > most_twice:
         row.fails(f"{where}: told again later: {final.keyed_twice} keyed, {final.worst_twice} of one unkeyed")
 
 

@@ -14,7 +14,8 @@ KEYED = frozenset({"webhook", "pagerduty", "jsm"})
 _LINK = re.compile(r"/v1/ack/([A-Za-z0-9_-]+)")
 _PAGES = """
 SELECT p.id, p.told_by, p.kind, p.step + 1 AS step, p.loop, p.recipient, p.method, p.evidence ->> 'generation' AS generation,
-       t.external_id AS ticket
+       t.external_id AS ticket,
+       (SELECT count(*) FROM page_attempt a WHERE a.page_id = p.id AND a.outcome = 'unknown') AS unknowns
 FROM page p JOIN escalation e ON e.id = p.escalation_id JOIN ticket t ON t.id = e.ticket_id
 WHERE t.external_id = ANY ($1) AND p.kind IN ('page', 'warning')
 """
@@ -30,6 +31,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     unkeyed_twice: int
     worst_twice: int
     """The most that one message was repeated."""
+    avoidable: int
+    """Repetitions of what nobody was in doubt about."""
     needless: frozenset[Due]
     """Told though they were not due."""
     last_at: float
@@ -42,6 +45,7 @@ async def judge(desk: Desk, due: Collection[Due], tickets: Collection[str]) -> V
     """Of these tickets only; `due` is everything that was due by now."""
     rows = await desk.pool.fetch(_PAGES, list(tickets))
     items = {item.key: item for item in desk.provider.ledger.items()}
+    avoidable = 0
     told: dict[Due, float] = {}
     same: Counter[tuple[object, ...]] = Counter()
     twice: dict[bool, list[int]] = defaultdict(list)
@@ -51,6 +55,7 @@ async def judge(desk: Desk, due: Collection[Due], tickets: Collection[str]) -> V
         own = items.get(str(row["id"]))
         if own is not None:
             twice[row["method"] in KEYED].append(own.opened - 1)
+            avoidable += max(own.opened - 1 - row["unknowns"], 0)
             same[one, row["kind"], row["loop"], row["generation"], row["method"]] += 1
         if found:
             told[one] = min(told.get(one, float("inf")), *(item.first_at for item in found))
@@ -64,6 +69,7 @@ async def judge(desk: Desk, due: Collection[Due], tickets: Collection[str]) -> V
         keyed_twice=sum(twice[True]) + more[True],
         unkeyed_twice=sum(twice[False]) + more[False],
         worst_twice=max(twice[False], default=0),
+        avoidable=avoidable,
         needless=frozenset(told.keys() - wanted),
         last_at=max((at for one, at in told.items() if one in wanted), default=0.0),
     )

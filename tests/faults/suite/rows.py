@@ -51,6 +51,8 @@ class Row(Struct, kw_only=True):
             self.wrong.append(f"{where}: {verdict.keyed_twice} incidents of a keyed channel too many")
         if verdict.worst_twice > most_twice:
             self.wrong.append(f"{where}: one message {verdict.worst_twice} times too often, {most_twice} allowed")
+        if verdict.avoidable:
+            self.wrong.append(f"{where}: {verdict.avoidable} times told again though nobody was in doubt")
         if verdict.needless and not others_may_hear:
             self.wrong.append(f"{where}: needless {_some(verdict.needless)}")
         if recovery is not None:

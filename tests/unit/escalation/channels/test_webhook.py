@@ -16,6 +16,7 @@ from services.escalation.domain.ladder import Kind
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.retry import Result
 from shared.policy.document import Contact
+from tests.unit.escalation.channels.conftest import page_by
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 REFERENCE = "env:DESKCLOCK_SECRET_PAGER"
@@ -128,3 +129,12 @@ def test_an_account_is_the_receivers_host(address, account):
     """Never a password, and never an error: it is made where pages are."""
     contact = Contact(method="webhook", address=address)
     assert account == Webhook(HttpClient(), Secrets()).account(contact)
+
+
+async def test_r33_signatures_tell_the_databases_time(monkeypatch, providers, channels):
+    """A receiver takes a page of a host whose clock is ten minutes off; by that clock it would not."""
+    right = datetime.now(UTC)  # noqa: TID251 - the receiver lives by the real clock
+    monkeypatch.setattr("shared.timesource.unix_time", lambda: right.timestamp() - 600)
+    taken = await channels["webhook"].send(page_by("webhook", providers, claimed_at=right))
+    refused = await channels["webhook"].send(page_by("webhook", providers, id=UUID(int=2)))
+    assert (Result.ACCEPTED, Result.REJECTED) == (taken.result, refused.result)
