@@ -81,6 +81,7 @@ class Delivery:
                 claimed = await self._claim()
                 for page in claimed:
                     sending.create_task(self._deliver(page))
+                await self._sending.hold_back()
                 return begun + len(claimed)
 
             await loop.follow("delivery", launch, self.pulse, health=health, stop=stop, wake=wake)
@@ -89,6 +90,7 @@ class Delivery:
         """Send what is due now and wait for the answers; returns how many pages were attempted."""
         await self._sending.begin_fallbacks()
         claimed = await self._claim()
+        await self._sending.hold_back()
         await asyncio.gather(*(self._deliver(page) for page in claimed))
         return len(claimed)
 

@@ -73,7 +73,7 @@ async def claim(
 async def hold(
     connection: Connection, holds: Sequence[Hold], now: datetime, limit: int, fallback_after: timedelta
 ) -> int:
-    """Note on due pages of each lane, up to `limit`, until when they wait and why; returns on how many."""
+    """Note on due pages, up to `limit` of each lane, until when they wait and why; returns on how many."""
     status: str = await connection.execute(
         QUERIES["hold_pages"],
         now,
