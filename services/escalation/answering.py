@@ -131,7 +131,7 @@ class Answering:
             return await self._confirm(found)
         version = None
         if found.group_id is not None:
-            version = max(wanted.version or found.group_version or 0, 0)
+            version = min(wanted.version or found.group_version or 0, found.members or 0)
         return await self._answer(found.tenant, found.escalation_id, found.who, wanted, found, version)
 
     async def by_key(self, tenant: str, escalation_id: UUID, by: str, wanted: Wanted | None = None) -> Answer | None:

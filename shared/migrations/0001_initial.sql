@@ -602,6 +602,7 @@ CREATE INDEX page_in_flight ON page (tenant, account) WHERE lease IS NOT NULL;
 CREATE INDEX page_leased ON page (lease_until) WHERE lease IS NOT NULL;
 CREATE INDEX page_escalation ON page (escalation_id);
 CREATE INDEX page_recent ON page (tenant, committed_at);
+CREATE INDEX page_failed ON page (tenant, committed_at) WHERE state = 'failed';
 CREATE INDEX page_group_member ON page (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX page_unverified ON page (verify_by) WHERE verify_by IS NOT NULL;
 CREATE UNIQUE INDEX page_token ON page (token_hash) WHERE token_hash IS NOT NULL;

@@ -65,7 +65,7 @@ SELECT e.id, e.tenant, e.state, e.target, e.cycle, e.generation, e.acknowledged_
 FROM escalation e
 JOIN ticket t ON t.id = e.ticket_id
 WHERE e.tenant = $1
-  AND (e.id = $2 OR e.id IN (SELECT m.escalation_id FROM page m WHERE m.group_id = $3 AND m.group_version <= $4))
+  AND e.id IN (SELECT $2::uuid UNION ALL SELECT m.escalation_id FROM page m WHERE m.group_id = $3 AND m.group_version <= $4)
 ORDER BY e.id
 FOR NO KEY UPDATE OF e;
 

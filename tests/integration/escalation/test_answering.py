@@ -25,13 +25,24 @@ async def client(world) -> AsyncIterator[httpx.AsyncClient]:
 async def test_r11_looking_at_the_link_acknowledges_nothing(world, clock_control, client):
     """Link scanners and chat previews follow links: a GET shows a form, and changes nothing."""
     link = await paged(world, clock_control)
+    before = await everything(world)
     shown = await client.get(link, headers=HTML)
     assert 200 == shown.status_code
     assert "<form method='post'>" in shown.text
     assert 405 == (await client.head(link)).status_code
     assert "<script" not in shown.text
     assert "default-src 'none'" in shown.headers["content-security-policy"]
-    assert ["open"] == [one["state"] for one in await world.escalations()]
+    assert 200 == (await client.get(link, headers={"purpose": "prefetch", "accept": "*/*"})).status_code
+    assert before == await everything(world)
+
+
+async def everything(world) -> list[str]:
+    """All that an answer could change."""
+    tables = ("escalation", "page", "page_attempt", "page_group", "escalation_answer", "outbox")
+    return [
+        await world.pool.fetchval(f"SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {table} t")
+        for table in tables
+    ]
 
 
 async def test_r9_the_button_stops_the_ladder_in_the_name_of_whoever_got_the_page(world, clock_control, client):

@@ -103,6 +103,17 @@ async def test_r28_a_group_is_taken_over_as_it_was_shown(world, clock_control, b
     assert ["acknowledged"] * 12 + ["open"] == sorted(one["state"] for one in await world.escalations())
 
 
+def test_where_there_is_no_browser_it_says_what_to_install(monkeypatch):
+    """Skipped on a machine of somebody's own, a failure where one is required."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv(browsers.REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="package `chromium`"):
+        browsers.program()
+    monkeypatch.setenv(browsers.REQUIRED, "required")
+    with pytest.raises(pytest.fail.Exception, match="package `chromium`"):
+        browsers.program()
+
+
 async def test_the_audit_finds_what_would_keep_somebody_out(browser):
     """Or an empty list of faults would mean nothing."""
     bad = (
