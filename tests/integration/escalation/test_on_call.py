@@ -4,16 +4,20 @@ import asyncio
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import icalendar
 import msgspec
 import pytest
+from msgspec import structs
 
+from services.escalation.domain.rotation import Imported
 from services.escalation.outlook import Outlook
+from services.escalation.store import on_call as store
 from shared.contract.access import Scope
 from shared.ledger.policies import PolicyShelf
-from shared.policy.document import Contact, Ladder, Step
+from shared.policy.document import Contact, Feed, Ladder, Rotation, Step
 from tests.integration.escalation.conftest import LADDER
 from tests.integration.escalation.links import client_of, key_of
 from tests.turns import daily, hours, layer, rotation
@@ -128,26 +132,26 @@ async def test_r21_two_overrides_at_once_are_refused_one_of_them(api):
     assert made == (await api.get(PATH))["overrides"]
 
 
-@pytest.mark.parametrize(
-    ("person", "starts", "ends", "said"),
-    [
-        ("bne", None, at(2), "did you mean `ben`?"),
-        ("gone", None, at(2), "no longer on the roster"),
-        ("mute", None, at(2), "can't be paged"),
-        ("ben", None, at(1, 7), "has passed"),
-        ("ben", at(3), at(2), "before its start"),
-        ("ben", None, "2028-06-01T00:00:00Z", "over 400 days ahead"),
-        ("ben", None, "2026-06-02T00:00:00", "must have an offset"),
-        ("ben", None, "9999-12-31T23:59:59-12:00", "#/ends_at"),
-    ],
-)
-async def test_r21_r23_an_override_that_pages_nobody_is_refused_at_the_door(api, world, person, starts, ends, said):
+IN_VAIN: list[tuple[str, str | None, str, str]] = [
+    ("bne", None, at(2), "did you mean `ben`?"),
+    ("gone", None, at(2), "no longer on the roster"),
+    ("mute", None, at(2), "can't be paged"),
+    ("ben", None, at(1, 7), "has passed"),
+    ("ben", at(3), at(2), "before its start"),
+    ("ben", None, "2028-06-01T00:00:00Z", "over 400 days ahead"),
+    ("ben", None, "2026-06-02T00:00:00", "must have an offset"),
+    ("ben", None, "9999-12-31T23:59:59-12:00", "#/ends_at"),
+]
+
+
+async def test_r21_r23_an_override_that_pages_nobody_is_refused_at_the_door(api, world):
     """Unknown, gone, without contacts, or at no time: 422 that says the way out."""
     await world.people("gone")
     await world.people("mute", contacts=())
     await world.pool.execute("UPDATE agent SET active = false WHERE key = 'gone'")
-    refused = await api.override(person, starts, ends, status=422)
-    assert said in str(refused)
+    for person, starts, ends, said in IN_VAIN:
+        refused = await api.override(person, starts, ends, status=422)
+        assert said in str(refused)
 
 
 async def test_overrides_need_their_scope_and_a_rotation_that_there_is(api, world):
@@ -328,3 +332,58 @@ async def test_a_rotation_as_a_calendar_reads_back_with_overrides_and_any_name(a
     assert kept < {str(one["UID"]) for one in events(answer.content)}
     assert len(kept) + 2 == len(read)
     assert 404 == (await api.client.get("/v1/on-call/suport.ics")).status_code
+
+
+async def test_r25_pages_go_by_what_was_imported_whatever_became_of_the_feed(api, world, clock_control):
+    """The copy is old and the newest try failed: Ben has it all the same, and the gauge and the list say how old it is."""
+    fed = Rotation(name="support", zone=ZoneInfo("UTC"), feed=Feed(source="https://calendar.test/secret.ics"))
+    world.use(LADDER, {"support": fed, "new": structs.replace(fed, name="new")})
+    async with world.pool.acquire() as connection:
+        until = START + timedelta(days=400)
+        shifts = [Imported(person="ben", starts_at=START - timedelta(days=1), ends_at=START + timedelta(days=1))]
+        await store.replace_imported(connection, "default", "support", shifts, START, START)
+        for _ in range(2):
+            await store.save_feed(connection, "default", "support", START - timedelta(days=2), until, is_changed=True)
+        await store.save_feed_failure(connection, "default", "support", "calendar.test answers 404", START)
+        await connection.execute(
+            "INSERT INTO policy_version (tenant, version, source, document, applied_at, applied_by) VALUES ('default', 1, '', '{}', $1, '')",
+            START,
+        )
+    answer = await api.client.get("/v1/on-call")
+    views = {view["rotation"]: view for view in answer.json()["rotations"]}
+    state = views["support"]["feed"]
+    assert (2, 172_800.0, "calendar.test answers 404") == (state["version"], state["age_seconds"], state["failure"])
+    assert ("not_imported", None) == (views["new"]["gap"], views["new"]["feed"]["age_seconds"])
+    assert "secret.ics" not in answer.text
+    await Outlook(world.pool, world.shelf, world.metrics, frozenset({"webhook"})).measure()
+    ages = [world.registry.get_sample_value("sla_on_call_feed_age_seconds", {"rotation": name}) for name in views]
+    assert [172_800.0, float("inf")] == ages
+    page = await paged(world, clock_control)
+    evidence = msgspec.json.decode(page["evidence"])
+    assert ("ben", 2, at(2, 8)) == (page["person"], evidence["feed_version"], evidence["shift_ends_at"])
+
+
+NONSENSE: list[tuple[str, str, Any, int]] = [
+    ("GET", "/v1/on-call/a%00b", None, 400),
+    ("POST", "/v1/on-call/a%00b/overrides", {"person": "ben", "ends_at": at(2)}, 400),
+    ("DELETE", f"{PATH}/x", None, 404),
+    ("GET", "/v1/on-call?at=9999-12-31T23:59:59-12:00", None, 422),
+    ("GET", "/v1/on-call/support?at=2100-01-01T00:00:00Z", None, 422),
+    ("GET", "/v1/on-call/support?at=2099-12-31T00:00:00Z", None, 200),
+    ("GET", "/v1/on-call/support?at=1970-01-01T00:00:00Z", None, 200),
+    ("GET", f"{PATH}?since=1970-01-01T00:00:00Z", None, 200),
+    ("GET", f"{PATH}?since=yesterday", None, 422),
+    ("GET", "/v1/on-call/gaps?days=91", None, 422),
+    ("POST", PATH, {"person": "b\x00n", "ends_at": at(2)}, 422),
+    ("POST", PATH, {"person": "", "ends_at": at(2)}, 422),
+    ("POST", PATH, {"person": "ben", "starts_at": "0001-01-01T00:00:00Z", "ends_at": at(2)}, 422),
+    ("POST", PATH, {"person": "ben"}, 422),
+    ("POST", PATH, [], 422),
+]
+
+
+async def test_what_makes_no_sense_is_refused_and_never_an_error_of_ours(api):
+    """Odd names, instants at the ends of time, bodies of another shape."""
+    for method, path, body, status in NONSENSE:
+        answer = await api.client.request(method, path, json=body)
+        assert status == answer.status_code, (path, answer.text)
