@@ -92,7 +92,7 @@ WITH due AS (
     SET state = 'sending', attempts = p.attempts + 1, attempted_at = coalesce(p.attempted_at, $1), next_attempt_at = NULL,
         deferred_until = NULL, deferred_for = NULL, held_for = CASE WHEN p.attempts = 0 THEN p.deferred_for ELSE p.held_for END,
         lease = $7, lease_until = clock_timestamp() + $8::interval,
-        fallback_at = CASE WHEN p.attempts = 0 AND p.deferred_until IS NULL AND p.evidence ? 'fallback'
+        fallback_at = CASE WHEN p.attempts = 0 AND coalesce(p.deferred_for = 'quiet_hours', true) AND p.evidence ? 'fallback'
                            THEN $1 + $12::interval ELSE p.fallback_at END
     FROM free
     WHERE p.id = free.id
