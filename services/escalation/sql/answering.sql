@@ -121,13 +121,13 @@ SELECT k.id, $2, $3, $4, k.generation, $5, $6 FROM unnest($1::uuid[], $7::intege
 
 -- name: cancel_pages
 -- Pages of answered escalations that nobody has begun to send or has told in another one; with a name, those to them alone (R6).
-UPDATE page SET state = 'cancelled', next_attempt_at = NULL
-WHERE escalation_id = ANY($1::uuid[]) AND kind <> 'resolve' AND (state = 'pending' OR state = 'grouped' AND told_by IS NULL)
+UPDATE page SET state = 'cancelled', next_attempt_at = NULL, fallback_at = NULL, deferred_until = NULL, deferred_for = NULL
+WHERE escalation_id = ANY($1::uuid[]) AND kind NOT IN ('resolve', 'copy') AND (state = 'pending' OR state = 'grouped' AND told_by IS NULL)
   AND ($2::text IS NULL OR coalesce(person, recipient) = $2);
 
 -- name: cancel_told
 -- Pages about a group that was taken over, as far as they show nothing else and nobody has begun to send them (R28).
-UPDATE page SET state = 'cancelled', next_attempt_at = NULL
+UPDATE page SET state = 'cancelled', next_attempt_at = NULL, fallback_at = NULL, deferred_until = NULL, deferred_for = NULL
 WHERE group_id = $1 AND escalation_id IS NULL AND state = 'pending' AND group_version <= $2;
 
 -- name: mark_page_answered
@@ -146,7 +146,8 @@ WITH moot AS (
     LIMIT $1
     FOR NO KEY UPDATE OF p SKIP LOCKED
 )
-UPDATE page p SET state = 'cancelled', next_attempt_at = NULL FROM moot WHERE p.id = moot.id;
+UPDATE page p SET state = 'cancelled', next_attempt_at = NULL, fallback_at = NULL, deferred_until = NULL, deferred_for = NULL
+FROM moot WHERE p.id = moot.id;
 
 -- name: outbox_oldest
 -- Seconds for which the oldest unpublished row has waited.

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from services.escalation.answering import Wanted
+from services.escalation.domain.retry import Outcome, Result
 from shared.contract.access import Scope
-from shared.policy.document import Answers, Ladder, Paging, Step
+from shared.policy.document import Answers, Contact, Ladder, Paging, Step
 from tests.integration.escalation.links import DUE, HTML, client_of, gather, key_of, paged, path_of
 
 NOW = DUE + timedelta(seconds=1)
@@ -499,3 +500,24 @@ async def test_r28_r9_a_group_is_taken_over_while_others_join_and_are_sent(world
     )
     assert 5 == len(told)
     assert all(row["state"] == "accepted" or row["is_told"] for row in told)
+
+
+async def test_r9_nothing_that_was_to_follow_a_cancelled_page_comes_of_it(world, clock_control, client):
+    """A page that waits for its next attempt, and for another way, is taken back with both."""
+    await world.people("ana", contacts=(Contact(method="webhook", address="x"), Contact(method="console")))
+    await world.people("ben", "head")
+    await world.ticket()
+    await clock_control.freeze(NOW)
+    await world.firing.run_once()
+    await world.stepping.run_once()
+    world.provider.answers = [Outcome(result=Result.RETRYABLE)]
+    await world.delivery.run_once()
+    [one] = await world.escalations()
+    [page] = await world.pages()
+    assert ("pending", True) == (page["state"], page["fallback_at"] is not None)
+    await world.answering.by_key("default", one["id"], "ben")
+    await clock_control.advance(minutes=5)
+    await world.drain()
+    assert ["cancelled"] == [made["state"] for made in await world.pages()]
+    assert 1 == len(world.provider.sent)
+    assert "" == world.printed.getvalue()
