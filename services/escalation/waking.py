@@ -103,6 +103,8 @@ class WakingUp:
         for label, some in (("expired", over), ("woken", asleep)):
             for one in some:
                 self._metrics.ladders.steps.labels(one.channel, label, one.reason).inc()
+        for page, _ in batch.made:
+            self._metrics.pages.committed(page.due_at, now)
         return len(due)
 
     async def _expire(self, batch: _Batch, over: Sequence[Sleeper]) -> None:

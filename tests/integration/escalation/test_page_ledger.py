@@ -187,3 +187,25 @@ async def test_a_wrong_stretch_of_time_is_refused(ledger):
     query = {"from": "2026-06-02T00:00:00Z", "to": "2026-06-01T00:00:00Z"}
     answer = await ledger.get("/v1/reports/paging", params=query)
     assert (422, "from") == (answer.status_code, answer.json()["errors"][0]["parameter"])
+
+
+async def test_the_histogram_and_the_ledger_tell_the_same(world, clock_control):
+    """Three promises broken at once and paged five seconds late: each stage is observed once a page, as the ledger has it."""
+    await world.people("ana", "ben", "head")
+    for number in range(3):
+        await world.ticket(str(number), due_in=timedelta(minutes=1))
+    await clock_control.freeze(NOW + timedelta(seconds=63))
+    await world.firing.run_once()
+    await world.stepping.run_once()
+    await clock_control.freeze(NOW + timedelta(seconds=65))
+    await world.delivery.run_once()
+    await clock_control.freeze(NOW + timedelta(minutes=5))
+    async with world.pool.acquire() as connection:
+        report = await reporting.paging(connection, "default")
+    assert {"due_to_commit": 3.0, "commit_to_attempt": 2.0, "due_to_attempt": 5.0, "attempt_to_accept": 0.0} == {
+        took.stage: took.max for took in report.stages
+    }
+    for took in report.stages:
+        labels = {"stage": took.stage.value}
+        assert took.pages == world.registry.get_sample_value("sla_page_lag_seconds_count", labels)
+        assert took.pages * took.max == world.registry.get_sample_value("sla_page_lag_seconds_sum", labels)
