@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
+
+from services.escalation.domain.promptness import OBJECTIVE
+from services.escalation.metrics.pages import PageMetrics
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -56,6 +60,20 @@ def test_panels_and_alerts_name_metrics_that_exist() -> None:
     text += (DEPLOY / "prometheus/rules/deskclock.yml").read_text()
     used = {re.sub(r"_(bucket|count)$", "", name) for name in re.findall(r"\b(sla_[a-z_]+)\b", text)}
     assert used - _metrics_in_code() == set()
+
+
+def test_the_objective_is_a_boundary_of_the_histogram() -> None:
+    """Its two seconds, as the rules and the dashboard write them; a boundary that isn't there would count nothing."""
+    registry = CollectorRegistry()
+    PageMetrics(registry, ())
+    kept = {
+        str(sample.labels["le"]) for family in registry.collect() for sample in family.samples if "le" in sample.labels
+    }
+    shipped = (DEPLOY / "prometheus/rules/deskclock.yml").read_text()
+    shipped += (DEPLOY / "grafana/dashboards/promises.json").read_text().replace("\\", "")
+    asked = set(re.findall(r'sla_page_lag_seconds_bucket\{[^}]*le="([^"]+)"', shipped))
+    assert {str(OBJECTIVE.total_seconds())} == asked
+    assert asked | {"0.15"} <= kept
 
 
 def test_compose_waits_for_health() -> None:
