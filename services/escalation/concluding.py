@@ -12,7 +12,7 @@ from services.escalation.alarming import Alarming
 from services.escalation.channels import Channel
 from services.escalation.domain import breaker, retry
 from services.escalation.domain.ladder import MIN_ACK_WINDOW, Kind
-from services.escalation.domain.retry import FALLBACK_AFTER, Outcome, Result, Trial, Verdict
+from services.escalation.domain.retry import FALLBACK_AFTER, LOST, Outcome, Result, Trial, Verdict
 from services.escalation.domain.sharing import Reason
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.store import pages, sending
@@ -195,6 +195,8 @@ class Concluding:
         is_well = outcome.result in (Result.ACCEPTED, Result.DELIVERED, Result.REJECTED) and not outcome.retry_after
         if is_well:
             return await sending.answered(connection, page.tenant, page.account)
+        if outcome is LOST:
+            return False
         before = await sending.lock_account(connection, page.tenant, page.account)
         if before is None:
             return False

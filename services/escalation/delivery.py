@@ -13,7 +13,7 @@ from services.escalation import loop
 from services.escalation.alarming import Alarming
 from services.escalation.channels import Channel
 from services.escalation.concluding import Concluding
-from services.escalation.domain.retry import Outcome, Result
+from services.escalation.domain.retry import LOST, Outcome
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.sending import Sending
 from services.escalation.store import Pulse, pages
@@ -32,7 +32,6 @@ LEASE = timedelta(seconds=10)
 _LOST_AT_ONCE = 100
 _STORING_AT_ONCE = 3
 """Answers stored at once: a storm of them must leave connections to firing and stepping."""
-_LOST = Outcome(result=Result.UNKNOWN, detail="the process stopped while it was sending")
 
 _log = Log(__name__)
 
@@ -98,7 +97,7 @@ class Delivery:
         """Take back pages whose sender died: nobody knows whether the provider has them (R35). Returns how many."""
         async with self._pool.acquire() as connection:
             lost = await pages.load_lost(connection, _LOST_AT_ONCE)
-        states = [await self._conclude(page, _LOST) for page in lost]
+        states = [await self._conclude(page, LOST) for page in lost]
         return len([state for state in states if state is not None])
 
     async def _claim(self) -> list[LeasedPage]:

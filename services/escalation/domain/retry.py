@@ -45,6 +45,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What the provider calls the page: a message's SID or timestamp, a request's id."""
 
 
+LOST = Outcome(result=Result.UNKNOWN, detail="the process stopped while it was sending")
+"""Of an attempt whose process died: unknown, and no fault of the provider's."""
+
+
 class Trial(Struct, frozen=True, kw_only=True):
     """How often and how long a page has been tried, its present attempt included."""
 

@@ -342,6 +342,15 @@ async def test_r38_an_answer_that_refuses_a_page_keeps_the_account_well(world, c
     assert [None] == [row["opened_at"] for row in await world.pool.fetch("SELECT opened_at FROM sending_account")]
 
 
+async def test_r38_a_sender_that_died_says_nothing_of_the_provider(world, clock_control):
+    """Six pages in the hands of a process that was killed go again at once: nobody's account is broken by it."""
+    await put(world, *(canary(n) for n in range(6)))
+    assert 6 == len(await world.another_delivery(lease_for=timedelta(0))._claim())
+    assert 6 == await world.delivery.recover()
+    await clock_control.advance(seconds=2)
+    assert 6 == await world.delivery.run_once()
+
+
 async def test_r39_a_page_that_was_given_up_alarms_through_the_catch_all_once_for_an_account(world, clock_control):
     """Two pages to people who can't be reached: the head hears of the first; both rows stay, with their reason."""
     both = Ladder(
