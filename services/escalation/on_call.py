@@ -111,7 +111,7 @@ async def look(
     views = []
     for key, duty in chosen.items():
         feed = found.feeds.get(key)
-        reason = gap_finding.reason_at(duty, present[key], people, methods, feed.until_at if feed else None)
+        reason = gap_finding.reason_at(duty, present[key], at, people, methods, feed.until_at if feed else None)
         if at < now and present[key].person is not None:
             reason = None  # who was on the roster then, today's roster can't tell
         views.append(

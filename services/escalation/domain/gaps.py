@@ -37,12 +37,17 @@ class Gap(Struct, frozen=True, kw_only=True):
 
 
 def reason_at(
-    duty: Duty, found: Stretch, people: Mapping[str, Person], methods: frozenset[str], imported_until: datetime | None
+    duty: Duty,
+    found: Stretch,
+    at: datetime,
+    people: Mapping[str, Person],
+    methods: frozenset[str],
+    imported_until: datetime | None,
 ) -> GapReason | None:
-    """Why a stretch of a rotation is a gap; None where somebody can be paged."""
+    """Why a stretch of a rotation is a gap at an instant of it; None where somebody can be paged."""
     if found.person is None:
         is_fed = duty.rotation.feed is not None
-        is_beyond = imported_until is None or found.ends_at > imported_until
+        is_beyond = imported_until is None or at >= imported_until
         return GapReason.NOT_IMPORTED if is_fed and is_beyond else GapReason.NOBODY
     person = people.get(found.person)
     if person is None:
@@ -82,10 +87,11 @@ def _each(
     imported_until: datetime | None,
 ) -> Iterator[Gap]:
     for one in stretches(duty, start, end):
-        reason = reason_at(duty, one, people, methods, imported_until)
+        since = max(one.starts_at, start)
+        reason = reason_at(duty, one, since, people, methods, imported_until)
         if reason is not None:
             yield Gap(
-                starts_at=max(one.starts_at, start),
+                starts_at=since,
                 ends_at=min(one.ends_at, end),
                 reason=reason,
                 person=one.person,

@@ -61,6 +61,7 @@ def test_r25_what_was_not_imported_is_told_from_what_nobody_has() -> None:
     shifts = tuple(Imported(person="ana", starts_at=NOW + day * DAY, ends_at=NOW + (day + 1) * DAY) for day in (0, 2))
     duty = Duty(rotation=fed, imported=shifts, feed_version=1)
     assert [(24, 48, GapReason.NOBODY, None), (72, 96, GapReason.NOT_IMPORTED, None)] == found(duty, 4, NOW + 3 * DAY)
+    assert (72, 96, GapReason.NOBODY, None) == found(duty, 4, NOW + 400 * DAY)[1]
 
 
 @settings(max_examples=effort.examples(30))
