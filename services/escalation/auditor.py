@@ -59,17 +59,20 @@ class Auditor:
         return self._beat_seconds / _LOOKS_PER_BEAT
 
     async def run_once(self) -> int:
-        """Look, tell, and beat if a heartbeat is due; returns how many invariants don't hold."""
+        """Look, tell, and beat if a heartbeat is due; returns how many invariants don't hold.
+
+        A beat that was withheld or not heard stays due: a moment's trouble costs one look, not a whole period.
+        """
         broken = await self._look()
         self._tell(broken)
         now = timesource.monotonic()
         if now + self.look_seconds / 2 < self._next_beat:
             return len(broken)
         if broken:
-            self._metrics.beats.labels("withheld").inc()  # and looked at again soon: it may be a moment's trouble
+            self._metrics.beats.labels("withheld").inc()
             return len(broken)
-        self._next_beat = now + self._beat_seconds
         if await self._beat():
+            self._next_beat = now + self._beat_seconds
             self._metrics.beats.labels("sent").inc()
             self._metrics.beat_at.set(timesource.unix_time())
         else:

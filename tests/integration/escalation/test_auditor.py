@@ -30,10 +30,15 @@ class Watched:
 
     def __init__(self, pool: Pool, client: Client) -> None:
         self.pool = pool
+        self._client = client
         self.registry = CollectorRegistry()
         self.heard = 0
         self.is_deaf = False
-        self.auditor = Auditor(pool, client, WatchMetrics(self.registry), self._hear, beat_seconds=0.001)
+        self.auditor = self.beating(0.001)
+
+    def beating(self, seconds: float) -> Auditor:
+        """An auditor that beats every so often."""
+        return Auditor(self.pool, self._client, WatchMetrics(self.registry), self._hear, beat_seconds=seconds)
 
     async def _hear(self) -> bool:
         self.heard += not self.is_deaf
@@ -303,6 +308,24 @@ async def test_a_beat_that_nobody_hears_is_no_beat(watched: Watched) -> None:
         watched.sample("sla_heartbeat_timestamp_seconds"),
         watched.sample("sla_heartbeats_total", outcome="failed"),
     )
+
+
+async def test_a_beat_is_heard_once_a_period_and_one_that_failed_is_sent_again_at_the_next_look(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks every ten seconds, a beat every thirty; one that nobody heard costs ten seconds, not thirty."""
+    passed = 0.0
+    monkeypatch.setattr(auditors.timesource, "monotonic", lambda: 1000.0 + passed)
+    watched.registry = CollectorRegistry()
+    auditor = watched.beating(30.0)
+    assert 10.0 == auditor.look_seconds
+    heard = []
+    for look in range(8):
+        passed = look * 10.1
+        watched.is_deaf = look == 3
+        await auditor.run_once()
+        heard.append(watched.heard)
+    assert [1, 1, 1, 1, 2, 2, 2, 3] == heard
 
 
 async def test_what_breaks_is_said_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
