@@ -6,6 +6,7 @@ tickets and have stored their clocks.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ from shared.sla.clock import Clock
 from shared.sla.policy import SlaPolicy
 
 
-class _Moves(Struct, frozen=True):
+class Moves(Struct, frozen=True):
     """What the tickets of a batch ask of escalations."""
 
     held: list[ClockRow]
@@ -28,13 +29,31 @@ class _Moves(Struct, frozen=True):
     replanned: list[Replanned]
     later: list[ClockRow]
     superseded: list[ClockRow]
+    raised: list[UUID]
+
+    @property
+    def tickets(self) -> set[UUID]:
+        """Whose escalations may change."""
+        rows = (*self.held, *self.resumed, *self.later, *self.superseded, *(one.row for one in self.replanned))
+        return {row.ticket_id for row in rows} | set(self.raised)
 
 
-async def follow(connection: Connection, touched: Sequence[Touched], outbox: Outbox, now: datetime) -> None:
-    """Do what follows for escalations from how tickets have changed."""
-    moves = _Moves([], [], [], [], [])
+async def look(connection: Connection, touched: Sequence[Touched]) -> Moves:
+    """What follows for escalations from how tickets have changed; those of these tickets are locked, all in one order."""
+    moves = Moves([], [], [], [], [], [])
     for item in touched:
         _look(item, moves)
+        if _is_raised(item):
+            moves.raised.append(item.standing.ticket.id)
+    if moves.tickets:
+        await escalations.lock(connection, sorted(moves.tickets))
+    return moves
+
+
+async def follow(
+    connection: Connection, touched: Sequence[Touched], moves: Moves, outbox: Outbox, now: datetime
+) -> None:
+    """Do what follows."""
     told: list[Resolved] = []
     anew: tuple[Opened, ...] = ()
     if moves.later:
@@ -49,12 +68,12 @@ async def follow(connection: Connection, touched: Sequence[Touched], outbox: Out
         await escalations.resume(connection, moves.resumed, now)
     if moves.held:
         await escalations.hold(connection, moves.held, now)
-    if raised := [item.standing.ticket.id for item in touched if _is_raised(item)]:
-        await escalations.end_snoozes(connection, raised, now)
+    if moves.raised:
+        await escalations.end_snoozes(connection, moves.raised, now)
     _announce(outbox, touched, told, anew, now)
 
 
-def _look(item: Touched, moves: _Moves) -> None:
+def _look(item: Touched, moves: Moves) -> None:
     stored = {(clock.target, clock.cycle): clock for clock in item.stored if _may_be_told(clock)}
     if not stored or item.before is None:
         return

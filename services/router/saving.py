@@ -43,9 +43,10 @@ async def save(connection: Connection, touched: Sequence[Touched], now: datetime
     await _save_tickets(connection, touched, now)
     moot = await _save_clocks(connection, touched, outbox, now)
     change = await ownership.save(connection, touched, outbox, now)
+    moves = await following.look(connection, touched)
     if moot:
         await _resolve_escalations(connection, touched, moot, outbox, now)
-    await following.follow(connection, touched, outbox, now)
+    await following.follow(connection, touched, moves, outbox, now)
     await _end_help(connection, touched, change.moot, outbox, now)
     return Saved(
         announcements=await outbox.save(connection),

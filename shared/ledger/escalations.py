@@ -63,6 +63,11 @@ class Superseded(Struct, frozen=True, kw_only=True):
     opened: tuple[Opened, ...]
 
 
+async def lock(connection: Connection, ticket_ids: Sequence[UUID]) -> None:
+    """Lock the live escalations of tickets before several statements change some of them: the lock order."""
+    await connection.execute(QUERIES["lock_live_escalations"], ticket_ids)
+
+
 async def hold(connection: Connection, rows: Sequence[ClockRow], now: datetime) -> None:
     """Keep what is left until the next step, or until waking, of promises that are paused (R15)."""
     await connection.execute(QUERIES["hold_escalations"], *_keys(rows), now)

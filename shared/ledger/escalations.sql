@@ -1,3 +1,7 @@
+-- name: lock_live_escalations
+-- The live escalations of tickets, in the lock order.
+SELECT e.id FROM escalation e WHERE e.ticket_id = ANY($1::uuid[]) AND e.state <> 'resolved' ORDER BY e.id FOR NO KEY UPDATE;
+
 -- name: hold_escalations
 -- Promises are paused: what was left until the next step of their escalations, or until they wake, is kept (R15).
 WITH live AS (
