@@ -40,6 +40,8 @@ _ATTEMPTS = 3
 _SETTLE_SECONDS = 20.0
 _SETTLE_POLL_SECONDS = 0.05
 _PUBLISH_SECONDS = 10.0
+_ANSWERED = frozenset({"page", "summary", "digest"})
+"""Kinds of pages whose link somebody follows."""
 
 
 class Sent(Struct, kw_only=True):
@@ -234,7 +236,7 @@ class Replay:
                 self._note_lag(heard.at, heard.detected_at)
             case "sla.page.accepted":
                 self._note_lag(heard.due_at, heard.at)
-                if heard.page is not None and heard.person is not None and heard.kind == "page":
+                if heard.page is not None and heard.person is not None and heard.kind in _ANSWERED:
                     self.script.heard_page(heard.page, heard.person, news.time)
 
     def _note_lag(self, due_at: datetime | None, done_at: datetime | None) -> None:

@@ -18,11 +18,13 @@ from services.escalation.answering import Answer, Answering
 from services.escalation.channels.console import Console
 from services.escalation.delivery import Delivery
 from services.escalation.firing import Firing
+from services.escalation.grouping import Grouping
 from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.stepping import Stepping
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
+from services.escalation.waking import WakingUp
 from services.router import escalating
 from services.router.agents import Agents
 from services.router.assignment import Assignment
@@ -87,6 +89,7 @@ escalations:
     otherwise: [person/head]
 on_call:
   support: {timezone: Europe/Berlin, rotation: weekly, handoff: "mon 09:00", people: [ana]}
+paging: {window: 0s, settle: 0s}
 """
 
 ROSTER = """
@@ -125,8 +128,11 @@ class Desk:
         self._agents = Agents(pool, shelf, self._assignment, relay, presences)
         self._helping = Helping(pool, shelf, relay, metrics)
         self._shelf = shelf
-        self._stepping = Stepping(pool, shelf, relay, metrics, links, frozenset({console.name}))
-        self._delivery = Delivery(pool, relay, metrics, links, {console.name: console})
+        channels = {console.name: console}
+        self._stepping = Stepping(pool, shelf, relay, metrics, links, channels)
+        self._waking = WakingUp(pool, shelf, relay, metrics, links, channels)
+        self._grouping = Grouping(pool, links)
+        self._delivery = Delivery(pool, shelf, relay, metrics, links, channels)
         self._tidying = Tidying(pool, self._delivery, metrics)
         self._answering = Answering(pool, shelf, relay, metrics)
         self._links = links
@@ -344,8 +350,10 @@ class Desk:
         while (
             await self._tending.run_once()
             + await self._firing.run_once()
+            + await self._waking.run_once()
             + await self._helping.run_once()
             + await self._stepping.run_once()
+            + await self._grouping.run_once()
             + await self._delivery.run_once()
             + await self._tidying.run_once()
         ):
@@ -355,7 +363,8 @@ class Desk:
         due: datetime | None = await self.pool.fetchval(
             """
             SELECT least((SELECT min(next_at) FROM assignment), (SELECT min(next_fire_at) FROM clock), (SELECT min(next_step_at) FROM escalation),
-                         (SELECT min(next_attempt_at) FROM page),
+                         (SELECT min(next_attempt_at) FROM page), (SELECT min(next_at) FROM page_group),
+                         (SELECT min(wakes_at) FROM escalation),
                          (SELECT min(due_at) FROM escalation_request), (SELECT min(next_present_at) FROM agent),
                          (SELECT min(present_until) FROM agent WHERE gone_at IS NULL),
                          (SELECT min(gone_at + interval '60 seconds') FROM agent
