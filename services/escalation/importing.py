@@ -68,7 +68,8 @@ async def run(
         fed = await fetching.shifts(raw, zone, now, now + HORIZON)
         shifts = await _by_person(connection, tenant, rotation.feed, fed)
     except Unreadable as wrong:
-        failure = short(f"{wrong.problem}; {wrong.remedy}", _LONGEST_FAILURE)
+        said = f"{wrong.problem}; {wrong.remedy}"
+        failure = short("".join(letter if letter.isprintable() else " " for letter in said), _LONGEST_FAILURE)
         async with connection.transaction():
             await store.lock(connection, tenant, rotation.name)
             await store.save_feed_failure(connection, tenant, rotation.name, failure, now)

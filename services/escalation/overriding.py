@@ -94,7 +94,7 @@ async def make(
             starts_at=max(wanted.starts_at or now, now),
             ends_at=wanted.ends_at,
             made_at=now,
-            made_by=wanted.by.strip() or by,
+            made_by="".join(filter(str.isprintable, wanted.by)).strip() or by,
         )
         _check_times(made, now)
         found = await store.load_overrides(connection, [(tenant, rotation)], made.starts_at, made.ends_at)

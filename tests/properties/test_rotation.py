@@ -78,6 +78,7 @@ def duties(draw):
     return Duty(rotation=draw(layered), overrides=tuple(overrides)), at
 
 
+@settings(max_examples=effort.examples(60))
 @given(rotations, instants)
 def test_r20_the_shift_at_an_instant_holds_it_and_follows_the_one_before(plan, at):
     """From its start on, until before its end, where the next begins; every instant of it gives it."""
@@ -89,6 +90,7 @@ def test_r20_the_shift_at_an_instant_holds_it_and_follows_the_one_before(plan, a
     assert shift == shift_at(duty, shift.ends_at - timedelta(microseconds=1))
 
 
+@settings(max_examples=effort.examples(60))
 @given(rotations, instants)
 def test_r20_people_take_turns_in_their_order(plan, at):
     """After a shift comes the next of the list, unless the calendar itself skipped a day."""
@@ -103,6 +105,7 @@ def test_r20_people_take_turns_in_their_order(plan, at):
         assert turns.people[(turn + 1) % len(turns.people)] == following.person
 
 
+@settings(max_examples=effort.examples(60))
 @given(rotations, instants)
 def test_r20_the_handoff_is_at_the_local_time_unless_that_does_not_exist(plan, at):
     """A skipped local time moves forward; one that comes twice is its first."""
@@ -117,6 +120,7 @@ def test_r20_the_handoff_is_at_the_local_time_unless_that_does_not_exist(plan, a
         assert is_skipped or local.date() != shift.starts_at.date()
 
 
+@settings(max_examples=effort.examples(40))
 @given(duties())
 def test_r20_r21_layers_and_overrides_leave_no_gap_and_no_overlap(case):
     """Whatever is on: stretches follow each other, each instant of one gives it, and none is empty."""
@@ -130,6 +134,7 @@ def test_r20_r21_layers_and_overrides_leave_no_gap_and_no_overlap(case):
         assert one == stretch_at(duty, min(one.ends_at, at + 30 * DAY) - timedelta(microseconds=1))
 
 
+@settings(max_examples=effort.examples(40))
 @given(duties())
 def test_r21_what_is_on_call_is_what_a_plain_reading_says(case):
     """The newest override that holds the instant, else the last layer that is on then, by its own turns."""

@@ -46,13 +46,13 @@ class Names:
             for name in folded:
                 if name in book:
                     return True, book[name]
-        if folded:
-            for book in (self._mapped, self._known):
-                said = [name for name in book if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", folded[-1])]
-                longest = [name for name in said if not any(name != other and name in other for other in said)]
-                keys = {book[name] for name in longest}
-                if len(keys) == 1:
-                    return True, keys.pop()
+        title = folded[-1] if folded else ""
+        for book in (self._mapped, self._known):
+            said = [name for name in book if name and name in title and _is_word(name, title)]
+            longest = [name for name in said if not any(name != other and name in other for other in said)]
+            keys = {book[name] for name in longest}
+            if len(keys) == 1:
+                return True, keys.pop()
         return False, None
 
 
@@ -63,7 +63,7 @@ def named(shifts: Iterable[FedShift], names: Names) -> Named:
     for shift in shifts:
         is_known, key = names.of(shift.names)
         if not is_known:
-            unknown[shift.names[-1] if shift.names else "an event without a name"] = None
+            unknown[_shown(shift.names)] = None
         elif key is not None:
             found.append(Imported(person=key, starts_at=shift.starts_at, ends_at=shift.ends_at))
     return Named(shifts=tuple(found), unknown=tuple(unknown))
@@ -138,6 +138,16 @@ def _from(shifts: Sequence[Imported], now: datetime) -> Iterator[Imported]:
     for shift in shifts:
         if shift.ends_at > now:
             yield Imported(person=shift.person, starts_at=max(shift.starts_at, now), ends_at=shift.ends_at)
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    """What an event is called, fit for a line of a message."""
+    title = "".join(letter for letter in " ".join(names[-1:]) if letter.isprintable())
+    return title or "an event without a name"
+
+
+def _is_word(name: str, title: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", title) is not None
 
 
 def _folded(name: str) -> str:

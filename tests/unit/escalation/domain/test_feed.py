@@ -37,7 +37,7 @@ ROSTER = (
 
 def test_r25_people_are_found_by_map_key_name_address_and_word() -> None:
     """The map beats the roster; a name that two have is nobody's; of names within names the longest counts."""
-    names = Names({"Chief": "head", "Team meeting": None, "mailto:b@x.org": "ben"}, ROSTER)
+    names = Names({"Chief": "head", " ": "nobody", "Team meeting": None, "mailto:b@x.org": "ben"}, ROSTER)
     assert (True, "head") == names.of(("CHIEF ",))
     assert (True, None) == names.of(("team meeting",))
     assert (True, "ben") == names.of(("mailto:B@x.org", "whoever"))
@@ -46,7 +46,7 @@ def test_r25_people_are_found_by_map_key_name_address_and_word() -> None:
     assert (True, "a2") == names.of(("on call: Ana (night)",)) == names.of(("a2",))
     assert (False, None) == names.of(("Ben",)) == names.of(("Anabel",)) == names.of(())
     assert (False, None) == names.of(("Ana or Ana Li or a2",)) == names.of(("a1 or a2",))
-    found = feed.named([fed("Chief"), fed("Team meeting"), fed("x@y", "Zed"), fed()], names)
+    found = feed.named([fed("Chief"), fed("Team meeting"), fed("x@y", "Z\x1bed"), fed()], names)
     assert (["head"], ("Zed", "an event without a name")) == ([one.person for one in found.shifts], found.unknown)
 
 
