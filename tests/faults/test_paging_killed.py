@@ -12,13 +12,13 @@ from tests.faults.suite.kills import TAKEN_OVER_SECONDS, kill_some
 from tests.faults.suite.rows import Row
 from tests.providers.remote import provider_process
 
-POINTS = [Point.K2_STORED, Point.K4_STEPPING, Point.K6_CLAIMED, Point.K7_SENT, Point.K8_ANSWERED]
+POINTS = [Point.K2_STORED, Point.K4_STEPPING, Point.K6_CLAIMED, Point.K7_SENT]
 
 
 async def test_copies_that_die_on_a_pages_way_lose_nothing_and_repeat_nothing_a_receiver_knows(
     servers: Embedded, database: Database, jetstream: JetStreamContext, tmp_path: Path
 ) -> None:
-    """A router and four escalations, each at another point: all told, keyed receivers once, others at most once more."""
+    """A router and three escalations, each at another point: all told, keyed receivers once, others at most once more."""
     row = Row(fault="kill -9", within=TAKEN_OVER_SECONDS + 2)
     with provider_process(tmp_path / "ledger.db") as providers:
         desk = Desk(servers, providers, tmp_path, seed=1, database=database.name)

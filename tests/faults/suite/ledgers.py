@@ -97,7 +97,7 @@ async def explained(desk: Desk, lost: Collection[Due]) -> str:
         """
         SELECT e.state, e.step, e.next_step_at - deskclock_now() AS next_in, e.generation,
                deskclock_now() - e.anchor_at AS since_anchor,
-               (SELECT string_agg(concat_ws(' ', p.kind, p.step + 1, p.recipient, p.state, p.attempts, p.deferred_for), ', ')
+               (SELECT string_agg(concat_ws(' ', p.kind, p.step + 1, p.recipient, p.state, p.attempts, p.deferred_for, 'after', p.committed_at - e.anchor_at, 'tried', p.attempted_at - e.anchor_at, 'other way', p.fallback_at - e.anchor_at), ', ')
                 FROM page p WHERE p.escalation_id = e.id) AS pages
         FROM ticket t LEFT JOIN escalation e ON e.ticket_id = t.id WHERE t.external_id = $1
         """,

@@ -1,4 +1,6 @@
-"""Providers that are broken, silent, gone, busy, slow or forgetful, all at once, each with an account of its own."""
+"""Providers that are broken, silent, gone, busy, slow or forgetful, each with an account of its own."""
+
+from collections.abc import Sequence
 
 from shared import timesource
 from tests.faults.suite.desk import Desk
@@ -12,6 +14,7 @@ _PROMPT_SECONDS = 2.0
 _SILENCE_SECONDS = 7.0
 _EACH = 8
 _SLOW = 60
+_HANGING = ("silent", "slow")
 
 
 def rows() -> dict[str, Row]:
@@ -22,27 +25,39 @@ def rows() -> dict[str, Row]:
 
 
 async def trouble(desk: Desk, filled: dict[str, Row], where: str) -> None:
-    """One round of all of them; whoever can't be reached by one way is reached by the next."""
+    """Those that answer wrongly together, then those that hang; whoever can't be reached by one way is by the next."""
     await heal(desk)
+    quick = [name for name in PAGERS if name not in _HANGING]
+    for names in (quick, *([name] for name in _HANGING)):
+        await _troubled(desk, filled, names, where)
+    await _require_breaker(desk, filled["broken"], where)
+    _require_silence(desk, filled["busy"], where)
+
+
+async def _troubled(desk: Desk, filled: dict[str, Row], names: Sequence[str], where: str) -> None:
     desk.provider.misbehave(
         Fault(kind="status", status=503, containing="/pat-broken", times=ALWAYS),
         Fault(kind="hang", containing="/pat-silent", times=ALWAYS),
         Fault(kind="close", containing="/pat-cut", times=ALWAYS),
-        Fault(kind="status", status=429, retry_after=f"{_SILENCE_SECONDS:.0f}", containing="/pat-busy", times=1),
+        Fault(
+            kind="status",
+            status=429,
+            retry_after=f"{_SILENCE_SECONDS:.0f}",
+            containing="/pat-busy",
+            times="busy" in names,
+        ),
         Fault(kind="delay", seconds=30.0, containing="/pat-slow", times=ALWAYS),
     )
     try:
         bursts = {
             name: await desk.breaking(_SLOW if name == "slow" else _EACH, begins=1.0, within=1.0, duty=f"p-{name}")
-            for name in PAGERS
+            for name in names
         }
         others = await desk.breaking(_EACH, begins=1.5, within=3.0)
         verdict = await told(desk, [others], 1)
         filled["others"].add(verdict, where, recovery=max(verdict.last_at - others.ends, 0.0))
         for name, burst in bursts.items():
             await _require_told(desk, filled[name], burst, where)
-        await _require_breaker(desk, filled["broken"], where)
-        _require_silence(desk, filled["busy"], where)
     finally:
         desk.provider.behave()
     for burst in [*bursts.values(), others]:
