@@ -82,7 +82,7 @@ def _layer(reading: Reading, line: LayerLine, pointer: str, number: int) -> Laye
             f"{pointer}/valid", "it ends before it begins, so nobody is on call by it", "put the earlier first"
         )
     return Layer(
-        name=line.name or (str(number) if number else ""),
+        name=" ".join((line.name or "").split()) or (str(number) if number else ""),
         cadence=cadence,
         every=every,
         handoff_weekday=day,

@@ -276,7 +276,12 @@ def because(recipient: str, evidence: Evidence) -> str:
     match kind:
         case "on-call":
             until = f" until {_instant(evidence.shift_ends_at)}" if evidence.shift_ends_at else ""
-            return f"you are on call for {name}{until}"
+            by = ""
+            if evidence.override is not None:
+                by = ", in place of whose turn it is,"
+            elif evidence.layer is not None:
+                by = f" (layer {evidence.layer})"
+            return f"you are on call for {name}{by}{until}"
         case "owner":
             return "you own the ticket"
         case "lead":

@@ -1,6 +1,7 @@
 """The text of a page."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -70,6 +71,18 @@ def test_the_last_page_says_that_nobody_follows():
 def test_everybody_learns_why_they_are_paged(recipient, why):
     """Rotation, name, ownership or last resort."""
     assert why in text(replace(FACTS, recipient=recipient), EVIDENCE, Kind.PAGE, "link")
+
+
+def test_r19_a_page_says_by_which_layer_or_override_the_shift_is_theirs():
+    """As the evidence has it; an override is in place of whose turn it is."""
+    facts, until = replace(FACTS, recipient="on-call/support"), DUE + timedelta(hours=8)
+    told = [
+        text(facts, replace(EVIDENCE, shift_ends_at=until, **more), Kind.PAGE, "link")
+        for more in ({"layer": "office"}, {"override": UUID(int=1)}, {})
+    ]
+    parts = [" (layer office)", ", in place of whose turn it is,", ""]
+    for said, part in zip(told, parts, strict=True):
+        assert f"Why you: you are on call for support{part} until 2026-06-01 17:00:00 UTC" in said
 
 
 def test_a_fallback_names_what_did_not_get_through():
