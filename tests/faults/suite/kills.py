@@ -27,7 +27,7 @@ _AT_ONCE = 8
 _BURSTS = 10
 _TOLD_SECONDS = 30.0
 _LATER = timedelta(minutes=6)
-_IN_DOUBT = frozenset({Point.K6_CLAIMED, Point.K7_SENT, Point.K8_ANSWERED})
+_IN_ESCALATION = frozenset(Point) - {Point.K1_RECEIVED, Point.K2_STORED}
 _HARMLESS = frozenset({Point.K3_DUE, Point.K4_STEPPING, Point.K5_STEPPED, Point.K9_CONCLUDED})
 """Dying there repeats nothing; what else the process has in hand at that moment may be repeated, so it gets one at a time."""
 _IN_BATCHES = frozenset({Point.K1_RECEIVED, Point.K2_STORED, Point.K3_DUE, Point.K4_STEPPING, Point.K5_STEPPED})
@@ -79,10 +79,9 @@ async def kill(desk: Desk, row: Row, point: Point, where: str, *, is_both: bool)
         since = timesource.unix_time()
     verdict = await told(desk, bursts, 1)
     back = verdict.last_at - max(since, *(burst.ends for burst in bursts))
-    if point in _IN_DOUBT:
-        if back > _AGAIN_SECONDS:
-            row.fails(f"{where}: the last was told {back:.1f} s after the kill, {_AGAIN_SECONDS:g} s allowed")
-        back = await _taken_over(desk, since)
+    if point in _IN_ESCALATION and back > _AGAIN_SECONDS:
+        row.fails(f"{where}: the last was told {back:.1f} s after the kill, {_AGAIN_SECONDS:g} s allowed")
+    back = await _taken_over(desk, since) or back
     await concluded(desk, bursts)
     row.add(await told(desk, bursts, 1), where, most_twice=1, recovery=max(back, 0.0))
     await go_on(desk, row, bursts, where, most_twice=1)
@@ -213,14 +212,14 @@ async def _until_all(
 
 
 async def _taken_over(desk: Desk, since: float) -> float:
-    """Seconds from the kill until the last page that the dead had in hand was taken back."""
+    """Seconds from the kill until the last page that the dead had in hand was taken back; 0 where it had none."""
     at: float | None = await desk.pool.fetchval(
         """
         SELECT max(extract(epoch FROM finished_at - (deskclock_now() - clock_timestamp())))::double precision
         FROM page_attempt WHERE detail = 'the process stopped while it was sending'
         """
     )
-    return 0.0 if at is None else at - since
+    return 0.0 if at is None else max(at - since, 0.0)
 
 
 async def _concluded(desk: Desk) -> set[tuple[object, ...]]:
