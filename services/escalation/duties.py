@@ -74,12 +74,19 @@ async def of_tenant(
     tenant: str,
     at: datetime,
     *,
+    is_now: bool = True,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Roster:
-    """Every rotation as it was planned at `at`; overrides and imports from `AROUND` before `since` to as long after `until`."""
-    version = await on_call.policy_version_at(connection, tenant, at)
-    policy = await shelf.version(connection, tenant, builtin.VERSION if version is None else version)
+    """Every rotation of the policy in force, or, where `at` is not now, of the one that holds then.
+
+    Overrides and imports are those from `AROUND` before `since` to as long after `until`, else around `at`.
+    """
+    if is_now:
+        policy = await shelf.current(connection, tenant)
+    else:
+        version = await on_call.policy_version_at(connection, tenant, at)
+        policy = await shelf.version(connection, tenant, builtin.VERSION if version is None else version)
     keys = [(tenant, name) for name in policy.on_call]
     start, end = (since or at) - AROUND, (until or at) + AROUND
     overrides = await on_call.load_overrides(connection, keys, start, end)

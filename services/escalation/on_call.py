@@ -102,8 +102,9 @@ async def look(
     What was taken back or changed later is told as it was (R26). Nothing where there is no such rotation.
     """
     now = await database_time.now(connection)
+    is_now = at is None
     at = at or now
-    found = await duties.of_tenant(connection, shelf, tenant, at)
+    found = await duties.of_tenant(connection, shelf, tenant, at, is_now=is_now)
     chosen = {key: duty for key, duty in found.duties.items() if name is None or key == name}
     present = {key: stretch_at(duty, at) for key, duty in chosen.items()}
     following = {key: _next(duty, present[key]) for key, duty in chosen.items()}

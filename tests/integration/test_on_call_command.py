@@ -188,3 +188,19 @@ async def test_a_rotation_is_exported_as_a_calendar_that_can_be_imported(desk: D
         assert 1 == len({(view["now"] or {}).get("person") for view in found}), found
     for wrong in (("import", "--from", "out.ics"), ("import", "support"), ("import", "x"), ("export", "x")):
         assert 0 != (await desk.call("on-call", *wrong))[0]
+
+
+async def test_r26_who_was_on_call_is_told_by_the_policy_of_that_time(desk: Desk, clock_control: ClockControl) -> None:
+    """Before the rotation there was none; after it was given to others, the past stays as it was."""
+    await clock_control.freeze(datetime(2026, 6, 2, 12, tzinfo=UTC))
+    (desk.folder / "policy.yaml").write_text(POLICY.replace("people: [ana]", "people: [chi]"))
+    await desk.said("policy", "apply", "policy.yaml")
+
+    async def who(*at: str) -> list[tuple[int, str]]:
+        found = (await desk.told("on-call", "show", "support", *at))["rotations"]
+        return [(view["policy_version"], view["now"]["person"]) for view in found]
+
+    assert [(2, "chi")] == await who()
+    assert [(1, "ana")] == await who("--at", "2026-06-02T11:59:00Z")
+    assert [(2, "chi")] == await who("--at", "2026-06-02T12:00:00Z") == await who("--at", "2026-06-09T12:00:00Z")
+    assert 4 == (await desk.call("on-call", "show", "support", "--at", "2026-05-30T12:00:00Z"))[0]
