@@ -86,7 +86,7 @@ ORDER BY p.committed_at DESC, p.id DESC LIMIT $2
 SELECT count(*) FILTER (WHERE kind = 'page') AS pages,
        count(*) FILTER (WHERE kind = 'warning') AS warnings,
        count(*) FILTER (WHERE kind = 'page' AND accepted_at IS NOT NULL) AS accepted,
-       count(*) FILTER (WHERE kind = 'page' AND acknowledged_at IS NOT NULL) AS acknowledged,
+       count(*) FILTER (WHERE kind IN ('page', 'summary', 'digest') AND acknowledged_at IS NOT NULL) AS acknowledged,
        count(*) FILTER (WHERE kind <> 'resolve' AND state = 'failed') AS failed,
        count(*) FILTER (WHERE kind = 'page' AND state = 'cancelled' AND accepted_at IS NULL) AS moot
 FROM page WHERE tenant = $1
