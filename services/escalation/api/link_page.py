@@ -102,7 +102,11 @@ def _title(page: Answerable) -> str:
 
 def _group_title(members: Sequence[Member]) -> str:
     live = sum(1 for member in members if member.state not in _FORMER)
-    return f"{len(members)} tickets, {live} of them nobody has yet"
+    return (
+        f"{len(members)} tickets, {live} of them nobody has yet"
+        if live
+        else f"{len(members)} tickets, all taken care of"
+    )
 
 
 def _said(answer: Answer, shown: Shown) -> str:  # noqa: PLR0911 - a sentence for each standing

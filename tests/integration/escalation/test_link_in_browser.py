@@ -99,6 +99,7 @@ async def test_r28_a_group_is_taken_over_as_it_was_shown(world, clock_control, b
         await world.pool.execute("UPDATE page_group SET members = 13")
         await ana.press("Acknowledge all 12")
         assert "It is yours now (12 tickets). Nobody else is paged." == await ana.status()
+        assert "13 tickets, 1 of them nobody has yet" == await ana.heading()
         assert [] == await ana.faults()
     assert ["acknowledged"] * 12 + ["open"] == sorted(one["state"] for one in await world.escalations())
 
