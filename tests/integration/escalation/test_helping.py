@@ -350,5 +350,5 @@ async def test_an_acknowledgement_by_link_names_what_it_is_about(world) -> None:
     await drain(world)
     [page] = world.provider.sent
     looked = await world.answering.look(page.link.rpartition("/")[2])
-    assert LOST == looked.about
-    assert looked.due_at is None
+    assert LOST == looked.page.about
+    assert looked.page.due_at is None
