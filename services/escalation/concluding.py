@@ -154,18 +154,18 @@ class Concluding:
         now: datetime,
     ) -> None:
         """Try the person's next contact; where none is left, the next step is due, or the console is paged (R3, R7, R39)."""
-        made: list[NewPage] = []
         following = paging.by_next_contact(page, self._tokens, self._channels)
-        if following is not None:
-            made = [following]
-        elif state == "failed":
-            made = await self._give_up(connection, page, held, outcome, now)
-            if not made:
-                _log.error(
-                    "page_given_up", "A page reached nobody and no way is left", page=str(page.id), method=page.method
-                )
+        if following is not None and await pages.insert_ways(connection, [(following, page)], now):
+            return
+        if state != "failed":
+            return
+        made = await self._give_up(connection, page, held, outcome, now)
         if made:
             await pages.insert(connection, made, now)
+        else:
+            _log.error(
+                "page_given_up", "A page reached nobody and no way is left", page=str(page.id), method=page.method
+            )
 
     async def _give_up(
         self,
@@ -179,12 +179,13 @@ class Concluding:
         last = paging.by_last_resort(page, self._tokens, self._channels)
         if page.kind is Kind.ALARM:
             return [last] if last else []
-        told = await pages.load_told(connection, page)
-        unanswered = await pages.load_unanswered(connection, told)
-        await pages.hurry_steps(connection, [one.id for one in unanswered if not one.is_last], now)
-        if last is not None and any(one.is_last for one in unanswered):
-            return [last]
-        await pages.conclude_members(connection, page, "failed", now)
+        if not await pages.is_told_otherwise(connection, page):
+            told = await pages.load_told(connection, page)
+            unanswered = await pages.load_unanswered(connection, told)
+            await pages.hurry_steps(connection, [one.id for one in unanswered if not one.is_last], now)
+            if last is not None and any(one.is_last for one in unanswered):
+                return [last]
+            await pages.conclude_members(connection, page, "failed", now)
         live = [one for one in held if one.state in _LIVE]
         if not live or page.kind is Kind.WARNING or last is None:
             return []

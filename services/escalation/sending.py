@@ -96,11 +96,11 @@ class Sending:
         async with self._pool.acquire() as connection, connection.transaction():
             now = await database_time.now(connection)
             late = await store.take_fallbacks(connection, now, _FALLBACKS_AT_ONCE)
-            wanted = (page for page in late if page.kind in _FALLS_BACK)
+            wanted = [page for page in late if page.kind in _FALLS_BACK]
             ways = [paging.by_next_contact(page, self._tokens, self._channels) for page in wanted]
-            made = [way for way in ways if way is not None]
+            made = [(way, page) for way, page in zip(ways, wanted, strict=True) if way is not None]
             if made:
-                await pages.insert(connection, made, now)
+                await pages.insert_ways(connection, made, now)
         return len(made)
 
     async def send(self, page: LeasedPage) -> Outcome:

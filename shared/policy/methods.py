@@ -25,6 +25,8 @@ _SLACK = re.compile(r"[CDGUW][A-Z0-9]{6,20}")
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _LAST_PORT = 65535
+_LONGEST_HOST = 253
+_LONGEST_URL = 2000
 
 
 class Form(Struct, frozen=True):
@@ -71,7 +73,8 @@ def is_url(text: str) -> bool:
     except ValueError:
         return False
     is_plain = "@" not in parts.netloc and "\\" not in text and all("!" <= letter <= "~" for letter in text)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain
+    is_short = len(text) <= _LONGEST_URL and len(parts.hostname or "") <= _LONGEST_HOST
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain and is_short
 
 
 def _is_sender(text: str) -> bool:

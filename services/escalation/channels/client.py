@@ -25,6 +25,7 @@ TOTAL_SECONDS = 7.0
 _CONNECT_SECONDS = 3.0
 _BODY_SECONDS = 2.0
 _LARGEST_BODY = 64 * 1024
+_LONGEST_PLACE = 260
 _WEB_PORTS = frozenset({80, 443})
 _FIRST_FREE_PORT = 1024
 _TIMEOUTS = {"connect": _CONNECT_SECONDS, "read": TOTAL_SECONDS, "write": _CONNECT_SECONDS, "pool": _CONNECT_SECONDS}
@@ -144,9 +145,12 @@ def check_url(url: str, allowed_hosts: frozenset[str] = frozenset()) -> None:
 
 
 def place_of(url: str) -> str:
-    """The host of an address, and its port where it says one; empty where there is none. Never a password."""
+    """The host of an address, and its port where it says one; empty where there is none. Never a password.
+
+    Cut where no host is so long: it is part of an index, whose rows are bounded.
+    """
     try:
-        return urlsplit(url).netloc.rpartition("@")[2].lower()
+        return urlsplit(url).netloc.rpartition("@")[2].lower()[:_LONGEST_PLACE]
     except ValueError:
         return ""
 

@@ -201,7 +201,7 @@ def climb(
         last = _together(ladder, position)
         recipients = [name for step in ladder.steps[position.step : last.step + 1] for name in step.page]
         found = reach([*recipients, *standing.also])
-        reached = tuple(one for one in found if one.who not in standing.answered)
+        reached = _unanswered(found, standing)
         if reached and not (before and {one.who for one in reached} <= before):
             if _is_too_late_in_the_day(ladder, standing, position, now, hours):
                 return _put_off(standing, _opening(hours, now))
@@ -217,12 +217,17 @@ def climb(
     return _ask_instead(standing, position, reach, skipped, now) or Climb(
         kind=Kind.PAGE,
         taken=position,
-        reached=reach([*ladder.otherwise, *standing.also]) or reach([LAST_RESORT]),
+        reached=_unanswered(reach([*ladder.otherwise, *standing.also]), standing) or reach([LAST_RESORT]),
         skipped=tuple(skipped),
         next=position,
         next_step_at=None,
         is_exhausted=True,
     )
+
+
+def _unanswered(found: "tuple[R, ...]", standing: Standing) -> "tuple[R, ...]":
+    """Those of them who have not answered for themselves: nobody else is paged any more (R6)."""
+    return tuple(one for one in found if one.who not in standing.answered)
 
 
 def _ask_instead(

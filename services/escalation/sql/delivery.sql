@@ -56,6 +56,32 @@ SELECT id FROM page_group WHERE id = $1 FOR NO KEY UPDATE;
 -- What the provider told of a leased page by itself, before it answered.
 SELECT receipt FROM page WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE;
 
+-- name: take_up_ways
+-- Other ways to send pages (`$3`): one that was dropped before it was tried is due after all, unless a third got through.
+-- Returns how they stood.
+WITH dropped AS (
+    UPDATE page w SET state = 'pending', next_attempt_at = $2
+    FROM unnest($1::uuid[], $3::uuid[]) AS k (id, instead_of)
+    WHERE w.id = k.id AND w.state = 'cancelled' AND w.attempts = 0
+      AND NOT EXISTS (
+          SELECT FROM page o
+          WHERE o.escalation_id = w.escalation_id AND o.id <> k.instead_of AND o.state = 'accepted' AND o.kind = w.kind
+            AND (o.loop, o.step) = (w.loop, w.step) AND o.evidence -> 'generation' = w.evidence -> 'generation'
+            AND coalesce(o.person, o.recipient) = coalesce(w.person, w.recipient))
+      AND NOT EXISTS (
+          SELECT FROM page o
+          WHERE o.group_id = w.group_id AND w.escalation_id IS NULL AND o.escalation_id IS NULL AND o.id <> k.instead_of
+            AND o.state = 'accepted' AND o.kind = w.kind AND coalesce(o.told_by, o.id) = coalesce(w.told_by, w.id))
+)
+SELECT state FROM page WHERE id = ANY($1::uuid[]);
+
+-- name: is_told_otherwise
+-- Whether another way to tell of a group is open still, or was taken.
+SELECT EXISTS (
+    SELECT FROM page o
+    WHERE o.group_id = $1 AND o.escalation_id IS NULL AND $2 IN (o.id, o.told_by) AND o.id <> $3
+      AND o.kind IN ('summary', 'digest') AND o.state IN ('pending', 'sending', 'accepted'));
+
 -- name: load_told
 -- Members that a page about a group names, as far as nothing became of them yet.
 SELECT id FROM page WHERE group_id = $1 AND told_by = $2 AND state = 'grouped';

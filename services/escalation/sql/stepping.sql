@@ -38,12 +38,13 @@ JOIN unnest($1::text[], $2::text[]) AS k (tenant, key) ON (g.tenant, g.key) = (k
 WHERE g.active;
 
 -- name: load_paged
--- Whom the step before paged, by escalation; a page that failed reached nobody.
+-- Whom the step before paged, by escalation; a page that failed reached nobody, nor has yet one that waits for the morning.
 SELECT p.escalation_id, coalesce(p.person, p.recipient) AS who
 FROM page p
 JOIN unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[]) AS k (escalation_id, loop, step, generation)
   ON (p.escalation_id, p.loop, p.step) = (k.escalation_id, k.loop, k.step)
-WHERE p.kind = 'page' AND p.state <> 'failed' AND (p.evidence ->> 'generation')::integer = k.generation;
+WHERE p.kind = 'page' AND p.state <> 'failed' AND p.deferred_for IS DISTINCT FROM 'quiet_hours'
+  AND (p.evidence ->> 'generation')::integer = k.generation;
 
 -- name: save_steps
 -- Where claimed escalations stand after their step; one that was only put off keeps what the step is to do.

@@ -180,6 +180,18 @@ async def insert(connection: Connection, pages: Sequence[NewPage], now: datetime
     )
 
 
+async def insert_ways(connection: Connection, ways: Sequence[tuple[NewPage, SentPage]], now: datetime) -> bool:
+    """Store other ways to send pages; one that was dropped before it was tried is due after all (R37).
+
+    Returns whether any of them may get through: False where all were given up before.
+    """
+    await insert(connection, [way for way, _ in ways], now)
+    rows = await connection.fetch(
+        QUERIES["take_up_ways"], [way.id for way, _ in ways], now, [page.id for _, page in ways]
+    )
+    return any(row["state"] != "failed" for row in rows)
+
+
 async def load_lost(connection: Connection, limit: int) -> list[LeasedPage]:
     """Pages whose lease ran out in mid-send; their lease is still the dead one's."""
     return [leased(row) for row in await connection.fetch(QUERIES["load_lost_pages"], limit)]
@@ -237,6 +249,13 @@ async def load_told(connection: Connection, page: SentPage) -> list[UUID]:
     if page.escalation_id is not None or page.group_id is None:
         return [page.id]
     return [row["id"] for row in await connection.fetch(QUERIES["load_told"], page.group_id, page.root)]
+
+
+async def is_told_otherwise(connection: Connection, page: SentPage) -> bool:
+    """Whether a page about a group is being sent another way too, or got through by it."""
+    if page.escalation_id is not None or page.group_id is None:
+        return False
+    return await connection.fetchval(QUERIES["is_told_otherwise"], page.group_id, page.root, page.id) is True
 
 
 async def conclude_members(connection: Connection, page: SentPage, state: str, now: datetime) -> None:
