@@ -34,7 +34,8 @@ WITH RECURSIVE lane AS (
 )
 SELECT l.method, l.tenant, l.account, k.priority, d.due, d.oldest_at, a.tokens, a.refilled_at, a.held_until, a.opened_at,
        a.probe_at,
-       (SELECT count(*) FROM page b WHERE b.lease IS NOT NULL AND b.tenant = l.tenant AND b.account = l.account) AS busy
+       (SELECT count(*) FROM page b WHERE b.lease IS NOT NULL AND b.tenant = l.tenant AND b.account = l.account
+          AND b.lease_until > clock_timestamp()) AS busy
 FROM lane l
 CROSS JOIN unnest('{0,1,2}'::smallint[]) AS k (priority)
 CROSS JOIN LATERAL (
