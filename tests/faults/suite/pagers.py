@@ -44,7 +44,7 @@ async def _troubled(desk: Desk, filled: dict[str, Row], names: Sequence[str], wh
             status=429,
             retry_after=f"{_SILENCE_SECONDS:.0f}",
             containing="/pat-busy",
-            times="busy" in names,
+            times=int("busy" in names),
         ),
         Fault(kind="delay", seconds=30.0, containing="/pat-slow", times=ALWAYS),
     )

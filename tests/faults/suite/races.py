@@ -88,7 +88,7 @@ async def _acknowledge(desk: Desk, stop: asyncio.Event) -> int:
         while not await timesource.pause(0.005, unless=stop):
             rows = await desk.pool.fetch(
                 "SELECT p.id FROM page p JOIN escalation e ON e.id = p.escalation_id JOIN ticket t ON t.id = e.ticket_id"
-                " WHERE p.kind = 'page' AND e.state = 'open' AND p.committed_at > deskclock_now() - interval '2 seconds'"
+                " WHERE p.kind = 'page' AND e.state IN ('open', 'exhausted') AND p.committed_at > deskclock_now() - interval '2 seconds'"
                 " AND right(t.external_id, 1)::integer % 2 = 0 AND p.recipient LIKE 'person/rae%'"
             )
             for row in rows:

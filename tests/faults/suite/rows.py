@@ -27,8 +27,8 @@ class Row(Struct, kw_only=True):
 
     @property
     def is_well(self) -> bool:
-        """Nothing lost, no duplicate that was avoidable, back in time."""
-        return not (self.lost or self.keyed_twice or self.wrong)
+        """Played; nothing lost, no duplicate that was avoidable, back in time."""
+        return bool(self.rounds) and not (self.lost or self.keyed_twice or self.wrong)
 
     def add(
         self,
