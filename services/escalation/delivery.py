@@ -30,7 +30,7 @@ from shared.runtime.points import Point
 LEASE = timedelta(seconds=10)
 """Longer than any attempt may take; a page whose sender died is taken over after it."""
 _LOST_AT_ONCE = 100
-_STORING_AT_ONCE = 3
+_STORING_AT_ONCE = 4
 """Answers stored at once: a storm of them must leave connections to firing and stepping."""
 
 _log = Log(__name__)
@@ -59,11 +59,12 @@ class Delivery:
         )
         self._storing = asyncio.Semaphore(_STORING_AT_ONCE)
         self._wake: asyncio.Event | None = None
+        self._is_another_way_due = False
 
     async def pulse(self) -> Pulse:
         """Look at what is due."""
         async with self._pool.acquire() as connection:
-            seen = await pages.pulse_page(connection)
+            seen, self._is_another_way_due = await pages.pulse_page(connection)
         self._metrics.pages.rate = seen.rate
         return seen
 
@@ -76,7 +77,7 @@ class Delivery:
         async with asyncio.TaskGroup() as sending:
 
             async def launch() -> int:
-                begun = await self._sending.begin_fallbacks()
+                begun = await self._sending.begin_fallbacks() if self._is_another_way_due else 0
                 claimed = await self._claim()
                 for page in claimed:
                     sending.create_task(self._deliver(page))
@@ -94,11 +95,22 @@ class Delivery:
         return len(claimed)
 
     async def recover(self) -> int:
-        """Take back pages whose sender died: nobody knows whether the provider has them (R35). Returns how many."""
+        """Take back pages whose sender died: nobody knows whether the provider has them (R35). Returns how many.
+
+        One that can't be taken back keeps no other from it; where none can, raises why.
+        """
         async with self._pool.acquire() as connection:
             lost = await pages.load_lost(connection, _LOST_AT_ONCE)
-        states = [await self._conclude(page, LOST) for page in lost]
-        return len([state for state in states if state is not None])
+        taken, wrong = 0, None
+        for page in lost:
+            try:
+                taken += await self._conclude(page, LOST) is not None
+            except Exception as error:  # noqa: BLE001 - one page's trouble must not end the others
+                _log.error("page_not_taken_back", "A page can't be taken back", error=error, page=str(page.id))
+                wrong = error
+        if wrong is not None and not taken:
+            raise wrong
+        return taken
 
     async def _claim(self) -> list[LeasedPage]:
         return await self._sending.claim()

@@ -23,9 +23,12 @@ from shared import ids
 from shared.policy.document import Paging
 from shared.postgres import time as database_time
 from shared.postgres.pool import Connection, Pool
+from shared.runtime.logs import Log
 
 BATCH = 20
 _STALE_AT_ONCE = 500
+
+_log = Log(__name__)
 
 
 async def admit(connection: Connection, made: Sequence[tuple[NewPage, Paging]], now: datetime) -> None:
@@ -82,13 +85,23 @@ class Grouping:
             return await groups.pulse(connection)
 
     async def run_once(self) -> int:
-        """Put late pages into digests, and look at groups that are due; returns how many of both."""
+        """Put late pages into digests, and look at groups that are due; returns how many of both.
+
+        One that can't be told of keeps no other from it; where nothing else was done, raises why.
+        """
         done = await self._gather_stale()
         async with self._pool.acquire() as connection:
             now = await database_time.now(connection)
             due = await groups.load_due(connection, now, BATCH)
+        wrong = None
         for group_id in due:
-            done += await self._look(group_id)
+            try:
+                done += await self._look(group_id)
+            except Exception as error:  # noqa: BLE001 - what is wrong with one group keeps no other from being told of
+                _log.error("group_not_told", "A group can't be told of", error=error, group=str(group_id))
+                wrong = error
+        if wrong is not None and not done:
+            raise wrong
         return done
 
     async def _gather_stale(self) -> int:

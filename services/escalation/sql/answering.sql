@@ -93,7 +93,7 @@ SELECT members, is_open FROM page_group WHERE id = $1 FOR NO KEY UPDATE;
 -- Somebody took over its members up to a version: those who joined since are looked at now, who joins from now on is paged anew (R28).
 UPDATE page_group
 SET acknowledged = greatest(acknowledged, $2), closes_at = least(closes_at, greatest($3, opened_at)), is_open = members > $2,
-    next_at = CASE WHEN members > $2 THEN $3 END
+    next_at = CASE WHEN members > least($2, told) THEN $3 END
 WHERE id = $1 AND is_open;
 
 -- name: save_answers
@@ -136,12 +136,14 @@ UPDATE page SET acknowledged_at = $2 WHERE id = $1 AND acknowledged_at IS NULL
 RETURNING accepted_at;
 
 -- name: cancel_moot_pages
--- Pages that nobody needs any more: their escalation was answered or resolved, or the promise they warned of has broken.
+-- Pages that nobody needs any more: their escalation was answered or resolved, or has begun anew, or the promise they warned
+-- of has broken.
 WITH moot AS (
     SELECT p.id FROM page p
     JOIN escalation e ON e.id = p.escalation_id
     WHERE p.state = 'pending' AND p.next_attempt_at IS NOT NULL AND p.kind <> 'resolve'
       AND (e.state = 'resolved' OR e.state = 'acknowledged' AND p.kind <> 'copy' OR p.kind = 'warning' AND e.reason <> 'warned'
+           OR p.kind IN ('page', 'warning') AND (p.evidence ->> 'generation')::integer <> e.generation
            OR coalesce(p.person, p.recipient) = ANY(e.answered))
     LIMIT $1
     FOR NO KEY UPDATE OF p SKIP LOCKED

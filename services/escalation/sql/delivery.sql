@@ -1,12 +1,20 @@
 -- name: pulse_page
 -- How things stand before a tick: the time that decides, how fast it passes, the next page to attempt, here or another way.
 SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate,
-       least((SELECT next_attempt_at FROM page WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT 1),
-             (SELECT fallback_at FROM page WHERE fallback_at IS NOT NULL ORDER BY fallback_at LIMIT 1)) AS due_at;
+       (SELECT next_attempt_at FROM page WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT 1) AS due_at,
+       (SELECT fallback_at FROM page WHERE fallback_at IS NOT NULL ORDER BY fallback_at LIMIT 1) AS fallback_at;
 
 -- name: insert_pages
 -- New pages, due at once unless they are grouped or wait for the end of quiet hours; one that is there already stays as it
 -- is (R34).
+WITH accounts AS (
+    INSERT INTO sending_account (tenant, account, method, tokens, refilled_at)
+    SELECT DISTINCT ON (k.tenant, k.account) k.tenant, k.account, k.method, 'infinity'::float8, $16::timestamptz
+    FROM unnest($2::text[], $18::text[], $9::text[]) AS k (tenant, account, method)
+    WHERE NOT EXISTS (SELECT FROM sending_account a WHERE (a.tenant, a.account) = (k.tenant, k.account))
+    ORDER BY k.tenant, k.account
+    ON CONFLICT DO NOTHING
+)
 INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence,
                   body, state, due_at, committed_at, next_attempt_at, token_hash, options, account, urgency, group_id,
                   group_version, told_by, digest_at, deferred_until, deferred_for)
@@ -49,12 +57,15 @@ ORDER BY e.id
 FOR NO KEY UPDATE;
 
 -- name: hold_group
--- Hold a group before its pages are written: the lock order.
-SELECT id FROM page_group WHERE id = $1 FOR NO KEY UPDATE;
+-- Hold a group before its pages are written, and those that told of the escalations of it that are over: the lock order.
+SELECT g.id FROM page_group g
+WHERE g.id = $1 OR g.id IN (SELECT p.group_id FROM page p WHERE p.escalation_id = ANY($2::uuid[]) AND p.told_by IS NOT NULL)
+ORDER BY g.tenant, g.who, g.kind, g.urgency, g.step, g.id
+FOR NO KEY UPDATE;
 
 -- name: load_receipt
--- What the provider told of a leased page by itself, before it answered.
-SELECT receipt FROM page WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE;
+-- The time that decides, and what the provider told of a leased page by itself; nothing, where the lease is another's by now.
+SELECT deskclock_now() AS now, receipt FROM page WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE;
 
 -- name: take_up_ways
 -- Other ways to send pages (`$3`): one that was dropped before it was tried is due after all, unless a third got through.
@@ -87,19 +98,28 @@ SELECT EXISTS (
 SELECT id FROM page WHERE group_id = $1 AND told_by = $2 AND state = 'grouped';
 
 -- name: conclude_page
--- What became of a leased page; nothing, where the lease is another's by now (R31).
-UPDATE page
-SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $5::timestamptz END,
-    delivered_at = CASE WHEN $7 THEN $5::timestamptz ELSE delivered_at END, provider_id = coalesce($6, provider_id),
-    verify_by = $8, next_attempt_at = $4, lease = NULL, lease_until = NULL,
-    fallback_at = CASE WHEN $3 = 'pending' AND NOT $9 THEN fallback_at END,
-    deferred_until = CASE WHEN $10::text IS NOT NULL THEN $4::timestamptz END, deferred_for = $10, receipt = NULL
-WHERE id = $1 AND lease = $2
-RETURNING id;
-
--- name: conclude_attempt
--- The answer to one attempt.
-UPDATE page_attempt SET finished_at = $3, outcome = $4, detail = $5 WHERE page_id = $1 AND n = $2;
+-- What became of a leased page and of its attempt; nothing, where the lease is another's by now (R31). An account that answers
+-- is well: returns whether it had counted as broken (R38).
+WITH concluded AS (
+    UPDATE page
+    SET state = $3, accepted_at = CASE WHEN $3 = 'accepted' THEN $5::timestamptz END,
+        delivered_at = CASE WHEN $7 THEN $5::timestamptz ELSE delivered_at END, provider_id = coalesce($6, provider_id),
+        verify_by = $8, next_attempt_at = $4, lease = NULL, lease_until = NULL,
+        fallback_at = CASE WHEN $3 = 'pending' AND NOT $9 THEN fallback_at END,
+        deferred_until = CASE WHEN $10::text IS NOT NULL THEN $4::timestamptz END, deferred_for = $10, receipt = NULL
+    WHERE id = $1 AND lease = $2
+    RETURNING id, tenant, account
+), noted AS (
+    UPDATE page_attempt a SET finished_at = $5, outcome = $12, detail = $13 FROM concluded c WHERE a.page_id = c.id AND a.n = $11
+), was AS (
+    SELECT a.tenant, a.account, a.opened_at IS NOT NULL AS was_open FROM sending_account a
+    JOIN concluded c ON (a.tenant, a.account) = (c.tenant, c.account)
+    WHERE $14 AND (a.failures > 0 OR a.opened_at IS NOT NULL)
+), well AS (
+    UPDATE sending_account a SET failures = 0, opened_at = NULL, probe_at = NULL
+    FROM was WHERE (a.tenant, a.account) = (was.tenant, was.account)
+)
+SELECT coalesce((SELECT was_open FROM was), false) AS was_broken FROM concluded;
 
 -- name: conclude_members
 -- Those whom a page about a group names are paged with it, or not.

@@ -6,13 +6,16 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
 -- name: open_escalations
 -- Open an escalation for each fired clock, or send a live one up again: a breach always begins at the first step, and a
 -- warning that counts from the beginning again (the due time has moved) needs pages of its own. What is fired already, or
--- answered, is left alone.
+-- answered, is left alone. Live ones are locked in the order of all, by id: those of a group are answered at once.
 INSERT INTO escalation AS e (id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, state, opened_at,
                              anchor_at, step, next_step_at)
-SELECT id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, 'open', $11, anchor_at, step, anchor_at
+SELECT k.id, k.tenant, k.ticket_id, k.target, k.cycle, k.policy_version, k.ladder, k.reason, 'open', $11, k.anchor_at, k.step,
+       k.anchor_at
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
             $9::timestamptz[], $10::integer[])
      AS k (id, tenant, ticket_id, target, cycle, policy_version, ladder, reason, anchor_at, step)
+LEFT JOIN escalation live ON (live.ticket_id, live.target, live.cycle) = (k.ticket_id, k.target, k.cycle) AND live.state <> 'resolved'
+ORDER BY live.id, k.id
 ON CONFLICT (ticket_id, target, cycle) WHERE state <> 'resolved' DO UPDATE
 SET reason = excluded.reason, state = 'open', policy_version = excluded.policy_version, ladder = excluded.ladder,
     generation = e.generation + CASE WHEN excluded.reason = 'breached' OR excluded.step <= e.step THEN 1 ELSE 0 END,

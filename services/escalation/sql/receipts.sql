@@ -29,13 +29,25 @@ WHERE id = $1 AND attempts = $5 AND delivered_at IS NULL AND state IN ('pending'
   AND NOT coalesce(receipt ->> 'result' = 'rejected', false);
 
 -- name: save_loss
--- A page that was accepted will not arrive: it is looked at again, at once, and concluded as rejected (R35, R37).
-UPDATE page
-SET verify_by = NULL, receipt = $3, provider_id = CASE WHEN state = 'sending' THEN provider_id END,
-    state = CASE WHEN state = 'accepted' THEN 'pending' ELSE state END,
-    next_attempt_at = CASE WHEN state = 'accepted' THEN $2::timestamptz ELSE next_attempt_at END
-WHERE id = $1 AND attempts = $4 AND delivered_at IS NULL AND state IN ('accepted', 'sending') AND kind NOT IN ('resolve', 'copy')
-RETURNING id;
+-- A page that was accepted will not arrive: it is looked at again, at once, and concluded as rejected (R35, R37). So are
+-- those that it names, unless another way told of them.
+WITH lost AS (
+    UPDATE page
+    SET verify_by = NULL, receipt = $3, provider_id = CASE WHEN state = 'sending' THEN provider_id END,
+        state = CASE WHEN state = 'accepted' THEN 'pending' ELSE state END,
+        next_attempt_at = CASE WHEN state = 'accepted' THEN $2::timestamptz ELSE next_attempt_at END
+    WHERE id = $1 AND attempts = $4 AND delivered_at IS NULL AND state IN ('accepted', 'sending') AND kind NOT IN ('resolve', 'copy')
+    RETURNING id, group_id, CASE WHEN escalation_id IS NULL THEN coalesce(told_by, id) END AS root
+), untold AS (
+    UPDATE page m SET state = 'grouped', accepted_at = NULL
+    FROM lost
+    WHERE m.group_id = lost.group_id AND m.told_by = lost.root AND m.escalation_id IS NOT NULL AND m.state = 'accepted'
+      AND NOT EXISTS (
+          SELECT FROM page o
+          WHERE o.group_id = lost.group_id AND o.escalation_id IS NULL AND o.id <> lost.id AND o.state = 'accepted'
+            AND o.kind IN ('summary', 'digest') AND lost.root IN (o.id, o.told_by))
+)
+SELECT id FROM lost;
 
 -- name: note_receipt
 -- What a receipt said of an attempt, unless it is known to have arrived, or is still in flight.

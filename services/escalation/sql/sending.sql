@@ -69,7 +69,7 @@ WITH due AS (
         LIMIT k.places
     ) p
 ), wanted AS (
-    SELECT e.id, e.state, e.reason, e.answered, e.next_step_at FROM escalation e
+    SELECT e.id, e.state, e.reason, e.generation, e.answered, e.next_step_at FROM escalation e
     WHERE e.id IN (SELECT escalation_id FROM due)
     ORDER BY e.id
     FOR SHARE SKIP LOCKED
@@ -86,6 +86,7 @@ WITH due AS (
           WHEN 'digest' THEN w.state IN ('open', 'exhausted')
           WHEN 'copy' THEN p.escalation_id IS NULL OR w.state <> 'resolved'
           ELSE true END
+      AND (p.kind NOT IN ('page', 'warning') OR (p.evidence ->> 'generation')::integer = w.generation)
     ORDER BY d.escalation_id, p.id
     FOR NO KEY UPDATE OF p SKIP LOCKED
 ), leased AS (
@@ -180,13 +181,6 @@ FROM late
 WHERE p.id = late.id
 RETURNING p.id, p.tenant, p.escalation_id, p.group_id, p.group_version, p.told_by, p.kind, p.step, p.loop, p.recipient, p.person,
           p.method, p.address, p.secret, p.options, p.account, p.urgency, p.evidence, p.body, p.due_at, p.state;
-
--- name: account_answered
--- An account answers: whatever went before is forgotten. Returns whether it had counted as broken.
-UPDATE sending_account a SET failures = 0, opened_at = NULL, probe_at = NULL
-FROM (SELECT tenant, account, opened_at FROM sending_account WHERE tenant = $1 AND account = $2 FOR NO KEY UPDATE) was
-WHERE (a.tenant, a.account) = (was.tenant, was.account) AND (a.failures > 0 OR was.opened_at IS NOT NULL)
-RETURNING was.opened_at IS NOT NULL AS was_open;
 
 -- name: lock_account
 -- How an account stands, held.

@@ -142,10 +142,14 @@ class Unanswered(Struct, frozen=True, kw_only=True):
     """No step follows, or none is ours to hurry."""
 
 
-async def pulse_page(connection: Connection) -> Pulse:
-    """How delivery stands: one probe of the index."""
+async def pulse_page(connection: Connection) -> tuple[Pulse, bool]:
+    """How delivery stands, by probes of indexes; and whether another way is due for some page."""
     [row] = await connection.fetch(QUERIES["pulse_page"])
-    return Pulse(**dict(row))
+    columns = dict(row)
+    fallback_at = columns.pop("fallback_at")
+    dues = [at for at in (columns["due_at"], fallback_at) if at is not None]
+    pulse = Pulse(now=columns["now"], rate=columns["rate"], due_at=min(dues, default=None))
+    return pulse, fallback_at is not None and fallback_at <= pulse.now
 
 
 async def insert(connection: Connection, pages: Sequence[NewPage], now: datetime) -> None:
@@ -209,15 +213,25 @@ async def lock_told(connection: Connection, page: SentPage) -> list[HeldEscalati
         return []
     rows = await connection.fetch(QUERIES["lock_told"], page.escalation_id, page.group_id, page.root)
     if page.escalation_id is None:
-        await connection.execute(QUERIES["hold_group"], page.group_id)
+        ended = [row["id"] for row in rows if row["state"] == "resolved"]
+        await connection.execute(QUERIES["hold_group"], page.group_id, ended)
     return [HeldEscalation(**dict(row)) for row in rows]
 
 
 async def conclude(
-    connection: Connection, page: LeasedPage, conclusion: Conclusion, outcome: Outcome, now: datetime
-) -> bool:
-    """Store the answer to the present attempt; False, and nothing written, where the lease is another's by now."""
-    concluded = await connection.fetchval(
+    connection: Connection,
+    page: LeasedPage,
+    conclusion: Conclusion,
+    outcome: Outcome,
+    now: datetime,
+    *,
+    is_well: bool,
+) -> bool | None:
+    """Store the answer to the present attempt; None, and nothing written, where the lease is another's by now.
+
+    Where its account is well, whatever failed before is forgotten; returns whether it had counted as broken.
+    """
+    was_broken: bool | None = await connection.fetchval(
         QUERIES["conclude_page"],
         page.id,
         page.lease,
@@ -229,19 +243,20 @@ async def conclude(
         conclusion.verify_by,
         conclusion.falls_back,
         conclusion.deferred_for,
+        page.attempts,
+        outcome.result,
+        outcome.detail or None,
+        is_well,
     )
-    if concluded is None:
-        return False
-    await connection.execute(
-        QUERIES["conclude_attempt"], page.id, page.attempts, now, outcome.result, outcome.detail or None
-    )
-    return True
+    return was_broken
 
 
-async def load_receipt(connection: Connection, page: LeasedPage) -> Outcome | None:
-    """What the provider told of a page by itself while it was in our hands; the page is held."""
-    receipt = await connection.fetchval(QUERIES["load_receipt"], page.id, page.lease)
-    return None if receipt is None else _outcome.decode(receipt)
+async def hold(connection: Connection, page: LeasedPage) -> tuple[datetime, Outcome | None] | None:
+    """Hold a page that is in our hands: the time, and what the provider told of it by itself; None where it is another's."""
+    row = await connection.fetchrow(QUERIES["load_receipt"], page.id, page.lease)
+    if row is None:
+        return None
+    return row["now"], None if row["receipt"] is None else _outcome.decode(row["receipt"])
 
 
 async def load_told(connection: Connection, page: SentPage) -> list[UUID]:

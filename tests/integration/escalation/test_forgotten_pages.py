@@ -1,18 +1,21 @@
 """Pages that are easily forgotten: a way that was dropped and is needed after all, an end that is for nobody, a poisoned row."""
 
+import asyncio
 import random
 import string
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.escalation.answering import Wanted
 from services.escalation.channels import Page
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.webhook import Webhook
 from services.escalation.domain.retry import Outcome, Result
+from services.escalation.raising import NotNow, Raising, Seen
 from services.escalation.store import receipts
 from shared.policy import methods
-from shared.policy.document import Answers, Contact, Ladder, Step
+from shared.policy.document import Answers, Contact, Ladder, Paging, Step
 from tests.integration.escalation.conftest import Provider
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
@@ -146,3 +149,144 @@ async def test_r29_an_address_longer_than_an_index_takes_holds_up_nobody_else(wo
     await clock_control.freeze(DUE + timedelta(seconds=1))
     await world.firing.run_once()
     assert 1 == await world.stepping.run_once()
+
+
+async def storm(world: Any, clock_control: Any, count: int, by: Ladder = TWO) -> None:
+    """So many promises to Ana's customers broke a second ago, and are told together."""
+    await broken(world, clock_control, by, paging=Paging())
+    for number in range(1, count):
+        await world.ticket(str(number))
+    while await world.firing.run_once() + await world.stepping.run_once():
+        pass
+
+
+async def test_r3_a_summary_that_one_way_refused_hurries_nobody_while_another_is_open(world, clock_control):
+    """The other may still get through: then those it names have their time to answer."""
+    await storm(world, clock_control, 3)
+    await world.delivery.run_once()
+    await clock_control.advance(seconds=5)
+    world.provider.answers = [RETRYABLE] * 5
+    world.second.answers = [REJECTED]
+    for seconds in (0, 1, 2, 4, 8):
+        await clock_control.advance(seconds=seconds)
+        await world.drain()
+    assert 1 == len(world.second.sent)
+    assert {"ana", "head"} == {page.person for page in world.provider.sent}
+    await clock_control.advance(seconds=16)
+    await world.drain()
+    assert {"accepted"} == {page["state"] for page in await world.pages() if page["kind"] == "page"}
+    assert {"ana", "head"} == {page.person for page in world.provider.sent}
+
+
+async def test_r35_those_of_a_summary_that_turns_out_lost_go_up(world, clock_control):
+    """It was accepted, and a receipt says that it will not arrive; no other way is left."""
+    await storm(world, clock_control, 3)
+    await world.pool.execute("UPDATE page SET evidence = evidence - 'fallback'")
+    await world.delivery.run_once()
+    await clock_control.advance(seconds=5)
+    await world.drain()
+    [summary] = [page for page in await world.pages() if page["kind"] == "summary"]
+    async with world.pool.acquire() as connection, connection.transaction():
+        assert await receipts.save_loss(connection, summary["id"], 1, REJECTED, summary["accepted_at"])
+    await world.drain()
+    await clock_control.advance(seconds=5)
+    await world.drain()
+    assert [("page", 1), ("summary", 1)] == [
+        (page.kind, page.facts.roundup.count if page.facts.roundup else 1)
+        for page in world.provider.sent
+        if page.person == "ben"
+    ]
+
+
+async def test_r28_who_joins_while_a_group_is_taken_over_is_told_whatever_version_was_said(world, clock_control):
+    """An answer that claims to have seen more than there was takes over what was there."""
+    await storm(world, clock_control, 2)
+    await world.delivery.run_once()
+    token = world.provider.sent[0].link.rpartition("/")[2]
+    decide = world.answering._decide
+
+    async def while_another_joins(*given: Any) -> Any:
+        await world.ticket("late")
+        while await world.firing.run_once() + await world.stepping.run_once():
+            pass
+        return await decide(*given)
+
+    world.answering._decide = while_another_joins
+    answer = await world.answering.by_token(token, Wanted(version=1_000_000))
+    assert 2 == answer.tickets
+    await clock_control.advance(seconds=61)
+    await world.drain()
+    assert ["page", "summary"] == [page.kind for page in world.provider.sent]
+
+
+async def test_r35_one_page_that_cant_be_concluded_keeps_no_other_from_being_taken_back(world, clock_control, caplog):
+    """Their senders died; what becomes of the first can't be stored."""
+    await broken(world, clock_control, ladder(step("person/ana", "person/ben")))
+    dead = world.another_delivery(lease_for=timedelta())
+    await dead._sending.claim()
+    conclude = world.delivery._concluding.conclude
+    poisoned = (await world.pages())[0]["id"]
+
+    async def fails_for_one(page: Any, *given: Any) -> Any:
+        if page.id == poisoned:
+            raise ValueError("poisoned")
+        return await conclude(page, *given)
+
+    world.delivery._concluding.conclude = fails_for_one
+    assert 1 == await world.delivery.recover()
+    assert ["pending", "sending"] == sorted(page["state"] for page in await world.pages())
+
+
+async def test_r27_one_group_that_cant_be_told_of_keeps_no_other_from_it(world, clock_control):
+    """Whatever is wrong with a row of one tenant."""
+    await storm(world, clock_control, 3, ladder(step("person/ana", "person/ben")))
+    await world.pool.execute("UPDATE page SET body = '{}' WHERE state = 'grouped' AND person = 'ana'")
+    await clock_control.advance(seconds=5)
+    await world.grouping.run_once()
+    assert ["ben"] == [page["person"] for page in await world.pages() if page["kind"] == "summary"]
+
+
+async def test_r31_breaches_and_an_answer_to_their_warnings_take_locks_in_one_order(world, clock_control):
+    """Promises that break in another order than they warned, while their group is answered: nobody is turned away."""
+    await world.people("ana")
+    world.use(ladder(step("person/ana"), on_warning=("person/ana",)), paging=Paging())
+    first = await world.ticket("first", due_in=timedelta(minutes=21), warn_in=[timedelta(minutes=10)])
+    second = await world.ticket("second", due_in=timedelta(minutes=20), warn_in=[timedelta(minutes=11)])
+    for minutes in (10, 11):
+        await clock_control.freeze(START + timedelta(minutes=minutes, seconds=1))
+        await world.firing.run_once()
+    before = {row["ticket_id"]: row["id"] for row in await world.escalations()}
+    low, high = sorted(before.values())
+    assert (low, high) == (before[first], before[second])
+    await clock_control.freeze(START + timedelta(minutes=31))
+    async with world.pool.acquire() as connection, connection.transaction():
+        query = "SELECT id FROM escalation WHERE id = $1 FOR NO KEY UPDATE"
+        await connection.execute(query, low)
+        firing = asyncio.create_task(world.firing.run_once())
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        async with world.pool.acquire() as watcher:
+            while not await watcher.fetchval(waits):
+                pass
+        await connection.execute(query, high)
+    assert 2 == await firing
+
+
+async def test_r34_a_page_of_an_older_generation_is_not_sent_beside_its_successor(world, clock_control):
+    """Somebody sent it up again while the catch-all's page waited for its provider: its link would be worth nothing."""
+    await broken(world, clock_control, ladder(step("person/ben"), otherwise=("person/ana",)))
+    await clock_control.advance(minutes=10)
+    world.provider.answers = [RETRYABLE]
+    await world.drain()
+    [one] = await world.escalations()
+    assert "exhausted" == one["state"]
+    seen = Seen(generation=one["generation"], loop=one["loop"], step=one["step"])
+    raising = Raising(world.pool, world.shelf, world.relay, world.metrics)
+    assert not isinstance(await raising.send_up("default", one["id"], seen, by="cleo"), NotNow)
+    sent = len(world.provider.sent)
+    await clock_control.advance(seconds=2)
+    await world.stepping.run_once()
+    await world.delivery.run_once()
+    await world.tidying.run_once()
+    await world.drain()
+    assert ["ben"] == [page.person for page in world.provider.sent[sent:]]
+    assert "cancelled" in {page["state"] for page in await world.pages() if page["person"] == "ana"}
