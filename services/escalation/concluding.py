@@ -20,7 +20,6 @@ from services.escalation.store.pages import Conclusion, HeldEscalation, LeasedPa
 from services.escalation.tokens import Tokens
 from shared.jetstream.relay import Relay
 from shared.ledger import pages as ledger_pages
-from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
 from shared.runtime import points
@@ -62,15 +61,20 @@ class Concluding:
         """Store an outcome and what follows from it; None, and nothing, where the lease is another's by now."""
         async with self._pool.acquire() as connection, connection.transaction():
             held = await pages.lock_told(connection, page)
-            outcome = await pages.load_receipt(connection, page) or outcome
-            now = await database_time.now(connection)
-            outbox = Outbox(now)
-            state = await self._settle(connection, page, outcome, held, now)
-            if state is None:
+            found = await pages.hold(connection, page)
+            if found is None:
                 return None
+            now, receipt = found
+            outcome = receipt or outcome
+            outbox = Outbox(now)
+            settled = await self._settle(connection, page, outcome, held, now)
+            if settled is None:
+                return None
+            state, was_broken = settled
             paging.announce(outbox, page, state, outcome, now)
             batch = await outbox.save(connection)
-            was_broken = await self._note_account(connection, page, outcome, now)
+            if outcome is not LOST and not _is_well(outcome):
+                was_broken = await self._note_failure(connection, page, outcome, now)
         points.passing(Point.K9_CONCLUDED)
         self._relay.post(batch)
         self._count(page, outcome, state, now)
@@ -86,13 +90,15 @@ class Concluding:
         outcome: Outcome,
         held: Sequence[HeldEscalation],
         now: datetime,
-    ) -> str | None:
+    ) -> tuple[str, bool] | None:
+        """Store it; returns the page's state, and whether its account is well after having been broken."""
         is_live = page.kind not in _TELLS or any(one.state in _LIVE for one in held)
         verdict = self._judge(page, outcome, held, now)
         conclusion = self._conclusion(page, outcome, verdict, now, is_live=is_live)
         if not is_live:
             outcome = _labelled(outcome, held)
-        if not await pages.conclude(connection, page, conclusion, outcome, now):
+        was_broken = await pages.conclude(connection, page, conclusion, outcome, now, is_well=_is_well(outcome))
+        if was_broken is None:
             return None
         ended = [one.id for one in held if one.state == "resolved"]
         if ended and page.kind is not Kind.RESOLVE:
@@ -101,7 +107,7 @@ class Concluding:
             await self._accept(connection, page, now)
         elif is_live and verdict.fall_back and page.kind in (*_TELLS, Kind.ALARM):
             await self._fall_back(connection, page, held, conclusion.state, outcome, now)
-        return conclusion.state
+        return conclusion.state, was_broken
 
     def _judge(self, page: LeasedPage, outcome: Outcome, held: Sequence[HeldEscalation], now: datetime) -> Verdict:
         steps = [one.next_step_at for one in held if one.next_step_at is not None and page.replayed_at is None]
@@ -142,7 +148,8 @@ class Concluding:
         await pages.conclude_members(connection, page, "accepted", now)
         if page.kind in _ASKS:
             await pages.extend_answer_windows(connection, told, now + MIN_ACK_WINDOW)
-        await pages.cancel_other_ways(connection, page)
+        if page.evidence.fallback or page.body.fallback_of:
+            await pages.cancel_other_ways(connection, page)
 
     async def _fall_back(
         self,
@@ -191,13 +198,8 @@ class Concluding:
             return []
         return await self._alarming.given_up(connection, page, live[0], outcome, now)
 
-    async def _note_account(self, connection: Connection, page: LeasedPage, outcome: Outcome, now: datetime) -> bool:
-        """Note how the provider's account stands, the last of all locks; returns whether it is well after having been broken."""
-        is_well = outcome.result in (Result.ACCEPTED, Result.DELIVERED, Result.REJECTED) and not outcome.retry_after
-        if is_well:
-            return await sending.answered(connection, page.tenant, page.account)
-        if outcome is LOST:
-            return False
+    async def _note_failure(self, connection: Connection, page: LeasedPage, outcome: Outcome, now: datetime) -> bool:
+        """Note what fails of the provider's account, the last of all locks; returns whether it is well after having been broken."""
         before = await sending.lock_account(connection, page.tenant, page.account)
         if before is None:
             return False
@@ -219,6 +221,11 @@ class Concluding:
             self._metrics.pages.outcomes.labels(page.method, "failed").inc()
         if state == "accepted" and page.kind is not Kind.RESOLVE:
             self._metrics.pages.accepted(page.attempted_at, now)
+
+
+def _is_well(outcome: Outcome) -> bool:
+    """Whether the provider's account answers as it should; a refusal is an answer."""
+    return outcome.result not in (Result.RETRYABLE, Result.UNKNOWN) and outcome.retry_after is None
 
 
 def _labelled(outcome: Outcome, held: Sequence[HeldEscalation]) -> Outcome:

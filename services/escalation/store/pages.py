@@ -208,13 +208,13 @@ async def load_closed(connection: Connection, page_ids: Sequence[UUID]) -> list[
 
 
 async def lock_told(connection: Connection, page: SentPage) -> list[HeldEscalation]:
-    """Hold the escalations, and the group, that a page is about before it is written."""
+    """Hold the escalations, and the groups that a page is about or that its end concerns, before it is written."""
     if page.escalation_id is None and page.group_id is None:
         return []
     rows = await connection.fetch(QUERIES["lock_told"], page.escalation_id, page.group_id, page.root)
-    if page.escalation_id is None:
-        ended = [row["id"] for row in rows if row["state"] == "resolved"]
-        await connection.execute(QUERIES["hold_group"], page.group_id, ended)
+    ended = [row["id"] for row in rows if row["state"] == "resolved"]
+    if ended or page.escalation_id is None:
+        await connection.execute(QUERIES["hold_group"], page.group_id if page.escalation_id is None else None, ended)
     return [HeldEscalation(**dict(row)) for row in rows]
 
 

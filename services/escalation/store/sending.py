@@ -18,7 +18,10 @@ async def look_at_lanes(
     connection: Connection, methods: Sequence[str], now: datetime, limit: int
 ) -> list[tuple[Lane, Account]]:
     """What is due by these methods, with the accounts, held; those that another process holds are left to it."""
-    await connection.execute(QUERIES["open_accounts"], now)
+    rows = await connection.fetch(QUERIES["look_at_lanes"], now, methods, limit)
+    if not rows:  # pages are stored with their account: this finds those of another hand
+        await connection.execute(QUERIES["open_accounts"], now)
+        rows = await connection.fetch(QUERIES["look_at_lanes"], now, methods, limit)
     return [
         (
             Lane(
@@ -38,7 +41,7 @@ async def look_at_lanes(
                 busy=row["busy"],
             ),
         )
-        for row in await connection.fetch(QUERIES["look_at_lanes"], now, methods, limit)
+        for row in rows
     ]
 
 
@@ -99,11 +102,6 @@ async def take_fallbacks(connection: Connection, now: datetime, limit: int) -> l
         if columns.pop("state") in _WANTS_ANOTHER_WAY:
             found.append(sent(columns))
     return found
-
-
-async def answered(connection: Connection, tenant: str, account: str) -> bool:
-    """The account gives answers; returns whether it had counted as broken (R38)."""
-    return await connection.fetchval(QUERIES["account_answered"], tenant, account) is True
 
 
 async def lock_account(connection: Connection, tenant: str, account: str) -> Health | None:
