@@ -58,6 +58,8 @@ async def _troubled(desk: Desk, filled: dict[str, Row], names: Sequence[str], wh
         filled["others"].add(verdict, where, recovery=max(verdict.last_at - others.ends, 0.0))
         for name, burst in bursts.items():
             await _require_told(desk, filled[name], burst, where)
+        if "forgetful" in bursts:
+            await _require_other_way(desk, filled["forgetful"], bursts["forgetful"], where)
     finally:
         desk.provider.behave()
     for burst in [*bursts.values(), others]:
@@ -67,6 +69,19 @@ async def _troubled(desk: Desk, filled: dict[str, Row], names: Sequence[str], wh
 async def _require_told(desk: Desk, row: Row, burst: Burst, where: str) -> None:
     verdict = await told(desk, [burst], 1, within=max(burst.ends - timesource.unix_time(), 0.0) + 2 * OTHER_WAY_SECONDS)
     row.add(verdict, where, most_twice=1, recovery=max(verdict.last_at - burst.ends, 0.0))
+
+
+async def _require_other_way(desk: Desk, row: Row, burst: Burst, where: str) -> None:
+    """Accepted is not delivered: without a receipt the next contact is tried."""
+    question = (
+        "SELECT count(DISTINCT e.ticket_id) = cardinality($1::text[]) FROM page p JOIN escalation e ON e.id = p.escalation_id"
+        " JOIN ticket t ON t.id = e.ticket_id WHERE t.external_id = ANY ($1) AND p.method = 'ntfy' AND p.state = 'accepted'"
+    )
+    try:
+        await desk.until(question, list(burst.tickets), within=2 * OTHER_WAY_SECONDS)
+    except TimeoutError:
+        row.fails(f"{where}: nobody was told by another way")
+    row.took(max(timesource.unix_time() - burst.ends, 0.0), where)
 
 
 async def _require_breaker(desk: Desk, row: Row, where: str) -> None:

@@ -56,9 +56,13 @@ class Row(Struct, kw_only=True):
         if verdict.needless and not others_may_hear:
             self.wrong.append(f"{where}: needless {_some(verdict.needless)}")
         if recovery is not None:
-            self.recovery = max(self.recovery, recovery)
-            if self.within is not None and recovery > self.within:
-                self.wrong.append(f"{where}: back after {recovery:.1f} s, {self.within:g} s allowed")
+            self.took(recovery, where)
+
+    def took(self, seconds: float, where: str) -> None:
+        """So long it was until all was well again."""
+        self.recovery = max(self.recovery, seconds)
+        if self.within is not None and seconds > self.within:
+            self.wrong.append(f"{where}: back after {seconds:.1f} s, {self.within:g} s allowed")
 
     def fails(self, what: str) -> None:
         """Something else broke."""
