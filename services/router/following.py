@@ -62,12 +62,12 @@ async def follow(
         done = await escalations.supersede(connection, moves.superseded, now)
         told += done.ended
         anew = done.opened
-    if moves.replanned:
-        await escalations.replan(connection, moves.replanned, now)
     if moves.resumed:
         await escalations.resume(connection, moves.resumed, now)
     if moves.held:
         await escalations.hold(connection, moves.held, now)
+    if moves.replanned:  # after the others: what was left of a delay is kept as it was planned before
+        await escalations.replan(connection, moves.replanned, now)
     if moves.raised:
         await escalations.end_snoozes(connection, moves.raised, now)
     _announce(outbox, touched, told, anew, now)

@@ -7,7 +7,7 @@ import pytest
 
 from services.escalation.answering import Wanted
 from services.escalation.domain.answer import Action
-from shared.contract.events import Assigned, DeadlineSet, Updated
+from shared.contract.events import Assigned, DeadlineSet, TicketEvent, Updated
 from shared.contract.tickets import TargetKind, Urgency
 from tests.integration.escalation.whole_desk import OPEN, PENDING, SOLVED, START, Desk
 
@@ -62,6 +62,28 @@ async def test_r15_while_its_promise_is_paused_the_rest_of_a_delay_is_kept(broke
     await broke.broke(minutes=210)
     assert [("page", "ana"), ("page", "ben")] == broke.sent()
     assert minutes(240) == (await newest(world))["next_step_at"]
+
+
+async def test_r15_what_is_planned_anew_while_it_begins_to_wait_keeps_the_rest_of_its_delay(
+    broke: Desk, world: Any
+) -> None:
+    """One message made it urgent and let it wait for the customer: Ben is not paged as soon as it goes on."""
+    await broke.world_at(70)
+    events = [
+        TicketEvent(
+            tenant="default", id=f"both-{n}", source="zendesk", ticket="881", occurred_at=minutes(70), data=data
+        )
+        for n, data in enumerate((Updated(urgency=Urgency.URGENT), PENDING))
+    ]
+    await broke.arrives(*events)
+    await broke.broke(minutes=150)
+    await broke.happens("881", OPEN, 150)
+    await world.drain()
+    assert [("page", "ana")] == broke.sent()
+    await broke.broke(minutes=154)
+    assert [("page", "ana")] == broke.sent()
+    await broke.broke(minutes=170)
+    assert [("page", "ana"), ("page", "ben")] == broke.sent()
 
 
 async def test_r15_a_snooze_lasts_while_its_promise_is_paused(broke: Desk, world: Any) -> None:
