@@ -175,5 +175,5 @@ WHERE p.id = ANY($1::uuid[]) AND e.state IN ('open', 'exhausted') AND (p.evidenc
 
 -- name: hurry_steps
 -- The next step is due now: nobody of the last one can be reached (R3).
-UPDATE escalation SET next_step_at = least(next_step_at, $2)
+UPDATE escalation SET next_step_at = least(next_step_at, $2), is_replanned = false
 WHERE id = ANY($1::uuid[]) AND state = 'open' AND next_step_at IS NOT NULL;

@@ -86,7 +86,7 @@ FROM page m
 JOIN escalation e ON e.id = m.escalation_id
 WHERE m.group_id = $1 AND m.state = 'grouped' AND m.told_by IS NULL
   AND e.state IN ('open', 'exhausted') AND (m.kind = 'page' OR e.reason = 'warned')
-  AND NOT coalesce(m.person, m.recipient) = ANY (e.answered);
+  AND (m.evidence ->> 'generation')::integer = e.generation AND NOT coalesce(m.person, m.recipient) = ANY (e.answered);
 
 -- name: open_group
 -- A group whose first page is a summary.

@@ -3,7 +3,8 @@
 SELECT p.id, p.kind, p.state, coalesce(p.body ->> 'ticket', '') AS ticket, p.recipient, p.person, p.method, p.attempts, p.committed_at,
        l.finished_at AS failed_at, coalesce(l.detail, l.outcome) AS reason,
        coalesce(CASE p.kind WHEN 'resolve' THEN e.state = 'resolved' WHEN 'warning' THEN e.state = 'open' AND e.reason = 'warned'
-                            ELSE e.state IN ('open', 'exhausted') END, true) AS is_wanted
+                            ELSE e.state IN ('open', 'exhausted') AND (p.evidence ->> 'generation')::integer = e.generation
+                END, true) AS is_wanted
 FROM page p
 LEFT JOIN escalation e ON e.id = p.escalation_id
 LEFT JOIN LATERAL (
@@ -24,7 +25,8 @@ FOR NO KEY UPDATE OF e;
 SELECT p.id, p.kind, p.state, coalesce(p.body ->> 'ticket', '') AS ticket, p.recipient, p.person, p.method, p.attempts, p.committed_at,
        NULL::timestamptz AS failed_at, NULL::text AS reason,
        coalesce(CASE p.kind WHEN 'resolve' THEN e.state = 'resolved' WHEN 'warning' THEN e.state = 'open' AND e.reason = 'warned'
-                            ELSE e.state IN ('open', 'exhausted') END, true) AS is_wanted
+                            ELSE e.state IN ('open', 'exhausted') AND (p.evidence ->> 'generation')::integer = e.generation
+                END, true) AS is_wanted
 FROM page p
 LEFT JOIN escalation e ON e.id = p.escalation_id
 WHERE p.tenant = $1 AND p.id = $2

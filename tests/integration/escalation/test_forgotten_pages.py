@@ -290,3 +290,25 @@ async def test_r34_a_page_of_an_older_generation_is_not_sent_beside_its_successo
     await world.drain()
     assert ["ben"] == [page.person for page in world.provider.sent[sent:]]
     assert "cancelled" in {page["state"] for page in await world.pages() if page["person"] == "ana"}
+
+
+async def test_r3_the_next_step_is_hurried_though_its_plan_changed_meanwhile(world, clock_control):
+    """Nobody of the first step can be reached: the new plan puts the second off no more than the old one."""
+    await broken(world, clock_control, TWO)
+    world.provider.answers, world.second.answers = [REJECTED], [REJECTED]
+    await world.pool.execute("UPDATE escalation SET is_replanned = true, next_step_at = deskclock_now()")
+    await world.delivery.run_once()
+    await world.delivery.run_once()
+    await world.drain()
+    assert "ben" in {page.person for page in world.provider.sent}
+
+
+async def test_r34_a_summary_names_nothing_that_has_begun_anew(world, clock_control):
+    """One that had joined was sent up by hand before the summary: it pages by itself, and its older page is nobody's."""
+    await storm(world, clock_control, 3, Ladder(name="wake the lead", steps=(), otherwise=("person/ana",)))
+    [one, *_] = [row for row in await world.pages() if row["state"] == "grouped"]
+    await world.pool.execute("UPDATE escalation SET generation = 2 WHERE id = $1", one["escalation_id"])
+    await clock_control.advance(seconds=5)
+    await world.grouping.run_once()
+    [summary] = [page for page in await world.pages() if page["kind"] == "summary"]
+    assert b'"count":1' in summary["body"].replace(b" ", b"")
