@@ -164,15 +164,26 @@ class Concluding:
         following = paging.by_next_contact(page, self._tokens, self._channels)
         if following is not None and await pages.insert_ways(connection, [(following, page)], now):
             return
-        if state != "failed":
-            return
-        made = await self._give_up(connection, page, held, outcome, now)
+        is_over = state == "failed"
+        made = await (
+            self._give_up(connection, page, held, outcome, now) if is_over else self._beside(connection, page)
+        )
         if made:
             await pages.insert(connection, made, now)
-        else:
+        elif is_over:
             _log.error(
                 "page_given_up", "A page reached nobody and no way is left", page=str(page.id), method=page.method
             )
+
+    async def _beside(self, connection: Connection, page: LeasedPage) -> list[NewPage]:
+        """The console, beside a page that is not accepted in time and after which nobody else is paged (R7, R37)."""
+        last = paging.by_last_resort(page, self._tokens, self._channels)
+        if last is None or page.kind is Kind.ALARM:
+            return [] if last is None else [last]
+        if await pages.is_told_otherwise(connection, page):
+            return []
+        unanswered = await pages.load_unanswered(connection, await pages.load_told(connection, page))
+        return [last] if any(one.is_last for one in unanswered) else []
 
     async def _give_up(
         self,

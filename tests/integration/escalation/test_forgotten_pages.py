@@ -312,3 +312,23 @@ async def test_r34_a_summary_names_nothing_that_has_begun_anew(world, clock_cont
     await world.grouping.run_once()
     [summary] = [page for page in await world.pages() if page["kind"] == "summary"]
     assert b'"count":1' in summary["body"].replace(b" ", b"")
+
+
+async def test_r7_at_the_end_of_a_ladder_the_console_is_paged_after_twenty_seconds(world, clock_control):
+    """Its provider says again and again that it can't now: it is tried on for an hour, and somebody hears of it meanwhile."""
+    await broken(world, clock_control, Ladder(name="wake the lead", steps=(), otherwise=("person/ana",)))
+    await world.pool.execute("UPDATE page SET evidence = evidence - 'fallback'")
+    world.provider.answers = [RETRYABLE] * 6
+    for seconds in (0, 1, 2, 4):
+        await clock_control.advance(seconds=seconds)
+        await world.drain()
+    assert not world.printed.getvalue()
+    await clock_control.advance(seconds=8)
+    await world.drain()
+    assert 1 == world.printed.getvalue().count("PAGE")
+    await clock_control.advance(minutes=1)
+    await world.drain()
+    await clock_control.advance(minutes=1)
+    await world.drain()
+    assert 1 == world.printed.getvalue().count("PAGE")
+    assert "accepted" in {page["state"] for page in await world.pages() if page["person"] == "ana"}
