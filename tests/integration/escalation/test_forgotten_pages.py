@@ -263,7 +263,7 @@ async def test_r31_breaches_and_an_answer_to_their_warnings_take_locks_in_one_or
         query = "SELECT id FROM escalation WHERE id = $1 FOR NO KEY UPDATE"
         await connection.execute(query, low)
         firing = asyncio.create_task(world.firing.run_once())
-        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         async with world.pool.acquire() as watcher:
             while not await watcher.fetchval(waits):
                 pass
