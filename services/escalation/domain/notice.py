@@ -185,7 +185,7 @@ def _several(facts: Facts, told: Roundup) -> str:
     if told.count > 1:
         what = what.replace(what.split(maxsplit=1)[0], f"{what.split(maxsplit=1)[0]}s", 1)
     if facts.resolution is not None:
-        return f"OVER: {told.count} {what} that were told together"
+        return f"OVER: {told.count} {what} that {'was' if told.count == 1 else 'were'} told together"
     since = _instant(told.since)
     if told.is_late:
         away = span(facts.at - told.since)
@@ -250,7 +250,7 @@ def _taken(facts: Facts) -> str:
 
 
 def _next(facts: Facts, kind: Kind) -> str:
-    if kind is Kind.WARNING:
+    if kind is Kind.WARNING or (facts.roundup is not None and facts.roundup.is_warning):
         return "Next: nothing yet; this is a warning. If the promise breaks, its escalation begins."
     if facts.next_step_at is None:
         return "Next: nobody else is paged; this was the last of the ladder."

@@ -106,3 +106,12 @@ def test_r4_a_digest_says_since_when() -> None:
     assert notice.headline(warned).startswith("ALSO: 3 more promises at risk since")
     over = msgspec.structs.replace(warned, resolution="answered")
     assert "OVER: 3 promises at risk that were told together" == notice.headline(over)
+    alone = msgspec.structs.replace(FACTS, resolution="answered", roundup=notice.roundup([FACTS], NOW))
+    assert "OVER: 1 page that was told together" == notice.headline(alone)
+
+
+def test_r27_a_summary_of_warnings_says_that_nothing_is_paged_yet() -> None:
+    """Not that it was the last of a ladder, which has not begun."""
+    told = notice.roundup([FACTS] * 2, NOW, is_warning=True)
+    facts = msgspec.structs.replace(FACTS, next_step_at=None, next_recipients=(), roundup=told)
+    assert "Next: nothing yet; this is a warning" in notice.text(facts, EVIDENCE, Kind.SUMMARY, "")
