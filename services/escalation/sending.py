@@ -19,7 +19,7 @@ from services.escalation.domain.sharing import Hold, Limits
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.store import pages
 from services.escalation.store import sending as store
-from services.escalation.store.pages import LeasedPage
+from services.escalation.store.pages import LeasedPage, NewPage, SentPage
 from services.escalation.tokens import Tokens, digest
 from shared.postgres import time as database_time
 from shared.postgres.pool import Connection, Pool
@@ -99,9 +99,21 @@ class Sending:
             wanted = [page for page in late if page.kind in _FALLS_BACK]
             ways = [paging.by_next_contact(page, self._tokens, self._channels) for page in wanted]
             made = [(way, page) for way, page in zip(ways, wanted, strict=True) if way is not None]
+            made += await self._last_resorts(
+                connection, [page for way, page in zip(ways, wanted, strict=True) if way is None]
+            )
             if made:
                 await pages.insert_ways(connection, made, now)
         return len(made)
+
+    async def _last_resorts(self, connection: Connection, alone: Sequence[SentPage]) -> list[tuple[NewPage, SentPage]]:
+        """The console, for pages without another contact after which nobody else is paged (R7)."""
+        if not alone:
+            return []
+        unanswered = await pages.load_unanswered(connection, [page.id for page in alone])
+        ends = {one.id for one in unanswered if one.is_last}
+        ways = ((paging.by_last_resort(page, self._tokens, self._channels), page) for page in alone)
+        return [(way, page) for way, page in ways if way is not None and page.escalation_id in ends]
 
     async def send(self, page: LeasedPage) -> Outcome:
         """Try a claimed page once; every failure is an outcome. What its provider said of it by itself stands for an answer."""

@@ -121,7 +121,8 @@ ORDER BY l.due_at, l.id;
 
 -- name: hold_pages
 -- Due pages of held lanes: until when they wait, and why (R30). Those that a throttle keeps apart come one after the other,
--- behind those that wait already. Another way is begun at once where this one can't come in time (R37, R38).
+-- behind those that wait already. Another way is begun at once where this one can't come in time (R37, R38); after whom nobody
+-- else is paged, that is the console at the latest (R7).
 WITH held AS MATERIALIZED (
     SELECT k.*, greatest(k.until_at, (
                SELECT max(p.next_attempt_at) + k.apart FROM page p
@@ -149,7 +150,9 @@ UPDATE page p
 SET deferred_until = due.until_at, deferred_for = due.reason,
     next_attempt_at = CASE WHEN due.stays_due THEN p.next_attempt_at ELSE due.until_at END,
     fallback_at = CASE
-        WHEN NOT p.evidence ? 'fallback' THEN NULL
+        WHEN NOT p.evidence ? 'fallback'
+             AND NOT EXISTS (SELECT FROM escalation e WHERE e.id = p.escalation_id AND (e.state = 'exhausted' OR p.kind = 'warning'))
+        THEN NULL
         WHEN due.reason = 'breaker' OR due.until_at - $1 >= $11::interval
              OR due.until_at >= (SELECT e.next_step_at FROM escalation e WHERE e.id = p.escalation_id) THEN $1
         WHEN p.attempts = 0 AND p.deferred_until IS NULL THEN $1 + $11::interval

@@ -332,3 +332,21 @@ async def test_r7_at_the_end_of_a_ladder_the_console_is_paged_after_twenty_secon
     await world.drain()
     assert 1 == world.printed.getvalue().count("PAGE")
     assert "accepted" in {page["state"] for page in await world.pages() if page["person"] == "ana"}
+
+
+async def test_r7_at_the_end_of_a_ladder_a_broken_account_lets_the_console_be_paged_at_once(world, clock_control):
+    """Its breaker is open, and there is no other contact: the page waits for its account, but somebody hears of it."""
+    await broken(world, clock_control, Ladder(name="wake the lead", steps=(), otherwise=("person/head",)))
+    await world.pool.execute(
+        """INSERT INTO sending_account (tenant, account, method, tokens, refilled_at, failures, opened_at, probe_at)
+           VALUES ('default', 'webhook x', 'webhook', 5, deskclock_now(), 9, deskclock_now(), deskclock_now() + interval '5 min')
+           ON CONFLICT (tenant, account) DO UPDATE SET (failures, opened_at, probe_at) = (9, excluded.opened_at, excluded.probe_at)"""
+    )
+    await world.drain()
+    await world.drain()
+    assert 1 == world.printed.getvalue().count("PAGE")
+    assert {"breaker"} == {page["deferred_for"] for page in await world.pages() if page["person"] == "head"}
+    await clock_control.advance(minutes=5)
+    await world.drain()
+    assert ["head"] == [page.person for page in world.provider.sent]
+    assert 1 == world.printed.getvalue().count("PAGE")
