@@ -431,7 +431,9 @@ class RotationLine(Line, frozen=True, kw_only=True):
 class PagingLine(Line, frozen=True, kw_only=True):
     """How pages are held together and held back."""
 
-    window: Annotated[str, Meta(description="Pages to one recipient within this are one group.")] = "60s"
+    window: Annotated[
+        str, Meta(description="Pages to one recipient within this are one group; `0s`: each goes by itself.")
+    ] = "60s"
     settle: Annotated[str, Meta(description="When a group tells of those that joined its first page.")] = "5s"
     digest_after: Annotated[str, Meta(description="What is paged so late is told in one digest.")] = "10m"
     say_subject: Annotated[bool, Meta(description="Whether pages may quote the ticket's subject.")] = False

@@ -64,7 +64,7 @@ def held(reading: Reading, line: PagingLine) -> Paging:
         digest_after=_after(reading, line.digest_after, "/paging/digest_after"),
         say_subject=line.say_subject,
     )
-    if paging.settle > paging.window:
+    if paging.window and paging.settle > paging.window:
         reading.fault(
             "/paging/settle",
             "a group would be over before it told of those that joined",

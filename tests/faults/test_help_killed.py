@@ -18,6 +18,7 @@ calendars: {always: {hours: always}}
 targets: [{name: all, calendar: always, first_response: 8h, escalate: call somebody}]
 escalations: {call somebody: {steps: [{page: [person/chi]}]}}
 routing: {fallback: ben}
+paging: {window: 0s}
 """
 
 

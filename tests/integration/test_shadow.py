@@ -40,7 +40,7 @@ targets:
 escalations:
   wake: {steps: [{after: 0m, page: [person/ana]}]}
 """
-ROSTER = "people:\n  ana: {contacts: [{method: console}]}\n"
+ROSTER = "people:\n  ana: {contacts: [console]}\n"
 
 
 class Tried(Struct, frozen=True, kw_only=True):
