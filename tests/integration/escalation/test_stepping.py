@@ -126,7 +126,9 @@ async def test_r7_the_ladder_is_walked_as_often_as_the_policy_says(world, clock_
 
 async def test_r19_recipients_are_resolved_at_the_instant_of_the_step_with_evidence(world, clock_control):
     """The step after the hand-off pages the incoming person; the page keeps the shift's bounds."""
-    turns = rotation(daily("ana", "ben", at=time(11, 5)), zone="Europe/Berlin")  # 09:05 UTC, five minutes after the promise breaks
+    turns = rotation(
+        daily("ana", "ben", at=time(11, 5)), zone="Europe/Berlin"
+    )  # 09:05 UTC, five minutes after the promise breaks
     ladder = Ladder(
         name="wake the lead",
         steps=(Step(after=timedelta(), page=("on-call/support",)), Step(after=TEN, page=("on-call/support",))),
