@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from services.console.failures import Failure, Refused
+from services.escalation.delivery.trying import Tested
 from services.escalation.store.reading import AttemptView, PageView
-from services.escalation.trying import Tested
 from shared import timesource
 from shared.contract.access import Scope
 from shared.contract.problems import Problem

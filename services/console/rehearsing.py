@@ -13,12 +13,12 @@ from services.console.domain.rehearsal import Cast, Moment
 from services.console.output import read_settings
 from services.console.policies import read_policy, read_roster
 from services.console.session import database
-from services.escalation import duties
 from services.escalation.domain import gaps
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain.gaps import GapReason
 from services.escalation.domain.recipient import Person
 from services.escalation.domain.rotation import Duty
+from services.escalation.on_call import duties
 from services.escalation.store import on_call
 from shared.ledger.policies import PolicyShelf
 from shared.policy import methods, roster

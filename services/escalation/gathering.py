@@ -11,13 +11,13 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct, structs
 
-from services.escalation import duties
 from services.escalation.channels import Channel
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain.ladder import Hours
 from services.escalation.domain.recipient import FALLBACK, Circle, Person
-from services.escalation.duties import Need
+from services.escalation.on_call import duties
+from services.escalation.on_call.duties import Need
 from services.escalation.store import escalations
 from services.escalation.store.escalations import Case
 from shared.ledger.policies import PolicyShelf

@@ -13,27 +13,27 @@ from services.escalation import loop
 from services.escalation.answering import Answering
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
-from services.escalation.auditor import Auditor
+from services.escalation.audit.auditor import Auditor
+from services.escalation.audit.heartbeat import Heartbeat
 from services.escalation.channels import Channel
 from services.escalation.channels.assembly import build_channels
 from services.escalation.channels.client import HttpClient, check_url
 from services.escalation.channels.secrets import Secrets
-from services.escalation.delivery import Delivery
+from services.escalation.delivery.delivery import Delivery
+from services.escalation.delivery.receipts import Receipts
+from services.escalation.delivery.trying import Trying
 from services.escalation.errors import AddressRefused
 from services.escalation.firing import Firing
 from services.escalation.grouping import Grouping
-from services.escalation.heartbeat import Heartbeat
 from services.escalation.helping import Helping
 from services.escalation.metrics import EscalationMetrics
-from services.escalation.outlook import Outlook
+from services.escalation.on_call.outlook import Outlook
 from services.escalation.raising import Raising
-from services.escalation.receipts import Receipts
 from services.escalation.settings import Settings
 from services.escalation.stepping import Stepping
 from services.escalation.store import Pulse
 from services.escalation.tidying import Tidying
 from services.escalation.tokens import Tokens
-from services.escalation.trying import Trying
 from services.escalation.waking import WakingUp
 from shared.jetstream import publish, streams
 from shared.jetstream.relay import Relay

@@ -1,6 +1,6 @@
 """What no event of its own does: pages that became moot are cancelled, senders that died are noticed."""
 
-from services.escalation.delivery import Delivery
+from services.escalation.delivery.delivery import Delivery
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.metrics.ladders import LIVE_STATES
 from services.escalation.store import answers, groups, sending

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from services.escalation.audit.heartbeat import Heartbeat
 from services.escalation.channels.client import HttpClient
-from services.escalation.heartbeat import Heartbeat
 from shared.postgres.pool import Pool
 from tests.faults.outside_check import OutsideCheck
 from tests.integration.escalation import rows

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from services.escalation.answering import Answer, Answering
 from services.escalation.channels.console import Console
-from services.escalation.delivery import Delivery
+from services.escalation.delivery.delivery import Delivery
 from services.escalation.firing import Firing
 from services.escalation.grouping import Grouping
 from services.escalation.helping import Helping

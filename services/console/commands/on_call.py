@@ -22,11 +22,11 @@ from services.console.output import (
 )
 from services.console.policies import author
 from services.console.session import database
-from services.escalation import importing, overriding
-from services.escalation import on_call as rotations
-from services.escalation.importing import Import
-from services.escalation.on_call import FeedView, GapReport, OnCallView, ShiftView
-from services.escalation.overriding import NewOverride, OverrideView
+from services.escalation.on_call import importing, overriding
+from services.escalation.on_call import rota as rotations
+from services.escalation.on_call.importing import Import
+from services.escalation.on_call.overriding import NewOverride, OverrideView
+from services.escalation.on_call.rota import FeedView, GapReport, OnCallView, ShiftView
 from services.escalation.settings import FeedSettings
 from shared.contract import problems
 from shared.ledger.policies import PolicyShelf

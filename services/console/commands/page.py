@@ -21,7 +21,7 @@ from services.console.output import (
 )
 from services.console.session import database, locate
 from services.console.views import canaries as view
-from services.escalation import trying
+from services.escalation.delivery import trying
 from services.escalation.store import trying as trying_store
 
 _EVERY_SECONDS = 0.25

@@ -6,9 +6,9 @@ from litestar import Request
 from msgspec import Struct
 
 from services.escalation.answering import Answering
+from services.escalation.delivery.receipts import Receipts
+from services.escalation.delivery.trying import Trying
 from services.escalation.raising import Raising
-from services.escalation.receipts import Receipts
-from services.escalation.trying import Trying
 from shared.ledger.policies import PolicyShelf
 from shared.policy.methods import METHODS
 from shared.postgres.pool import Pool

@@ -8,10 +8,10 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from services.escalation import on_call
 from services.escalation.api import dependencies
 from services.escalation.domain import ics
-from services.escalation.on_call import GapReport, OnCallView
+from services.escalation.on_call import rota as on_call
+from services.escalation.on_call.rota import GapReport, OnCallView
 from shared.contract.access import Scope
 from shared.contract.events import LATEST
 from shared.contract.problems import FieldError, Kind, Refused

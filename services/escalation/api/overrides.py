@@ -7,9 +7,9 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Struct, structs
 
-from services.escalation import overriding
 from services.escalation.api import dependencies
-from services.escalation.overriding import NewOverride, OverrideView
+from services.escalation.on_call import overriding
+from services.escalation.on_call.overriding import NewOverride, OverrideView
 from shared.contract.access import Scope
 from shared.contract.problems import Kind
 from shared.web import answers, bodies, instants

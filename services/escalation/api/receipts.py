@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from services.escalation.api import dependencies
 from services.escalation.channels import twilio
-from services.escalation.receipts import Taken
+from services.escalation.delivery.receipts import Taken
 from shared.contract.problems import Kind, Refused
 from shared.web import answers, bodies
 from shared.web.bodies import Call

@@ -8,10 +8,10 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 
-from services.escalation import trying
 from services.escalation.api import dependencies
+from services.escalation.delivery import trying
+from services.escalation.delivery.trying import Moot, Nobody, Tested
 from services.escalation.store.trying import Dead
-from services.escalation.trying import Moot, Nobody, Tested
 from shared.contract.access import Scope
 from shared.contract.events import Name
 from shared.contract.problems import FieldError, Kind, Refused

@@ -1,4 +1,4 @@
-"""Pages as text messages and calls through Twilio; it tells later what became of them (`services.escalation.receipts`).
+"""Pages as text messages and calls through Twilio; it tells later what became of them (`services.escalation.delivery.receipts`).
 
 Twilio has no key by which it would notice a page that it has already: an unknown result is tried once more, and the page's
 id is in what is read or heard (R36). The secret is `SID:TOKEN`; several, separated by spaces, while a token is rotated.

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.escalation.answering import Answering
 from services.escalation.channels import Capabilities, Channel, Page
 from services.escalation.channels.console import Console
-from services.escalation.delivery import Delivery
+from services.escalation.delivery.delivery import Delivery
 from services.escalation.domain import invariants
 from services.escalation.domain.invariants import Host, Invariant
 from services.escalation.domain.retry import Outcome, Result

@@ -10,8 +10,8 @@ from litestar.types import ASGIApp
 
 from services.escalation.api.app import build_escalation_app
 from services.escalation.api.dependencies import Dependencies
+from services.escalation.delivery.trying import Trying
 from services.escalation.raising import Raising
-from services.escalation.trying import Trying
 from shared import ids
 from shared.contract.access import Scope
 from shared.ledger import keys

@@ -9,8 +9,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry
 
-from services.escalation import auditor as auditors
-from services.escalation.auditor import Auditor
+from services.escalation.audit import auditor as auditors
+from services.escalation.audit.auditor import Auditor
 from services.escalation.domain.invariants import Invariant
 from services.escalation.metrics.watch import WatchMetrics
 from services.router.domain.reach import Reach

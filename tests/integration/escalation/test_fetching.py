@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.escalation import fetching
+from services.escalation.on_call import fetching
 from shared.policy.ical import SIZE_LIMIT
 from shared.policy.reading import Unreadable
 

@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from services.escalation.domain.rotation import Imported
-from services.escalation.outlook import Outlook
+from services.escalation.on_call.outlook import Outlook
 from services.escalation.store import on_call as store
 from shared.contract.access import Scope
 from shared.ledger.policies import PolicyShelf

@@ -18,8 +18,8 @@ from services.escalation.api.dependencies import Dependencies
 from services.escalation.channels.client import HttpClient
 from services.escalation.channels.secrets import Secrets
 from services.escalation.channels.twilio import RECEIPTS, Sms, Twilio, Voice
+from services.escalation.delivery.receipts import Receipts
 from services.escalation.domain.retry import Outcome, Result
-from services.escalation.receipts import Receipts
 from shared import ids
 from shared.ledger import pages as ledger_pages
 from shared.policy.document import Contact

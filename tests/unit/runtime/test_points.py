@@ -20,10 +20,10 @@ PLACES = {
     Point.K3_DUE: "services/escalation/stepping.py run_once",
     Point.K4_STEPPING: "services/escalation/stepping.py run_once",
     Point.K5_STEPPED: "services/escalation/stepping.py run_once",
-    Point.K6_CLAIMED: "services/escalation/delivery.py _deliver",
+    Point.K6_CLAIMED: "services/escalation/delivery/delivery.py _deliver",
     Point.K7_SENT: "services/escalation/channels/client.py note",
-    Point.K8_ANSWERED: "services/escalation/delivery.py _deliver",
-    Point.K9_CONCLUDED: "services/escalation/concluding.py conclude",
+    Point.K8_ANSWERED: "services/escalation/delivery/delivery.py _deliver",
+    Point.K9_CONCLUDED: "services/escalation/delivery/concluding.py conclude",
     Point.K10_ANSWERING: "services/escalation/answering.py _answer",
 }
 PROGRAM = """

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from services.escalation import paging
 from services.escalation.channels import Channel, Closed, Page
+from services.escalation.delivery import paging
 from services.escalation.domain import notice, sharing
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.promptness import NOT_OURS

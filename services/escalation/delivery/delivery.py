@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from services.escalation import loop
-from services.escalation.alarming import Alarming
 from services.escalation.channels import Channel
-from services.escalation.concluding import Concluding
+from services.escalation.delivery.alarming import Alarming
+from services.escalation.delivery.concluding import Concluding
+from services.escalation.delivery.sending import Sending
 from services.escalation.domain.retry import LOST, Outcome
 from services.escalation.metrics import EscalationMetrics
-from services.escalation.sending import Sending
 from services.escalation.store import Pulse, pages
 from services.escalation.store.pages import LeasedPage
 from services.escalation.tokens import Tokens

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import asyncpg
 
-from services.escalation import on_call
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.metrics.on_call import NEVER
+from services.escalation.on_call import rota as on_call
 from services.escalation.store import on_call as store
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Pool

@@ -9,14 +9,15 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from services.escalation import duties, news, tokens
+from services.escalation import news, tokens
 from services.escalation.channels import Channel
 from services.escalation.domain import notice
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain.ladder import Kind
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.recipient import Circle, Reached
-from services.escalation.duties import Need
+from services.escalation.on_call import duties
+from services.escalation.on_call.duties import Need
 from services.escalation.store import escalations, pages, trying
 from services.escalation.store.pages import NewPage
 from services.escalation.store.trying import Dead

@@ -7,9 +7,9 @@ members it names.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from services.escalation import paging
-from services.escalation.alarming import Alarming
 from services.escalation.channels import Channel
+from services.escalation.delivery import paging
+from services.escalation.delivery.alarming import Alarming
 from services.escalation.domain import breaker, retry
 from services.escalation.domain.ladder import MIN_ACK_WINDOW, Kind
 from services.escalation.domain.retry import FALLBACK_AFTER, LOST, Outcome, Result, Trial, Verdict

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from services.escalation import fetching
 from services.escalation.domain import feed as feeds
 from services.escalation.domain.feed import Names
 from services.escalation.domain.rotation import Imported
+from services.escalation.on_call import fetching
 from services.escalation.store import on_call as store
 from shared.policy.document import Feed, Rotation
 from shared.policy.errors import short

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from services.escalation import duties
 from services.escalation.domain import gaps as gap_finding
 from services.escalation.domain import ics
 from services.escalation.domain.gaps import Gap, GapReason
 from services.escalation.domain.recipient import Person
 from services.escalation.domain.rotation import Duty, Stretch, stretch_at, stretches
-from services.escalation.duties import Roster
+from services.escalation.on_call import duties
+from services.escalation.on_call.duties import Roster
 from services.escalation.store import escalations
 from services.escalation.store.on_call import FeedState
 from shared.ledger.policies import PolicyShelf
