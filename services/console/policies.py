@@ -13,9 +13,10 @@ from services.console.failures import Refused
 from services.console.output import moment, write_json
 from services.router.domain.reach import Reach, To, UnclearReach, reach
 from services.router.versions import policies
-from shared.policy import parse
+from shared.policy import parse, roster
 from shared.policy.document import Policy, Roster
 from shared.policy.errors import LocatedError, PolicyErrors
+from shared.policy.methods import INFORMATIONAL
 from shared.policy.parse import ReadPolicy, parse_policy
 from shared.policy.roster import parse_roster
 from shared.postgres import time as database_time
@@ -90,6 +91,17 @@ def read_roster(path: Path) -> Roster:
     text = read_text(path)
     with shown_faults(path):
         return parse_roster(text)
+
+
+def require_reachable(checked: ReadPolicy, known: Roster) -> None:
+    """Raises PolicyErrors, as `apply` does, where the policy pages somebody who is not on this roster or can't be reached."""
+    reachable = {
+        key: any(contact.method not in INFORMATIONAL for contact in person.contacts)
+        for key, person in known.people.items()
+    }
+    faults = [checked.located.error(*fault) for fault in roster.unreachable(checked.policy, reachable)]
+    if faults:
+        raise PolicyErrors(faults)
 
 
 async def apply_files(pool: Pool, tenant: str, policy_file: Path, roster_file: Path) -> None:

@@ -1,6 +1,6 @@
 """The roster file: who there is, what they can do and how to reach them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import time
 
 from shared.contract.tickets import Channel
@@ -51,6 +51,19 @@ def people_named(policy: Policy) -> dict[str, str]:
                 elif name.startswith(CHANNEL) and name.removeprefix(CHANNEL) not in METHODS:
                     named.setdefault(name.removeprefix(CHANNEL), place)
     return named
+
+
+def unreachable(policy: Policy, reachable: Mapping[str, bool]) -> Iterator[tuple[str, str, str]]:
+    """Where the policy pages somebody in vain, as (pointer, problem, remedy) (escalation-rules R23).
+
+    `reachable` says of everybody on the roster whether there is a way to wake them.
+    """
+    for person, pointer in people_named(policy).items():
+        if person not in reachable:
+            problem = f"nobody on the roster has the key `{person[:60]}`"
+            yield pointer, problem, whom_did_you_mean(person, reachable)
+        elif not reachable[person]:
+            yield pointer, f"`{person[:60]}` can't be reached", "give them `contacts` in the roster"
 
 
 def whom_did_you_mean(key: str, known: Iterable[str]) -> str:

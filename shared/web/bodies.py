@@ -126,7 +126,7 @@ def query(call: Call, expected: type[S]) -> S:
         try:
             given[name] = msgspec.convert(text, known[name].type, strict=False)
         except (msgspec.ValidationError, ValueError):
-            wrong = fields.wrong_fields(text, known[name].type)
+            wrong = fields.wrong_fields(int(text) if text.isdecimal() else text, known[name].type)
             detail = wrong[0].detail if wrong else "can't be read"
             errors.append(FieldError(parameter=name, detail=detail))
     errors.extend(

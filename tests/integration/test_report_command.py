@@ -188,7 +188,7 @@ async def test_paging_as_a_table_and_as_json(cli: Cli, pool: Pool, clock_control
     await rows.page(pool, due, 0, 9, name="held", held_for="quiet_hours")
     answer = await cli("paging")
     assert (0, "") == (answer.code, answer.err)
-    assert "objective: 99% tried within 2 s of being due; missed: 2 of 3 (66.67%)" in answer.out
+    assert "objective: 99% tried within 2 s of being due; missed: 2 of 3 in time (66.67%)" in answer.out
     [line] = [line for line in answer.out.splitlines() if "due -> first tried" in line]
     assert ["all", "3", "1.1", "s", "2.1", "s", "2.1", "s", "2.1", "s"] == line.split()[4:]
     assert "1 held back by quiet hours, in none of the figures" in answer.out

@@ -28,6 +28,7 @@ from services.console.policies import (
     reach_of,
     read_policy_text,
     read_roster,
+    require_reachable,
     shown_faults,
     tell_in_force,
     tell_warnings,
@@ -79,13 +80,16 @@ def check(file: Path, roster_file: Path | None, as_json: bool) -> None:
     """Read a policy file and name all its faults, each with its line and a remedy. Needs no server.
 
     Warnings are no faults: they name what is legal but seldom meant, as hours that overlap, or a step that pages nobody but
-    those of the step before. With --roster, steps that nobody can receive are among them; whether everybody that it pages is
-    on the roster in force, `plan` and `apply` tell.
+    those of the step before. With --roster, everybody that it pages must be on that roster and have a contact, and steps that
+    nobody can receive are warned of; of the roster in force, `plan` and `apply` tell.
     """
     now = datetime.fromtimestamp(timesource.unix_time(), UTC)
     checked = check_policy(file, now.date(), as_json=as_json)
     read = checked.policy
     roster = None if roster_file is None else read_roster(roster_file)
+    if roster is not None:
+        with shown_faults(file, as_json=as_json):
+            require_reachable(checked, roster)
     doubts = [*rehearsing.gap_doubts(rehearsing.scene_of(read, roster), now)]
     if roster is not None:
         doubts += ladder_linting.lint_people(read, roster)
@@ -104,7 +108,11 @@ def check(file: Path, roster_file: Path | None, as_json: bool) -> None:
     else:
         tell_warnings(file, warnings)
         click.echo(
-            f"{file} is good: " + ", ".join(f"{count} {name.replace('_', '-')}" for name, count in found.items())
+            f"{file} is good: "
+            + ", ".join(
+                f"{count} {(name.removesuffix('s') if count == 1 else name).replace('_', '-')}"
+                for name, count in found.items()
+            )
         )
 
 

@@ -45,7 +45,7 @@ def _verdict(report: Promptness) -> Text:
     if report.share is None or report.is_met is None:
         return Text(f"objective: {wanted}; no page says whether it is met")
     due = report.counted.attempted + report.counted.overdue
-    said = f"{'met' if report.is_met else 'missed'}: {report.counted.prompt} of {due} ({report.share:.2%})"
+    said = f"{'met' if report.is_met else 'missed'}: {report.counted.prompt} of {due} in time ({report.share:.2%})"
     return Text.assemble(f"objective: {wanted}; ", (said, palette.GOOD if report.is_met else palette.BAD))
 
 

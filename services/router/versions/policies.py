@@ -225,15 +225,7 @@ async def _checked_policy(
     before = None if in_force is None else in_force.document
     read = await asyncio.to_thread(parse.read_policy, text, version=version, today=now.date(), before=before)
     reachable = await policies_store.people_on_roster(connection, tenant)
-    errors = []
-    for person, pointer in roster.people_named(read.policy).items():
-        if person not in reachable:
-            remedy = roster.whom_did_you_mean(person, reachable)
-            errors.append(read.located.error(pointer, f"nobody on the roster has the key `{person[:60]}`", remedy))
-        elif not reachable[person]:
-            errors.append(
-                read.located.error(pointer, f"`{person[:60]}` can't be reached", "give them `contacts` in the roster")
-            )
+    errors = [read.located.error(*fault) for fault in roster.unreachable(read.policy, reachable)]
     fallback = read.policy.routing.fallback
     if fallback is not None and fallback not in reachable:
         remedy = roster.whom_did_you_mean(fallback, reachable)

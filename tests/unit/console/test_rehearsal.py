@@ -147,3 +147,17 @@ def test_r22_check_names_hours_in_which_nobody_is_on_call(tmp_path: Path, capsys
     policy.write_text(POLICY[: POLICY.index("  support: {")] + by_day.replace(', hours: {mon-sun: "09:00-17:00"}', ""))
     assert 0 == run(["policy", "check", str(policy)])
     assert "" == capsys.readouterr().err
+
+
+def test_r23_check_refuses_a_policy_whose_people_its_roster_does_not_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same faults as `apply` would find, with their lines."""
+    policy, roster = tmp_path / "policy.yaml", tmp_path / "roster.yaml"
+    policy.write_text(POLICY)
+    roster.write_text("people: {ana: {}, ben: {contacts: []}, heat: {}}")
+    assert 4 == run(["policy", "check", str(policy), "--roster", str(roster)])
+    told = capsys.readouterr().err
+    assert "policy.yaml:15:" in told
+    assert "`ben` can't be reached; give them `contacts`" in told
+    assert "nobody on the roster has the key `head`; did you mean `heat`?" in told
