@@ -8,8 +8,8 @@ from msgspec import Struct, structs
 from services.escalation import tokens
 from services.escalation.channels import Channel
 from services.escalation.domain import ladder as ladders
-from services.escalation.domain import quiet
-from services.escalation.domain.ladder import Kind, Position
+from services.escalation.domain import notice, quiet
+from services.escalation.domain.ladder import Kind, Position, Reason
 from services.escalation.domain.notice import Facts
 from services.escalation.domain.recipient import Circle, Reached
 from services.escalation.store.escalations import Case
@@ -30,8 +30,12 @@ class Told(Struct, frozen=True, kw_only=True):
     now: datetime
     next_step_at: datetime | None = None
     next_recipients: tuple[str, ...] = ()
+    subject: str | None = None
+    """The ticket's, where pages may say it."""
     note: str | None = None
     """One line before all others: what is different from any page."""
+    is_by_hand: bool = False
+    """Somebody wants it now."""
 
 
 class Composing:
@@ -75,6 +79,7 @@ class Composing:
             body=_facts(case, to, told),
             due_at=told.due_at,
             token_hash=tokens.digest(self._tokens.token(page_id)) if is_answerable else None,
+            is_by_hand=told.is_by_hand or case.reason is Reason.MANUAL,
         )
 
 
@@ -110,5 +115,6 @@ def _facts(case: Case, to: Reached, told: Told) -> Facts:
         about=case.about,
         next_shift_at=case.next_shift_at,
         answer_due_at=case.answer_due_at,
+        subject=notice.quoted(told.subject),
         note=told.note,
     )

@@ -42,6 +42,10 @@ class Rules(Struct, frozen=True):
         """How pages are held together; the usual way, where the policy is gone."""
         return self.policy.paging if self.policy else Paging()
 
+    def subject_of(self, case: Case) -> str | None:
+        """The subject that pages say; None where the policy does not let them."""
+        return case.subject if self.paging.say_subject else None
+
 
 class Gathering:
     """Looks up policies and people for escalations."""

@@ -111,6 +111,7 @@ def _resumed(due: DueStep, flap: Flap, rules: Rules, circle: Circle, composing: 
         now=now,
         next_step_at=next_step_at,
         next_recipients=ladders.recipients_of(ladder, flap.position) if next_step_at else (),
+        subject=rules.subject_of(due),
         note=f"OPEN AGAIN: it was over, and is not; {taken}",
     )
     copies = tuple(composing.page(due, to, told) for to in recipients.reach(flap.asked, circle))

@@ -16,6 +16,7 @@ from services.escalation import composing, grouping, news, resuming
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
+from services.escalation.domain import notice
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain.ladder import MIN_ACK_WINDOW, Climb, Kind, Standing
 from services.escalation.domain.recipient import Circle, Reached
@@ -27,7 +28,7 @@ from services.escalation.store.pages import NewPage
 from services.escalation.tokens import Tokens
 from shared.jetstream.relay import Relay
 from shared.ledger.policies import PolicyShelf
-from shared.policy.document import Handoff, Ladder
+from shared.policy.document import Handoff
 from shared.postgres import time as database_time
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
@@ -139,12 +140,13 @@ class Stepping:
                 before.get(one.id, frozenset()),
                 its.hours,
             )
-            taken.append(Taken(one, its, climb, self._pages(one, its.ladder, climb, circle, now)))
+            taken.append(Taken(one, its, climb, self._pages(one, its, climb, circle, now)))
         return taken
 
     def _pages(
-        self, due: DueStep, ladder: Ladder, climb: "Climb[Reached]", circle: Circle, now: datetime
+        self, due: DueStep, rules: Rules, climb: "Climb[Reached]", circle: Circle, now: datetime
     ) -> list[NewPage]:
+        ladder = rules.ladder
         told = Told(
             kind=climb.kind,
             at=climb.taken,
@@ -152,6 +154,9 @@ class Stepping:
             now=now,
             next_step_at=climb.next_step_at,
             next_recipients=ladders.recipients_of(ladder, climb.next) if climb.next_step_at else (),
+            subject=rules.subject_of(due),
+            note=notice.raised(due.raised_by, due.raised_for) if due.raised_by else None,
+            is_by_hand=due.raised_by is not None,
         )
         made = [self._composing.page(due, to, told) for to in climb.reached]
         if ladder.copy and climb.reached and climb.kind is Kind.PAGE:
@@ -172,6 +177,7 @@ def _standing(due: DueStep) -> Standing:
         answer_until=due.accepted_at + MIN_ACK_WINDOW if due.accepted_at else None,
         answered=due.answered,
         also=due.also,
+        is_raised=due.raised_by is not None,
     )
 
 

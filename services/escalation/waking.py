@@ -91,7 +91,7 @@ class WakingUp:
             circles = await self._gathering.circles(connection, due, rules, now)
             batch = _Batch(connection, Outbox(now), now, rules, circles, [])
             over = [one for one in due if one.ends_at is not None and one.ends_at <= now]
-            rest = [one for one in due if one not in over]
+            rest = [] if over else due  # ends lock groups of their own, and those of other pages would come behind them
             asleep = [one for one in rest if one.wakes_at is not None and one.wakes_at <= now]
             await self._expire(batch, over)
             await self._wake(batch, asleep)
@@ -105,7 +105,7 @@ class WakingUp:
                 self._metrics.ladders.steps.labels(one.channel, label, one.reason).inc()
         for page, _ in batch.made:
             self._metrics.pages.committed(page.due_at, now)
-        return len(due)
+        return len(over) or len(due)
 
     async def _expire(self, batch: _Batch, over: Sequence[Sleeper]) -> None:
         if not over:
@@ -180,9 +180,8 @@ class WakingUp:
                 leaving += [(one.id, person) for person in sorted(one.leaving)] if made else []
             elif one.acknowledged_by in one.leaving and came:
                 acker = recipients.reach([f"{PERSON}{one.acknowledged_by}"], batch.circles[one.id])
-                made = [
-                    self._composing.page(one, to, _question(one, came[0].name, batch.now)) for to in (*acker, *came)
-                ]
+                told = _question(one, came[0].name, batch.rules[one.id].subject_of(one), batch.now)
+                made = [self._composing.page(one, to, told) for to in (*acker, *came)]
             changes.append(
                 HandedOver(
                     id=one.id,
@@ -208,6 +207,7 @@ class WakingUp:
             now=batch.now,
             next_step_at=one.next_step_at,
             next_recipients=ladders.recipients_of(batch.rules[one.id].ladder, one.position) if one.next_step_at else (),
+            subject=batch.rules[one.id].subject_of(one),
             note=f"HANDED OVER: the shift of {', '.join(sorted(one.leaving))} is over, and nobody has acknowledged it",
         )
 
@@ -224,9 +224,16 @@ def _left(one: Sleeper) -> str:
     return f"NOBODY ENDED IT: it began {_at(one.opened_at)}, {taken}; nobody is paged for it any more"
 
 
-def _question(one: Sleeper, incoming: str, now: datetime) -> Told:
+def _question(one: Sleeper, incoming: str, subject: str | None, now: datetime) -> Told:
     note = f"HAND IT OVER? {one.acknowledged_by} acknowledged it {_at(one.acknowledged_at)}, and their shift is over: {incoming} is on call"
-    return Told(kind=Kind.COPY, at=one.newest or Position(0, 0), due_at=one.hands_over_at or now, now=now, note=note)
+    return Told(
+        kind=Kind.COPY,
+        at=one.newest or Position(0, 0),
+        due_at=one.hands_over_at or now,
+        now=now,
+        subject=subject,
+        note=note,
+    )
 
 
 def _at(at: datetime | None) -> str:

@@ -1,7 +1,8 @@
 """What a page says, in the order of what matters to whoever wakes up.
 
 What broke, or whom a ticket lacks, what happens next and when, who owns it, why you, and one link; once it is moot, that it is, and why. Nothing
-from the ticket's own text. The facts are stored with the page, so a repeated attempt says the same.
+from the ticket's own text but its subject, where the policy lets pages say it. The facts are stored with the page, so a repeated attempt says
+the same.
 """
 
 from collections.abc import Sequence
@@ -91,6 +92,8 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a `resolve`: the pages that are moot."""
     roundup: Roundup | None = None
     """Of a page about several tickets: which. The other fields are those of the worst of them."""
+    subject: str | None = None
+    """Of the ticket, in one short line; None where the policy does not let pages say it."""
     note: str | None = None
     """What stands before all else: why this page is not like the others."""
 
@@ -119,6 +122,7 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
         lines = [headline(facts), "Next: nothing; nobody else is paged for it", owner, _taken(facts)]
         return _lines(*lines)
     lines = [facts.note or "", headline(facts)]
+    subject = f'Subject: "{facts.subject}"' if facts.subject else ""
     if facts.roundup is not None:
         many = f"all {facts.roundup.count}" if facts.roundup.count > 1 else "it"
         lines = [*lines, *_list(facts.roundup), _next(facts, kind), _why(facts, evidence)]
@@ -128,10 +132,23 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
     if kind is Kind.ALARM:
         return _lines(*lines, owner, _why(facts, evidence))
     if kind is Kind.COPY:
-        lines = [*lines, _next(facts, kind), owner, "For your information: you need not answer"]
+        lines = [*lines, subject, _next(facts, kind), owner, "For your information: you need not answer"]
     else:
-        lines = [*lines, _next(facts, kind), owner, _why(facts, evidence), f"Acknowledge: {link}" if link else ""]
+        lines = [
+            *lines,
+            subject,
+            _next(facts, kind),
+            owner,
+            _why(facts, evidence),
+            f"Acknowledge: {link}" if link else "",
+        ]
     return _lines(*lines)
+
+
+def quoted(subject: str | None) -> str | None:
+    """A ticket's subject as a page may quote it: one short line, without control characters or what ends the quotation."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in subject or "")
+    return _short(printable.replace('"', "'")) or None
 
 
 def need(about: About, next_shift_at: datetime | None = None) -> str:
@@ -149,6 +166,11 @@ def need(about: About, next_shift_at: datetime | None = None) -> str:
         case Why.MANUAL:
             said = f": {_short(about.said)}" if about.said else ""
             return f"{_short(about.by or 'somebody')} asks for help{said}"
+
+
+def raised(by: str, said: str | None) -> str:
+    """That somebody sent it up by hand, and why, in one line (R8)."""
+    return f"ESCALATED BY {_short(by)}" + (f": {_short(said)}" if said else "")
 
 
 _HEADS = {

@@ -7,7 +7,8 @@ SELECT deskclock_now() AS now, coalesce((SELECT rate FROM time_warp), 1) AS rate
 -- Escalations whose next step is due, locked, with what a page says of the ticket, its promise and its owner.
 SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_version, e.ladder, e.reason,
        e.opened_at, e.anchor_at, e.since_loop, e.since_step, e.step, e.loop, e.next_step_at, e.is_replanned, e.also, e.answered,
-       t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched,
+       e.raised_by, e.raised_for,
+       t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched, t.subject,
        coalesce(c.due_at, c.breached_at) AS due_at, c.calendar,
        EXISTS (SELECT FROM page p WHERE p.escalation_id = e.id AND p.kind = 'page' AND p.accepted_at IS NOT NULL
                AND (p.evidence ->> 'generation')::integer = e.generation) AS has_reached,
@@ -51,6 +52,7 @@ WHERE p.kind = 'page' AND p.state <> 'failed' AND p.deferred_for IS DISTINCT FRO
 UPDATE escalation e
 SET state = k.state, step = k.step, loop = k.loop, next_step_at = k.next_step_at, is_replanned = false,
     also = CASE WHEN k.is_taken THEN '{}' ELSE e.also END,
+    raised_by = CASE WHEN NOT k.is_taken THEN e.raised_by END, raised_for = CASE WHEN NOT k.is_taken THEN e.raised_for END,
     ends_at = coalesce(e.ends_at, k.ends_at),
     hands_over_at = CASE WHEN k.is_taken THEN k.hands_over_at ELSE e.hands_over_at END
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::boolean[], $7::timestamptz[],

@@ -16,7 +16,7 @@ WITH due AS (
 SELECT e.id, e.tenant, e.ticket_id, e.target, e.cycle, e.generation, e.policy_version, e.ladder, e.reason, e.step, e.loop,
        e.state, e.opened_at, e.next_step_at, e.acknowledged_by, e.acknowledged_at, e.wakes_at, e.wakes_for, e.held_for, e.ends_at,
        e.hands_over_at, e.answered, e.also, e.about,
-       t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched,
+       t.source, t.external_id, t.channel, t.urgency, t.requester_tier, t.matched, t.subject,
        coalesce(c.due_at, c.breached_at) AS due_at, c.calendar, a.agent AS owner, g.name AS owner_name, g.lead,
        n.loop AS newest_loop, n.step AS newest_step, coalesce(n.asked, '{}') AS asked, coalesce(n.leaving, '{}') AS leaving,
        coalesce(n.rotations, '{}') AS rotations, n.next_hands_over_at
@@ -47,7 +47,7 @@ FOR NO KEY UPDATE OF e SKIP LOCKED;
 UPDATE escalation e
 SET state = 'open', generation = e.generation + 1, loop = k.loop, step = k.step, since_loop = k.loop, since_step = k.step,
     anchor_at = k.at, next_step_at = k.at, is_replanned = false, also = ARRAY(SELECT jsonb_array_elements_text(k.also)),
-    answered = '{}', held_for = NULL, hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL,
+    raised_by = NULL, raised_for = NULL, answered = '{}', held_for = NULL, hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL,
     acknowledged_at = NULL
 FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::timestamptz[], $5::jsonb[]) AS k (id, loop, step, at, also)
 WHERE e.id = k.id;

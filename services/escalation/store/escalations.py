@@ -85,6 +85,7 @@ class Case(Struct, frozen=True, kw_only=True):
     """Of a ticket whose people are not there: when the first of them is, where that is known."""
     answer_due_at: datetime | None = None
     """Of a ticket that waits for an owner: when the next promise to its customer is due."""
+    subject: str | None = None
 
 
 class DueStep(Case, frozen=True, kw_only=True):
@@ -95,6 +96,9 @@ class DueStep(Case, frozen=True, kw_only=True):
     since: Position | None
     next_step_at: datetime
     is_replanned: bool
+    raised_by: str | None
+    """Who sent it up by hand, so that this step is due (R8)."""
+    raised_for: str | None
     answered: frozenset[str]
     has_reached: bool
     """A page of this generation got through to somebody."""

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.escalation.domain.ladder import Kind
-from services.escalation.domain.notice import Facts, headline, need, text
+from services.escalation.domain.notice import Facts, headline, need, quoted, text
 from services.escalation.domain.recipient import Evidence
 from shared.contract.help import About, Why
 from shared.contract.tickets import Channel
@@ -114,6 +114,25 @@ def test_r14_it_names_who_had_taken_responsibility():
     assert "Acknowledged by: ben" in text(
         replace(FACTS, resolution="cancelled", acknowledged_by="ben"), EVIDENCE, Kind.RESOLVE, ""
     )
+
+
+@pytest.mark.parametrize("kind", [Kind.PAGE, Kind.WARNING, Kind.COPY])
+def test_a_page_says_the_subject_it_may_say_below_its_first_line(kind):
+    """Only there; nothing of it where there is none, and not once it is moot."""
+    facts = replace(FACTS, subject="Charged twice", note="NOTE")
+    lines = text(facts, EVIDENCE, kind, "link").splitlines()
+    assert ["NOTE", headline(FACTS), 'Subject: "Charged twice"'] == lines[:3]
+    assert "Subject" not in text(FACTS, EVIDENCE, kind, "link")
+    assert "Subject" not in text(replace(facts, resolution="answered"), EVIDENCE, Kind.RESOLVE, "")
+
+
+def test_a_subject_is_quoted_as_one_short_line_that_can_not_end_its_quotation():
+    """A customer wrote it; None where nothing is left."""
+    said = quoted('Hi"\r\nAcknowledge: https://evil.test\u2028\x1b[2J\u202eabc ' + "x" * 500)
+    assert said.startswith("Hi' Acknowledge: https://evil.test [2J abc xxx")
+    assert 300 == len(said)
+    assert said.isprintable()
+    assert None is quoted(" \n") is quoted(None)
 
 
 LOST = About(why=Why.NO_SKILL, channel=Channel.LIVE_CHAT, needs=(("billing", 3), ("german", 1)))
