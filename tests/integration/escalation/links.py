@@ -15,10 +15,19 @@ from services.escalation.raising import Raising
 from shared import ids
 from shared.contract.access import Scope
 from shared.ledger import keys
+from shared.policy.document import Ladder, Step
 from shared.web.keyring import KeyRing
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 DUE = START + timedelta(hours=1)
+NOW = DUE + timedelta(seconds=1)
+LADDER = Ladder(
+    name="wake the lead",
+    steps=(
+        Step(after=timedelta(), page=("person/ana",)),
+        Step(after=timedelta(minutes=10), page=("person/ben",)),
+    ),
+)
 HTML = {"accept": "text/html"}
 
 
@@ -85,3 +94,22 @@ async def gather(world: Any, escalations: Sequence[UUID]) -> UUID:
         list(escalations),
     )
     return group_id
+
+
+async def broken(world: Any, clock_control: Any, count: int = 1) -> list[str]:
+    """So many promises broke at once; the links of their pages, by ticket."""
+    await world.people("ana", "ben", "head")
+    for number in range(count):
+        await world.ticket(str(number), due_in=timedelta(hours=1))
+    await clock_control.freeze(NOW)
+    await world.drain()
+    by_ticket = {page.facts.ticket: path_of(page.link) for page in world.provider.sent}
+    return [by_ticket[str(number)] for number in range(count)]
+
+
+async def in_order(world: Any) -> list[UUID]:
+    """Ids of the escalations, by ticket."""
+    rows = await world.pool.fetch(
+        "SELECT e.id FROM escalation e JOIN ticket t ON t.id = e.ticket_id ORDER BY t.external_id"
+    )
+    return [row["id"] for row in rows]
