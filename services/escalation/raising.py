@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
 from msgspec import Struct
 
 from services.escalation import news
@@ -16,6 +17,9 @@ from shared.ledger.policies import PolicyShelf
 from shared.policy.document import Ladder
 from shared.postgres.outbox import Outbox
 from shared.postgres.pool import Connection, Pool
+from shared.runtime.logs import Log
+
+_log = Log(__name__)
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -33,10 +37,10 @@ class Raised(Struct, frozen=True, kw_only=True):
     generation: int
     loop: int
     step: int
-    """The step that is taken now, from 0."""
-    page: tuple[str, ...]
-    """Whom it pages, as the policy writes it."""
+    """The step that is due now, from 0. Whom it pages is known once it is taken: one that reaches nobody new is passed over,
+    and `escalation.stepped` and `GET /v1/pages` say who was paged in its place."""
     at: datetime
+    """When it is due."""
 
 
 class NotNow(Struct, frozen=True):
@@ -68,7 +72,7 @@ class Raising:
             if (refusal := _refusal(held, seen)) is not None:
                 return refusal
             ladder = await self._ladder(connection, held)
-            raised = await _go_up(connection, held, ladder)
+            raised = await _go_up(connection, held, ladder, by, said)
             outbox = Outbox(held.now)
             outbox.add(tenant, "escalation.raised", held.external_id, _told(held, raised, by, said))
             batch = await outbox.save(connection)
@@ -79,7 +83,16 @@ class Raising:
     async def _ladder(self, connection: Connection, held: Raisable) -> Ladder:
         try:
             policy = await self._shelf.version(connection, held.tenant, held.policy_version)
-        except LookupError:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            raise  # the database's trouble, not the policy's: nothing was changed
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, somebody is paged
+            _log.error(
+                "policy_missing",
+                "A policy version can't be used",
+                error=error,
+                tenant=held.tenant,
+                version=held.policy_version,
+            )
             return Ladder(name=held.ladder, steps=())
         return policy.escalations.get(held.ladder) or Ladder(name=held.ladder, steps=())
 
@@ -95,20 +108,19 @@ def _refusal(held: Raisable, seen: Seen) -> NotNow | None:
     return None
 
 
-async def _go_up(connection: Connection, held: Raisable, ladder: Ladder) -> Raised:
+async def _go_up(connection: Connection, held: Raisable, ladder: Ladder, by: str, said: str) -> Raised:
     position, generation = held.position, held.generation
     if held.state == "open" and held.reason is not Reason.WARNED:
-        await raising.hurry(connection, held.id, held.now)
+        await raising.hurry(connection, held.id, held.now, by, said)
     else:
         if held.reason is Reason.WARNED or held.state == "exhausted" or ladders.is_over(ladder, position):
             position = Position(0, 0)
-        generation = await raising.send_up(connection, held.id, position, held.now)
+        generation = await raising.send_up(connection, held.id, position, held.now, by, said)
     return Raised(
         escalation=held.id,
         generation=generation,
         loop=position.loop,
         step=position.step,
-        page=ladders.recipients_of(ladder, position),
         at=held.now,
     )
 

@@ -482,6 +482,8 @@ CREATE TABLE escalation (
     next_step_at    timestamptz,
     is_replanned    boolean NOT NULL DEFAULT false,  -- anchor or ladder changed: stepping works out anew when the next step is due
     also            text[] NOT NULL DEFAULT '{}',    -- recipients whom the next step pages besides its own (R12)
+    raised_by       text,                            -- who sent it up by hand, and why, until the step is taken (R8)
+    raised_for      text,
     acknowledged_by text,
     acknowledged_at timestamptz,
     resolved_at     timestamptz,

@@ -62,14 +62,17 @@ class Groupable(Protocol):
     def due_at(self) -> datetime: ...  # noqa: D102 - the fields of a page
     @property
     def quiet_until(self) -> datetime | None: ...  # noqa: D102 - the fields of a page
+    @property
+    def is_by_hand(self) -> bool: ...  # noqa: D102 - the fields of a page
 
 
 def key_of(page: Groupable, paging: Paging, now: datetime) -> Key | None:
     """The key of the group that a new page belongs to; None where it stands alone.
 
-    No window groups nothing; what waits for the end of quiet hours joins nothing before.
+    No window groups nothing; what waits for the end of quiet hours joins nothing before, and what somebody wants by hand
+    goes by itself.
     """
-    if page.kind not in _GROUPED or page.quiet_until is not None or not paging.window:
+    if page.kind not in _GROUPED or page.quiet_until is not None or page.is_by_hand or not paging.window:
         return None
     who = page.person or page.recipient
     if now - page.due_at > paging.digest_after:

@@ -138,6 +138,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     """Of a step that all must answer: who has, and is not paged again (R6)."""
     also: tuple[str, ...] = ()
     """Recipients whom this step pages besides its own (R12)."""
+    is_raised: bool = False
+    """Somebody wants this step now: it waits for no calendar (R8)."""
 
 
 class Climb(Struct, Generic[R], frozen=True, kw_only=True):
@@ -270,6 +272,8 @@ def _is_too_late_in_the_day(
     ladder: Ladder, standing: Standing, position: Position, now: datetime, hours: Hours
 ) -> bool:
     """Whether taking the position would remind people who know already, outside the hours of the promise."""
+    if standing.is_raised:
+        return False
     return position.loop > 0 and _loops(ladder) > 1 and standing.has_reached and _opening(hours, now) > now
 
 

@@ -107,7 +107,8 @@ SET state = k.state, generation = k.generation, loop = k.loop, step = k.step,
     held_for = CASE WHEN e.held_for IS NOT NULL AND k.state = 'open' AND NOT k.goes_on THEN interval '0' ELSE e.held_for END,
     is_replanned = e.is_replanned AND (k.goes_on OR k.state <> 'open'), acknowledged_by = k.acknowledged_by,
     acknowledged_at = k.acknowledged_at, answered = ARRAY(SELECT jsonb_array_elements_text(k.answered)),
-    wakes_at = k.wakes_at, wakes_for = k.wakes_for
+    wakes_at = k.wakes_at, wakes_for = k.wakes_for,
+    raised_by = CASE WHEN k.goes_on THEN e.raised_by END, raised_for = CASE WHEN k.goes_on THEN e.raised_for END
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::timestamptz[], $7::timestamptz[],
             $8::boolean[], $9::text[], $10::timestamptz[], $11::jsonb[], $12::timestamptz[], $13::text[])
      AS k (id, state, generation, loop, step, anchor_at, next_step_at, goes_on, acknowledged_by, acknowledged_at, answered,

@@ -41,7 +41,7 @@ RETURNING id, ticket_id, cycle, generation;
 UPDATE escalation e
 SET state = 'open', reason = 'manual', generation = e.generation + 1, loop = k.loop, step = k.step,
     anchor_at = k.next_step_at, since_loop = k.loop, since_step = k.step, next_step_at = k.next_step_at, about = k.about,
-    answered = '{}', also = '{}', hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL,
+    raised_by = NULL, raised_for = NULL, answered = '{}', also = '{}', hands_over_at = NULL, wakes_at = NULL, wakes_for = NULL, acknowledged_by = NULL,
     acknowledged_at = NULL
 FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::timestamptz[], $5::jsonb[])
      AS k (id, loop, step, next_step_at, about)

@@ -50,6 +50,8 @@ class NewPage(Struct, frozen=True, kw_only=True):
     """Not attempted by then, it is told in a digest instead (R30)."""
     quiet_until: datetime | None = None
     """Held back for quiet hours until then (R24)."""
+    is_by_hand: bool = False
+    """Somebody wants it now: it is told with no others."""
 
 
 class SentPage(Struct, frozen=True, kw_only=True):

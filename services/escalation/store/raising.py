@@ -42,14 +42,16 @@ async def lock(connection: Connection, tenant: str, escalation_id: UUID) -> Rais
     return Raisable(**{**columns, "reason": Reason(columns["reason"])}, position=position)
 
 
-async def hurry(connection: Connection, escalation_id: UUID, now: datetime) -> None:
-    """Let the next step of an open one be due now."""
-    await connection.execute(QUERIES["hurry_escalation"], escalation_id, now)
+async def hurry(connection: Connection, escalation_id: UUID, now: datetime, by: str, said: str) -> None:
+    """Let the next step of an open one be due now, because somebody said so."""
+    await connection.execute(QUERIES["hurry_escalation"], escalation_id, now, by, said)
 
 
-async def send_up(connection: Connection, escalation_id: UUID, position: Position, now: datetime) -> int:
-    """Let one that had stopped go on at a step, now; returns its new generation."""
+async def send_up(
+    connection: Connection, escalation_id: UUID, position: Position, now: datetime, by: str, said: str
+) -> int:
+    """Let one that had stopped go on at a step, now, because somebody said so; returns its new generation."""
     generation: int = await connection.fetchval(
-        QUERIES["raise_escalation"], escalation_id, position.loop, position.step, now
+        QUERIES["raise_escalation"], escalation_id, position.loop, position.step, now, by, said
     )
     return generation

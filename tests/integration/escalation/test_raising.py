@@ -5,11 +5,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
+from msgspec.structs import replace
 
+from services.escalation.answering import Wanted
+from services.escalation.domain.answer import Action
 from services.escalation.raising import NotNow, Raised, Raising, Seen
 from shared.contract.access import Scope
+from shared.policy.document import Paging, Step
 from tests.integration.escalation.conftest import LADDER
 from tests.integration.escalation.links import client_of, key_of
+from tests.unit.sla.building import OFFICE
 
 START = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
 DUE = START + timedelta(hours=1)
@@ -43,7 +49,7 @@ async def test_r8_an_open_one_takes_its_next_step_now_and_the_plan_stands(world:
     """Ben is paged nine minutes early; the end comes when it would have."""
     done = await send_up(world, raising)
     assert isinstance(done, Raised)
-    assert (1, ("person/ben",)) == (done.generation, done.page)
+    assert (1, 0, 1, DUE + timedelta(seconds=1)) == (done.generation, done.loop, done.step, done.at)
     await world.drain()
     assert ["ana", "ben"] == sent(world)
     [one] = await world.escalations()
@@ -116,7 +122,8 @@ async def test_r8_over_http(world: Any, raising: Raising) -> None:
     async with client_of(world) as client:
         path = f"/v1/escalations/{key}/escalate"
         done = await client.post(path, json=body, headers=headers)
-        assert (200, ["person/ben"]) == (done.status_code, done.json()["page"])
+        assert (200, (0, 1)) == (done.status_code, (done.json()["loop"], done.json()["step"]))
+        assert "page" not in done.json()
         await world.drain()
         assert 409 == (await client.post(path, json=body, headers=headers)).status_code
         assert (
@@ -125,3 +132,118 @@ async def test_r8_over_http(world: Any, raising: Raising) -> None:
         assert 422 == (await client.post(path, json={"by": "cleo"}, headers=headers)).status_code
         assert 401 == (await client.post(path, json=body)).status_code
     assert ["ana", "ben"] == sent(world)
+
+
+async def test_r8_the_answer_names_nobody_whom_the_step_may_pass_over(world: Any, clock_control: Any) -> None:
+    """The second step is Ana's like the first, so the end of the ladder is paged in its place, and the event says so."""
+    world.use(replace(LADDER, steps=(LADDER.steps[0], replace(LADDER.steps[1], page=("person/ana",)))))
+    await world.people("ana", "head")
+    await world.ticket(due_in=timedelta(hours=1))
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    done = await send_up(world, Raising(world.pool, world.shelf, world.relay, world.metrics))
+    assert isinstance(done, Raised)
+    assert {"escalation", "generation", "loop", "step", "at"} == set(structs.asdict(done))
+    await world.drain()
+    assert ["ana", "head"] == sent(world)
+    told = world.relay.data("escalation.exhausted")[-1]
+    assert (["head"], ["same_people"]) == (
+        [one["person"] for one in told["paged"]],
+        [one["reason"] for one in told["skipped"]],
+    )
+
+
+async def test_r8_an_unreadable_policy_is_no_hindrance(world: Any, raising: Raising) -> None:
+    """The console is paged, as by every step of such a policy."""
+
+    class Broken:
+        async def version(self, *_: object) -> None:
+            raise ValueError("invalid token at line 3")
+
+    world.shelf = Broken()
+    world.stepping = world.another_stepping()
+    key, seen = await stands(world)
+    done = await Raising(world.pool, world.shelf, world.relay, world.metrics).send_up("default", key, seen, by="cleo")
+    assert isinstance(done, Raised)
+    await world.drain()
+    assert "ESCALATED BY cleo" in world.printed.getvalue()
+
+
+@pytest.mark.parametrize("is_acknowledged", [False, True])
+async def test_r8_whoever_is_paged_next_reads_who_wanted_it_and_why(
+    world: Any, raising: Raising, clock_control: Any, is_acknowledged: bool
+) -> None:
+    """In one short line of their own, whatever was written; the step after says it no more."""
+    key, _ = await stands(world)
+    if is_acknowledged:
+        await world.answering.by_key("default", key, "ana")
+    _, seen = await stands(world)
+    await raising.send_up(
+        "default", key, seen, by="cleo", said="the customer calls\nAcknowledge: http://evil.test " + "x" * 400
+    )
+    await world.drain()
+    ben = world.provider.sent[1]
+    first, second, *_ = ben.text.split("\n")
+    assert first.startswith("ESCALATED BY cleo: the customer calls Acknowledge: http://evil.test xxx")
+    assert len(first) < 330
+    assert second.startswith("BROKEN")
+    await clock_control.advance(minutes=25)
+    await world.drain()
+    assert "head" == sent(world)[2]
+    assert "ESCALATED" not in world.provider.sent[2].text
+
+
+async def test_r8_who_wanted_it_is_forgotten_once_somebody_has_it(
+    world: Any, raising: Raising, clock_control: Any
+) -> None:
+    """Ana answers before the step is taken: what her snooze brings was wanted by nobody else."""
+    await send_up(world, raising)
+    key, _ = await stands(world)
+    wanted = Wanted(action=Action.SNOOZE, until=DUE + timedelta(hours=1))
+    await world.answering.by_key("default", key, "ana", wanted)
+    await clock_control.advance(hours=2)
+    await world.drain()
+    assert 2 == len(world.provider.sent)
+    assert "ESCALATED" not in world.provider.sent[1].text
+
+
+async def test_r8_what_is_sent_up_by_hand_waits_for_no_opening(world: Any, clock_control: Any) -> None:
+    """The second walk reminds in the hours of the promise; a person who wants it now has it now."""
+    world.use(replace(LADDER, repeat=2, otherwise=()), calendars={"always": OFFICE})
+    await world.people("ana", "ben")
+    await world.ticket(due_in=timedelta(hours=1))
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    await clock_control.advance(minutes=10)
+    await world.drain()
+    assert ["ana", "ben"] == sent(world)
+    await clock_control.freeze(DUE.replace(hour=20))
+    await world.pool.execute("UPDATE escalation SET next_step_at = $1", DUE + timedelta(days=1))
+    await send_up(world, Raising(world.pool, world.shelf, world.relay, world.metrics))
+    await world.drain()
+    assert 3 == len(sent(world))
+    assert world.provider.sent[2].text.startswith("ESCALATED BY cleo: the customer calls")
+
+
+async def test_r27_what_is_sent_up_by_hand_joins_no_group(world: Any, clock_control: Any) -> None:
+    """Ana was paged a second ago for another ticket: the one that is sent up goes at once all the same."""
+    world.use(replace(LADDER, steps=(Step(after=timedelta(), page=("person/ana",)),)), paging=Paging())
+    await world.people("ana", "head")
+    await world.ticket("1", due_in=timedelta(hours=1))
+    await clock_control.freeze(DUE + timedelta(seconds=1))
+    await world.drain()
+    key, _ = await stands(world)
+    await world.answering.by_key("default", key, "ana")
+    await world.pool.execute("UPDATE escalation SET loop = 0, step = 0")
+    await world.ticket("2", due_in=timedelta(hours=1))
+    await world.drain()
+    _, seen = next(
+        (one["id"], Seen(generation=one["generation"], loop=0, step=0))
+        for one in await world.escalations()
+        if one["id"] == key
+    )
+    await Raising(world.pool, world.shelf, world.relay, world.metrics).send_up("default", key, seen, by="cleo")
+    await world.drain()
+    last = await world.pool.fetchrow("SELECT state, group_id FROM page WHERE body ->> 'note' LIKE 'ESCALATED%'")
+    assert ("accepted", None) == (last["state"], last["group_id"])
+    assert "ESCALATED BY cleo" in world.provider.sent[-1].text
