@@ -6,6 +6,7 @@ It is made from the page's id with a secret key, so a repeated attempt carries t
 import base64
 import hashlib
 import hmac
+from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct
@@ -13,6 +14,9 @@ from msgspec import Struct
 from shared.policy.document import Contact
 
 _PAGES = uuid5(NAMESPACE_OID, "deskclock page")
+_ALARMS = uuid5(NAMESPACE_OID, "deskclock alarm")
+ALARM_QUIET_FOR = timedelta(minutes=10)
+"""Somebody is alarmed about the same thing no more often than this."""
 
 
 class Tokens(Struct, frozen=True):
@@ -39,6 +43,18 @@ def digest(token: str) -> bytes:
 def page_id(*, escalation: UUID, generation: int, kind: str, loop: int, step: int, who: str, way: str) -> UUID:
     """The id of a page, the same whoever computes it (R34); `way` is how the person is reached."""
     return uuid5(_PAGES, "\x1f".join((str(escalation), str(generation), kind, str(loop), str(step), who, way)))
+
+
+def alarm_id(*, tenant: str, about: str, who: str, way: str, now: datetime) -> UUID:
+    """The id of an alarm, the same for all about the same thing within `ALARM_QUIET_FOR`: only the first is stored."""
+    window = int(now.timestamp() // ALARM_QUIET_FOR.total_seconds())
+    return uuid5(_ALARMS, "\x1f".join((tenant, about, who, way, str(window))))
+
+
+def alarms_again_at(now: datetime) -> datetime:
+    """When the next alarm about the same thing may be stored."""
+    window = int(now.timestamp() // ALARM_QUIET_FOR.total_seconds())
+    return datetime.fromtimestamp(0, UTC) + (window + 1) * ALARM_QUIET_FOR
 
 
 def way(contact: Contact) -> str:

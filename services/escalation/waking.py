@@ -10,14 +10,14 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from services.escalation import composing, grouping, news
+from services.escalation import composing, grouping, news, tokens
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import ladder as ladders
 from services.escalation.domain import recipient as recipients
 from services.escalation.domain import waking as rules_of_waking
 from services.escalation.domain.ladder import LAST_RESORT, MIN_ACK_WINDOW, Kind, Position
-from services.escalation.domain.recipient import Circle
+from services.escalation.domain.recipient import Circle, Reached
 from services.escalation.gathering import Gathering, Rules
 from services.escalation.metrics import EscalationMetrics
 from services.escalation.store import Pulse
@@ -37,6 +37,8 @@ from shared.postgres.pool import Connection, Pool
 
 BATCH = 200
 EXPIRED = "expired"
+_NAMED = 20
+"""Tickets that one alarm names."""
 
 
 class _Batch(Struct, frozen=True):
@@ -112,14 +114,8 @@ class WakingUp:
             return
         await waking_store.expire(batch.connection, [one.id for one in over], batch.now)
         await ledger_pages.resolve(batch.connection, [one.id for one in over], batch.now)
+        alarms = self._alarms(batch, over)
         for one in over:
-            circle, ladder = batch.circles[one.id], batch.rules[one.id].ladder
-            told = Told(
-                kind=Kind.ALARM, at=one.position, due_at=one.ends_at or batch.now, now=batch.now, note=_left(one)
-            )
-            reached = recipients.reach(ladder.otherwise, circle) or recipients.reach([LAST_RESORT], circle)
-            alarms = [self._composing.page(one, to, told) for to in reached]
-            batch.made.extend((page, batch.rules[one.id].paging) for page in alarms)
             ended = Resolved(
                 id=one.id,
                 ticket_id=one.ticket_id,
@@ -141,9 +137,35 @@ class WakingUp:
                 opened_at=one.opened_at,
                 acknowledged_by=one.acknowledged_by,
                 at=batch.now,
-                alarmed=_paged(alarms),
+                alarmed=_paged(alarms[one.id]),
             )
             batch.outbox.add(one.tenant, "escalation.expired", one.external_id, expired)
+
+    def _alarms(self, batch: _Batch, over: Sequence[Sleeper]) -> dict[UUID, list[NewPage]]:
+        """One alarm to each recipient, of all that ended by themselves for a while (R12); returns those of each escalation."""
+        told_of: dict[tuple[str, str, str], list[tuple[Sleeper, Reached]]] = {}
+        for one in sorted(over, key=_longest_first):
+            circle, ladder = batch.circles[one.id], batch.rules[one.id].ladder
+            for to in recipients.reach(ladder.otherwise, circle) or recipients.reach([LAST_RESORT], circle):
+                told_of.setdefault((one.tenant, to.who, tokens.way(to.contact)), []).append((one, to))
+        made: dict[UUID, list[NewPage]] = {one.id: [] for one in over}
+        for (tenant, who, way), several in told_of.items():
+            first, to = several[0]
+            told = Told(
+                kind=Kind.ALARM,
+                at=first.position,
+                due_at=first.ends_at or batch.now,
+                now=batch.now,
+                note=_left([one for one, _ in several], batch.now),
+            )
+            alarm = structs.replace(
+                self._composing.page(first, to, told),
+                id=tokens.alarm_id(tenant=tenant, about=EXPIRED, who=who, way=way, now=batch.now),
+            )
+            batch.made.append((alarm, batch.rules[first.id].paging))
+            for one, _ in several:
+                made[one.id].append(alarm)
+        return made
 
     async def _wake(self, batch: _Batch, asleep: Sequence[Sleeper]) -> None:
         paused = [one.id for one in asleep if one.held_for is not None]
@@ -217,11 +239,26 @@ def _with_people(one: Sleeper) -> Sleeper:
     return one if one.acknowledged_by is None else structs.replace(one, also=(f"{PERSON}{one.acknowledged_by}",))
 
 
-def _left(one: Sleeper) -> str:
+def _longest_first(one: Sleeper) -> tuple[datetime, UUID]:
+    return one.opened_at, one.id
+
+
+def _left(ended: Sequence[Sleeper], now: datetime) -> str:
+    one, *others = ended
+    again = (
+        f"what else ends like this before {_at(tokens.alarms_again_at(now))} is in `GET /v1/escalations?state=resolved`"
+    )
+    if others:
+        named = ", ".join(each.external_id for each in ended[:_NAMED])
+        more = f" and {len(ended) - _NAMED} more" if len(ended) > _NAMED else ""
+        return (
+            f"NOBODY ENDED THEM: {len(ended)} escalations, the oldest since {_at(one.opened_at)}; nobody is paged for them "
+            f"any more: tickets {named}{more}; {again}"
+        )
     taken = (
         f"{one.acknowledged_by} acknowledged it {_at(one.acknowledged_at)}" if one.acknowledged_by else "nobody has it"
     )
-    return f"NOBODY ENDED IT: it began {_at(one.opened_at)}, {taken}; nobody is paged for it any more"
+    return f"NOBODY ENDED IT: it began {_at(one.opened_at)}, {taken}; nobody is paged for it any more; {again}"
 
 
 def _question(one: Sleeper, incoming: str, subject: str | None, now: datetime) -> Told:

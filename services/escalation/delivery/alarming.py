@@ -1,11 +1,12 @@
 """Alarms about ourselves: a page that nobody could be reached with is told to the catch-all of its ladder, else the console (R39)."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from uuid import NAMESPACE_OID, UUID, uuid5
+from datetime import datetime
+from uuid import UUID
 
 from msgspec import structs
 
+from services.escalation import tokens
 from services.escalation.channels import Channel
 from services.escalation.composing import Composing, Told
 from services.escalation.domain import recipient as recipients
@@ -17,10 +18,6 @@ from services.escalation.store.pages import HeldEscalation, LeasedPage, NewPage
 from services.escalation.tokens import Tokens
 from shared.ledger.policies import PolicyShelf
 from shared.postgres.pool import Connection
-
-QUIET_FOR = timedelta(minutes=10)
-"""Pages given up of one account are told to somebody no more often than this: what they are is in the ledger."""
-_ALARMS = uuid5(NAMESPACE_OID, "deskclock alarm")
 
 
 class Alarming:
@@ -56,9 +53,13 @@ class Alarming:
 
 def _id_of(alarm: NewPage, page: LeasedPage, now: datetime) -> UUID:
     """The same for all pages of one account given up within a while, so that a provider that is gone raises one alarm."""
-    window = int(now.timestamp() // QUIET_FOR.total_seconds())
-    who = alarm.person or alarm.recipient
-    return uuid5(_ALARMS, "\x1f".join((page.tenant, page.account, who, alarm.method, alarm.address, str(window))))
+    return tokens.alarm_id(
+        tenant=page.tenant,
+        about=page.account,
+        who=alarm.person or alarm.recipient,
+        way=f"{alarm.method}\x1f{alarm.address}",
+        now=now,
+    )
 
 
 def _case(page: LeasedPage, held: HeldEscalation) -> Case:

@@ -133,6 +133,31 @@ async def test_r12_what_nobody_ends_ends_by_itself_and_alarms(world: Any, clock_
     assert 3 == len(sent(world))
 
 
+async def test_r12_a_dozen_that_nobody_ends_are_one_alarm_to_each(world: Any, clock_control: Any) -> None:
+    """It names how many and which; each has its events, and what ends within ten minutes of it alarms nobody anew."""
+    await world.people("ana", "ben", "head")
+    world.use(replace(LADDER, silence={}, ends_after=HOUR))
+    for number in range(12):
+        await world.ticket(f"t{number}", due_in=HOUR)
+    await world.ticket("soon", due_in=HOUR + timedelta(minutes=1))
+    await world.ticket("later", due_in=HOUR + timedelta(minutes=30))
+    first = DUE + timedelta(seconds=1)
+    told, alarms = [], []
+    for when in (0, 1, 30, 60, 61, 90):
+        await clock_control.freeze(first + timedelta(minutes=when))
+        await world.drain()
+        for one in await world.escalations():
+            if one["state"] == "open":
+                await world.answering.by_key("default", one["id"], "ana")
+        alarms = [page for page in world.provider.sent if page.kind is Kind.ALARM]
+        told.append((when, len(alarms), len(world.relay.data("escalation.expired"))))
+    assert [(0, 0, 0), (1, 0, 0), (30, 0, 0), (60, 1, 12), (61, 1, 13), (90, 2, 14)] == told
+    assert alarms[0].text.startswith("NOBODY ENDED THEM: 12 escalations, the oldest since 2026-06-01 09:00 UTC")
+    assert all(f"t{number}" in alarms[0].text for number in range(12))
+    stands_for = [one["alarmed"][0]["page"] for one in world.relay.data("escalation.expired")]
+    assert [str(alarms[0].id)] * 13 + [str(alarms[1].id)] == stands_for
+
+
 async def test_r12_the_end_of_one_that_has_no_catch_all_alarms_on_the_console(world: Any, clock_control: Any) -> None:
     """Never silence."""
     await broken(world, clock_control, replace(LADDER, otherwise=(), ends_after=HOUR))
