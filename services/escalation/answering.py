@@ -281,7 +281,7 @@ def _answer(decided: Sequence[tuple[Held, Decision]], escalation_id: UUID | None
         resolution=held.resolution,
         wakes_at=change.wakes_at if change and decision.standing is Standing.SNOOZED else None,
         waits_for=decision.waits_for,
-        tickets=len(changed),
+        tickets=len({(held.source, held.external_id) for held, _ in changed}),
     )
 
 

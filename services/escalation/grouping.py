@@ -185,11 +185,14 @@ class Grouping:
         )
         since = min(one.due_at for one in worst_first)
         facts = [structs.replace(one.body, at=now) for one in worst_first]
-        steps = [one.next_step_at for one in facts if one.next_step_at is not None]
-        soonest = min(steps, default=None)
-        whom = next((one.next_recipients for one in facts if one.next_step_at == soonest), ())
+        soonest, whom = _what_follows(worst_first, now)
         told = notice.roundup(
-            facts, since, is_warning=group.kind == Kind.WARNING, is_late=kind is Kind.DIGEST, before=before
+            facts,
+            since,
+            is_warning=all(one.kind is Kind.WARNING for one in worst_first),
+            is_late=kind is Kind.DIGEST,
+            before=before,
+            quiet=sum(1 for one in worst_first if one.evidence.quiet_until is not None),
         )
         return NewPage(
             id=page_id,
@@ -215,6 +218,17 @@ class Grouping:
             group_id=group.id,
             group_version=version,
         )
+
+
+def _what_follows(members: Sequence[Member], now: datetime) -> tuple[datetime | None, tuple[str, ...]]:
+    """When the first of the next steps is, as they are planned now, and whom it pages; nobody is named of one that has moved.
+
+    One that is due already is left for later ones; where there are none, it is what follows.
+    """
+    steps = sorted(one.next_step_at for one in members if one.next_step_at is not None)
+    soonest = next((at for at in steps if at > now), steps[0] if steps else None)
+    whom = (one.body.next_recipients for one in members if one.next_step_at == one.body.next_step_at == soonest)
+    return soonest, next(whom, ())
 
 
 def _by_due(one: tuple[tuple[NewPage, Paging], Key | None]) -> tuple[datetime, UUID]:

@@ -101,12 +101,15 @@ def _title(page: Answerable) -> str:
 
 
 def _group_title(members: Sequence[Member]) -> str:
-    live = sum(1 for member in members if member.state not in _FORMER)
-    return (
-        f"{len(members)} tickets, {live} of them nobody has yet"
-        if live
-        else f"{len(members)} tickets, all taken care of"
-    )
+    """Several promises of one ticket are one ticket."""
+    live = _tickets(member for member in members if member.state not in _FORMER)
+    if (count := _tickets(members)) == 1:
+        return "1 ticket, which nobody has yet" if live else "1 ticket, taken care of"
+    return f"{count} tickets, {live} of them nobody has yet" if live else f"{count} tickets, all taken care of"
+
+
+def _tickets(members: Iterable[Member]) -> int:
+    return len({(member.source, member.external_id) for member in members})
 
 
 def _said(answer: Answer, shown: Shown) -> str:  # noqa: PLR0911 - a sentence for each standing
@@ -164,7 +167,8 @@ def _is_theirs(shown: Shown) -> bool:
 
 
 def _take(shown: Shown, version: str) -> str:
-    what = f"Acknowledge all {len(shown.members)}" if shown.members else "Acknowledge"
+    count = _tickets(shown.members)
+    what = f"Acknowledge all {count}" if count > 1 else "Acknowledge"
     first = (
         f"<form method='post'>{version}<button class='first' name='action' value='{Action.ACKNOWLEDGE}'>"
         f"{what}: I take care of it</button></form>"
@@ -289,7 +293,7 @@ def _gave(given: Given) -> str:
 def _group(shown: Shown) -> str:
     items = "".join(f"<li>{_member(member, shown.page.now)}</li>" for member in shown.members[:_LISTED])
     more = len(shown.members) - _LISTED
-    rest = f"<p>And {more} more; a button takes all {len(shown.members)}.</p>" if more > 0 else ""
+    rest = f"<p>And {more} more; a button takes all of them.</p>" if more > 0 else ""
     note = (
         "<p class='small'>As of "
         f"{_instant(shown.page.now)}. Whatever joins them later is paged anew; a button takes these alone.</p>"

@@ -19,6 +19,7 @@ from shared.contract.tickets import Channel
 _LONGEST = 300
 _NAMED = 20
 """Tickets that a page about several names."""
+_NAMED_WHEN_OVER = 3
 _SECONDS = 60
 _TRIAL = "TEST: nothing is broken; somebody tries whether pages reach you"
 _HOUR = 60
@@ -49,6 +50,10 @@ class Roundup(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A digest: they should have been told long ago."""
     before: int = 0
     """How many of the same were told before."""
+    tickets: int = 0
+    """Of how many tickets, where they are fewer: several promises of one may break."""
+    quiet: int = 0
+    """How many were held back for quiet hours (R24)."""
 
 
 class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,7 +129,7 @@ def text(facts: Facts, evidence: Evidence, kind: Kind, link: str) -> str:
     lines = [facts.note or "", headline(facts)]
     subject = f'Subject: "{facts.subject}"' if facts.subject else ""
     if facts.roundup is not None:
-        many = f"all {facts.roundup.count}" if facts.roundup.count > 1 else "it"
+        many = _all(facts.roundup)
         lines = [*lines, *_list(facts.roundup), _next(facts, kind), _why(facts, evidence)]
         return _lines(*lines, f"Acknowledge {many}: {link}" if link else "")
     if kind is Kind.CANARY:
@@ -192,28 +197,76 @@ _ENDS = {
 
 
 def roundup(
-    members: Sequence[Facts], since: datetime, *, is_warning: bool = False, is_late: bool = False, before: int = 0
+    members: Sequence[Facts],
+    since: datetime,
+    *,
+    is_warning: bool = False,
+    is_late: bool = False,
+    before: int = 0,
+    quiet: int = 0,
 ) -> Roundup:
     """What a page says of several, given the worst first."""
     named = tuple(
         Named(source=one.source, ticket=one.ticket, target=one.target, due_at=one.due_at, says=headline(one))
         for one in members[:_NAMED]
     )
-    return Roundup(count=len(members), named=named, since=since, is_warning=is_warning, is_late=is_late, before=before)
+    tickets = len({(one.source, one.ticket) for one in members})
+    return Roundup(
+        count=len(members),
+        named=named,
+        since=since,
+        is_warning=is_warning,
+        is_late=is_late,
+        before=before,
+        tickets=tickets if tickets < len(members) else 0,
+        quiet=quiet,
+    )
 
 
 def _several(facts: Facts, told: Roundup) -> str:
-    what = "promise at risk" if told.is_warning else "page"
-    if told.count > 1:
-        what = what.replace(what.split(maxsplit=1)[0], f"{what.split(maxsplit=1)[0]}s", 1)
+    head = "promise" if told.is_warning else "page"
+    what = f"{head if told.count == 1 else f'{head}s'}{' at risk' if told.is_warning else ''}"
+    if told.tickets:
+        what = f"{what} about {_tickets(told.tickets)}"
     if facts.resolution is not None:
-        return f"OVER: {told.count} {what} that {'was' if told.count == 1 else 'were'} told together"
+        return f"OVER: {told.count} {what} that {'was' if told.count == 1 else 'were'} told together: {_which(told)}"
     since = _instant(told.since)
+    order = "; the worst first" if told.count > 1 else ""
     if told.is_late:
-        away = span(facts.at - told.since)
-        return f"LATE: {told.count} {what} since {since}, {away} ago, when they could not be told; the worst first"
+        return f"LATE: {told.count} {what} since {since}, {span(facts.at - told.since)} ago, {_held(told)}{order}"
     after = f", after {told.before} before" if told.before else ""
-    return f"ALSO: {told.count} more {what} since {since}{after}; the worst first"
+    return f"ALSO: {told.count} more {what} since {since}{after}{order}"
+
+
+def _held(told: Roundup) -> str:
+    """Why they are told late."""
+    if not told.quiet:
+        return "when they could not be told"
+    return "held for quiet hours" if told.quiet == told.count else f"{told.quiet} of them held for quiet hours"
+
+
+def _which(told: Roundup) -> str:
+    """The first few tickets, and how many more."""
+    known = list(dict.fromkeys((one.source, one.ticket) for one in told.named))
+    names = [ticket for _, ticket in known[:_NAMED_WHEN_OVER]]
+    more = (told.tickets or told.count) - len(names)
+    listed = (
+        f"{', '.join(names)} and {more} more"
+        if more > 0
+        else " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    )
+    return f"{'ticket' if len(names) == 1 and more <= 0 else 'tickets'} {listed}"
+
+
+def _tickets(count: int) -> str:
+    return "1 ticket" if count == 1 else f"{count} tickets"
+
+
+def _all(told: Roundup) -> str:
+    """What the link acknowledges."""
+    if told.count == 1 or told.tickets == 1:
+        return "it"
+    return f"all {_tickets(told.tickets)}" if told.tickets else f"all {told.count}"
 
 
 def _lines(*lines: str) -> str:
@@ -276,7 +329,10 @@ def _next(facts: Facts, kind: Kind) -> str:
         return "Next: nothing yet; this is a warning. If the promise breaks, its escalation begins."
     if facts.next_step_at is None:
         return "Next: nobody else is paged; this was the last of the ladder."
-    whom = ", ".join(facts.next_recipients) or "the last of the ladder"
+    if facts.roundup is not None and facts.next_step_at < facts.at:
+        return ""
+    nobody = "the last of the ladder" if facts.roundup is None else "the next level"
+    whom = ", ".join(facts.next_recipients) or nobody
     unless = "somebody acknowledges or takes it" if _ends_with_an_owner(facts) else "somebody acknowledges"
     return f"Next: {whom} at {_instant(facts.next_step_at)}, unless {unless}"
 

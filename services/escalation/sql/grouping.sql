@@ -81,7 +81,7 @@ FOR NO KEY UPDATE SKIP LOCKED;
 -- name: load_untold
 -- Those who joined a held group, were not told yet and are still wanted.
 SELECT m.id, m.escalation_id, m.group_version, m.kind, m.step, m.loop, m.recipient, m.person, m.method, m.address, m.secret, m.options,
-       m.account, m.urgency, m.evidence, m.body, m.due_at
+       m.account, m.urgency, m.evidence, m.body, m.due_at, e.next_step_at
 FROM page m
 JOIN escalation e ON e.id = m.escalation_id
 WHERE m.group_id = $1 AND m.state = 'grouped' AND m.told_by IS NULL

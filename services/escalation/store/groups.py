@@ -64,6 +64,8 @@ class Member(Struct, frozen=True, kw_only=True):
     evidence: Evidence
     body: Facts
     due_at: datetime
+    next_step_at: datetime | None
+    """Of its escalation, as it is now."""
 
 
 async def pulse(connection: Connection) -> Pulse:

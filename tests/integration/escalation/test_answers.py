@@ -209,6 +209,23 @@ async def test_r12_an_acknowledgement_wakes_after_the_ladders_silence(world, clo
         assert (NOW + timedelta(minutes=30), "silence") == (one["wakes_at"], one["wakes_for"])
 
 
+async def test_r28_two_promises_of_one_ticket_are_one_ticket(world, clock_control, client):
+    """In the heading, on the button and in what came of it; both are taken over."""
+    links = await broken(world, clock_control, 3)
+    escalations = await in_order(world)
+    await gather(world, escalations)
+    await world.pool.execute(
+        "UPDATE escalation SET target = 'resolution', ticket_id = (SELECT ticket_id FROM escalation WHERE id = $1) WHERE id = $2",
+        *escalations[1:],
+    )
+    shown = (await client.get(links[0], headers=HTML)).text
+    assert "2 tickets, 2 of them nobody has yet" in shown
+    assert "Acknowledge all 2:" in shown
+    done = (await client.post(links[0], data={"version": "3"})).json()
+    assert ("acknowledged", 2) == (done["standing"], done["tickets"])
+    assert ["acknowledged"] * 3 == [one["state"] for one in await world.escalations()]
+
+
 async def test_r28_a_groups_link_takes_over_what_it_showed_and_nothing_later(world, clock_control, client):
     """Three tickets were shown; the fourth joined after it, stays open, and the group takes no more."""
     links = await broken(world, clock_control, 4)

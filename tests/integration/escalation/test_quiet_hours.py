@@ -115,3 +115,28 @@ async def test_r24_r30_what_a_night_has_gathered_is_told_in_one_digest(world, cl
         await world.delivery.run_once()
         await clock_control.advance(seconds=10)
     assert ["digest"] == [page.kind for page in world.provider.sent]
+    said = world.provider.sent[0].text
+    assert "3 h 0 min ago, held for quiet hours; the worst first" in said.splitlines()[0]
+
+
+async def test_r24_a_digest_of_the_morning_says_what_follows_from_now_on(world, clock_control):
+    """Not what followed in the evening: Ben's step is past by then, and the head's is an hour ahead."""
+    steps = (*LONG.steps[:2], Step(after=timedelta(hours=2), page=("person/head",)), LONG.steps[3])
+    world.use(Ladder(name=LONG.name, steps=steps), paging=Paging())
+    await world.people("ana", "ben", "head")
+    await world.pool.execute("UPDATE agent SET timezone = 'Etc/UTC', quiet_hours = '22:00-12:00' WHERE key = 'ana'")
+    await world.ticket()
+    await world.pool.execute("UPDATE ticket SET urgency = 'low'")
+    for at in (
+        DUE + timedelta(seconds=1),
+        DUE + timedelta(hours=2, minutes=59),
+        MORNING,
+        MORNING + timedelta(seconds=10),
+    ):
+        await clock_control.freeze(at)
+        await world.drain()
+    [digest] = [page for page in world.provider.sent if page.kind == "digest"]
+    [escalation] = await world.escalations()
+    assert digest.facts.at < escalation["next_step_at"] == digest.facts.next_step_at
+    assert f"Next: the next level at {escalation['next_step_at']:%Y-%m-%d %H:%M:%S} UTC" in digest.text
+    assert "; the worst first" not in digest.text

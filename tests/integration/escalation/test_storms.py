@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from services.escalation.channels import Page
 from services.escalation.domain.ladder import Kind
@@ -287,7 +288,8 @@ async def test_r14_a_summary_is_taken_back_when_its_last_member_is_over(world, c
     assert [("resolve", "ana", 2)] == (await told(world))[2:]
     resolve = world.provider.sent[2]
     assert (summary.id,) == resolve.facts.resolves == tuple(closed.id for closed in resolve.closes)
-    assert resolve.text.startswith("OVER: 2 pages that were told together")
+    names = " and ".join(named.ticket for named in summary.facts.roundup.named)
+    assert resolve.text.startswith(f"OVER: 2 pages that were told together: tickets {names}\n")
 
 
 async def test_r14_two_members_that_end_at_once_take_the_summary_back_once(world, clock_control):
@@ -337,6 +339,21 @@ async def test_r4_after_an_outage_of_three_hours_each_recipient_gets_one_digest(
     skipped = [skip for event in world.relay.data("escalation.stepped") for skip in event["skipped"]]
     assert {"late"} == {skip["reason"] for skip in skipped}
     assert {("digest", "accepted"): 1, ("page", "accepted"): 30} == await states(world)
+
+
+async def test_r4_a_digest_of_warnings_says_that_nothing_is_paged_yet(world, clock_control):
+    """Not that theirs was the last step of a ladder that has not begun."""
+    await world.people("ana", "ben", "head")
+    world.use(structs.replace(LADDER, on_warning=("person/ana",)), paging=TOGETHER)
+    for number in range(2):
+        await world.ticket(str(number), due_in=timedelta(hours=9), warn_in=[timedelta(hours=1)])
+    await clock_control.freeze(DUE + timedelta(hours=3))
+    await world.drain()
+    await clock_control.advance(seconds=5)
+    await world.drain()
+    [digest] = world.provider.sent
+    assert digest.text.startswith("LATE: 2 promises at risk since")
+    assert "Next: nothing yet; this is a warning" in digest.text
 
 
 async def test_r30_what_was_never_tried_and_is_old_is_told_in_a_digest_instead(world, clock_control):

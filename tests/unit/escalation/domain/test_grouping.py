@@ -37,7 +37,7 @@ def test_r27_the_key_is_recipient_urgency_and_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": Kind.COPY}, {"kind": Kind.ALARM}, {"kind": Kind.RESOLVE}, {"quiet_until": NOW}]
+    "change", [{"kind": Kind.COPY}, {"kind": Kind.ALARM}, {"kind": Kind.RESOLVE}, {"quiet_until": NOW}, {"is_by_hand": True}]
 )
 def test_r27_only_pages_and_warnings_that_go_now_join(change: dict[str, object]) -> None:
     """Others stand alone."""
@@ -102,12 +102,59 @@ def test_r4_a_digest_says_since_when() -> None:
     facts = msgspec.structs.replace(FACTS, at=NOW + timedelta(hours=3))
     late = msgspec.structs.replace(facts, roundup=notice.roundup([facts], NOW, is_late=True))
     assert notice.headline(late).startswith("LATE: 1 page since 2026-06-01 09:00:00 UTC, 3 h 0 min ago")
-    warned = msgspec.structs.replace(facts, roundup=notice.roundup([facts] * 3, NOW, is_warning=True))
+    warned = msgspec.structs.replace(facts, roundup=notice.roundup(_tickets(3), NOW, is_warning=True))
     assert notice.headline(warned).startswith("ALSO: 3 more promises at risk since")
     over = msgspec.structs.replace(warned, resolution="answered")
-    assert "OVER: 3 promises at risk that were told together" == notice.headline(over)
+    assert "OVER: 3 promises at risk that were told together: tickets 0, 1 and 2" == notice.headline(over)
     alone = msgspec.structs.replace(FACTS, resolution="answered", roundup=notice.roundup([FACTS], NOW))
-    assert "OVER: 1 page that was told together" == notice.headline(alone)
+    assert "OVER: 1 page that was told together: ticket 881" == notice.headline(alone)
+
+
+def test_r14_what_is_over_names_the_first_few() -> None:
+    """Each ticket once, and how many more."""
+    both = [one for one in _tickets(32) for _ in range(2)]
+    over = msgspec.structs.replace(FACTS, resolution="answered", roundup=notice.roundup(both, NOW))
+    said = "OVER: 64 pages about 32 tickets that were told together: tickets 0, 1, 2 and 29 more"
+    assert said == notice.headline(over)
+    pair = msgspec.structs.replace(over, roundup=notice.roundup(_tickets(2), NOW))
+    assert notice.headline(pair).endswith("told together: tickets 0 and 1")
+
+
+def test_r27_several_pages_of_a_ticket_are_one_ticket() -> None:
+    """And the order is told of a list only."""
+    both = [one for one in _tickets(32) for _ in range(2)]
+    facts = msgspec.structs.replace(FACTS, roundup=notice.roundup(both, NOW))
+    assert notice.headline(facts).startswith("ALSO: 64 more pages about 32 tickets since")
+    assert notice.text(facts, EVIDENCE, Kind.SUMMARY, "link").endswith("Acknowledge all 32 tickets: link")
+    same = msgspec.structs.replace(FACTS, roundup=notice.roundup([FACTS, FACTS], NOW))
+    assert notice.headline(same).startswith("ALSO: 2 more pages about 1 ticket since")
+    assert notice.text(same, EVIDENCE, Kind.SUMMARY, "link").endswith("Acknowledge it: link")
+    one = msgspec.structs.replace(FACTS, roundup=notice.roundup([FACTS], NOW))
+    assert "ALSO: 1 more page since 2026-06-01 09:00:00 UTC" == notice.headline(one)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "said"),
+    [(0, "when they could not be told"), (2, "2 of them held for quiet hours"), (3, "held for quiet hours")],
+)
+def test_r24_a_digest_says_what_was_held_for_quiet_hours(quiet: int, said: str) -> None:
+    """Not that it could not be told."""
+    facts = msgspec.structs.replace(FACTS, at=NOW + timedelta(hours=3))
+    told = notice.roundup(_tickets(3), NOW, is_late=True, quiet=quiet)
+    headline = notice.headline(msgspec.structs.replace(facts, roundup=told))
+    assert headline.endswith(f"3 h 0 min ago, {said}; the worst first")
+
+
+def test_r4_a_next_step_that_is_past_is_not_said() -> None:
+    """Nor who is next, where the step has moved."""
+    facts = msgspec.structs.replace(FACTS, at=NOW + timedelta(hours=3), roundup=notice.roundup(_tickets(2), NOW))
+    assert "Next:" not in notice.text(facts, EVIDENCE, Kind.DIGEST, "link")
+    moved = msgspec.structs.replace(facts, next_step_at=NOW + timedelta(hours=4), next_recipients=())
+    assert "Next: the next level at 2026-06-01 13:00:00 UTC" in notice.text(moved, EVIDENCE, Kind.DIGEST, "link")
+
+
+def _tickets(count: int) -> list[Facts]:
+    return [msgspec.structs.replace(FACTS, ticket=str(number)) for number in range(count)]
 
 
 def test_r27_a_summary_of_warnings_says_that_nothing_is_paged_yet() -> None:
