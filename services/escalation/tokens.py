@@ -51,6 +51,11 @@ def alarm_id(*, tenant: str, about: str, who: str, way: str, now: datetime) -> U
     return uuid5(_ALARMS, "\x1f".join((tenant, about, who, way, str(window))))
 
 
+def later(alarm: UUID) -> UUID:
+    """The id of the alarm that tells of all that followed one for a while."""
+    return uuid5(_ALARMS, f"{alarm}\x1flater")
+
+
 def alarms_again_at(now: datetime) -> datetime:
     """When the next alarm about the same thing may be stored."""
     window = int(now.timestamp() // ALARM_QUIET_FOR.total_seconds())

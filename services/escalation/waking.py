@@ -20,7 +20,7 @@ from services.escalation.domain.ladder import LAST_RESORT, MIN_ACK_WINDOW, Kind,
 from services.escalation.domain.recipient import Circle, Reached
 from services.escalation.gathering import Gathering, Rules
 from services.escalation.metrics import EscalationMetrics
-from services.escalation.store import Pulse
+from services.escalation.store import Pulse, pages
 from services.escalation.store import waking as waking_store
 from services.escalation.store.pages import NewPage
 from services.escalation.store.waking import HandedOver, Sleeper, Waking
@@ -100,6 +100,8 @@ class WakingUp:
             await self._hand_over(batch, [one for one in rest if one not in asleep])
             if batch.made:
                 await grouping.admit(connection, batch.made, now)
+            if over:
+                await _tell_later(connection, [page for page, _ in batch.made], now)
             said = await batch.outbox.save(connection)
         self._relay.post(said)
         for label, some in (("expired", over), ("woken", asleep)):
@@ -239,15 +241,33 @@ def _with_people(one: Sleeper) -> Sleeper:
     return one if one.acknowledged_by is None else structs.replace(one, also=(f"{PERSON}{one.acknowledged_by}",))
 
 
+async def _tell_later(connection: Connection, alarms: Sequence[NewPage], now: datetime) -> None:
+    """Whoever was alarmed a while ago hears once, when that while is over, that there was more."""
+    swallowed = await waking_store.load_swallowed(connection, alarms)
+    again = tokens.alarms_again_at(now)
+    note = f"MORE ENDED BY THEMSELVES before {_at(again)}: `GET /v1/escalations?state=resolved` lists them; the first of them:"
+    later = [
+        structs.replace(
+            one,
+            id=tokens.later(one.id),
+            body=structs.replace(one.body, note=note),
+            due_at=again,
+            quiet_until=again,
+        )
+        for one in alarms
+        if one.id in swallowed
+    ]
+    if later:
+        await pages.insert(connection, later, now)
+
+
 def _longest_first(one: Sleeper) -> tuple[datetime, UUID]:
     return one.opened_at, one.id
 
 
 def _left(ended: Sequence[Sleeper], now: datetime) -> str:
     one, *others = ended
-    again = (
-        f"what else ends like this before {_at(tokens.alarms_again_at(now))} is in `GET /v1/escalations?state=resolved`"
-    )
+    again = f"what else ends like this is told of after {_at(tokens.alarms_again_at(now))}"
     if others:
         named = ", ".join(each.external_id for each in ended[:_NAMED])
         more = f" and {len(ended) - _NAMED} more" if len(ended) > _NAMED else ""

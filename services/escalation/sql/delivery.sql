@@ -21,7 +21,7 @@ INSERT INTO page (id, tenant, escalation_id, kind, step, loop, recipient, person
 SELECT id, tenant, escalation_id, kind, step, loop, recipient, person, method, address, secret, evidence, body,
        state, due_at, $16, CASE WHEN state = 'pending' THEN greatest($16, quiet_until) END, token_hash, options, account,
        urgency, group_id, group_version, told_by, digest_at, quiet_until,
-       CASE WHEN quiet_until IS NOT NULL THEN 'quiet_hours' END
+       CASE WHEN quiet_until IS NULL THEN NULL WHEN kind = 'alarm' THEN 'throttle' ELSE 'quiet_hours' END
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[], $14::timestamptz[], $15::bytea[], $17::jsonb[],
             $18::text[], $19::text[], $20::text[], $21::uuid[], $22::integer[], $23::uuid[], $24::timestamptz[],

@@ -75,3 +75,7 @@ WHERE e.id = k.id;
 UPDATE page p SET state = 'cancelled', next_attempt_at = NULL
 FROM unnest($1::uuid[], $2::text[]) AS k (escalation_id, person)
 WHERE (p.escalation_id, p.person) = (k.escalation_id, k.person) AND p.state = 'pending' AND p.kind = 'page' AND p.attempts = 0;
+
+-- name: load_swallowed_alarms
+-- Those of the given alarms in whose place one that says something else was stored before.
+SELECT p.id FROM page p JOIN unnest($1::uuid[], $2::jsonb[]) AS k (id, body) ON p.id = k.id WHERE p.body <> k.body;

@@ -49,7 +49,7 @@ class NewPage(Struct, frozen=True, kw_only=True):
     digest_at: datetime | None = None
     """Not attempted by then, it is told in a digest instead (R30)."""
     quiet_until: datetime | None = None
-    """Held back for quiet hours until then (R24)."""
+    """Held back until then, for quiet hours (R24), or, of an alarm, because its reader had one a while ago."""
     is_by_hand: bool = False
     """Somebody wants it now: it is told with no others."""
 

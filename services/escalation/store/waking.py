@@ -10,6 +10,7 @@ from msgspec import Struct
 from services.escalation.domain.ladder import Position
 from services.escalation.store import QUERIES, Pulse
 from services.escalation.store.escalations import Case, facts_of
+from services.escalation.store.pages import NewPage
 from shared.postgres.pool import Connection, Record
 
 _encode = msgspec.json.Encoder().encode
@@ -81,6 +82,14 @@ async def wake(connection: Connection, waking: Sequence[Waking]) -> None:
         [one.at for one in waking],
         [_encode(one.also) for one in waking],
     )
+
+
+async def load_swallowed(connection: Connection, alarms: Sequence[NewPage]) -> set[UUID]:
+    """Those of the alarms, all stored by now, in whose place another was stored before."""
+    rows = await connection.fetch(
+        QUERIES["load_swallowed_alarms"], [one.id for one in alarms], [_encode(one.body) for one in alarms]
+    )
+    return {row["id"] for row in rows}
 
 
 async def park(connection: Connection, ids: Sequence[UUID]) -> None:

@@ -134,16 +134,17 @@ async def test_r12_what_nobody_ends_ends_by_itself_and_alarms(world: Any, clock_
 
 
 async def test_r12_a_dozen_that_nobody_ends_are_one_alarm_to_each(world: Any, clock_control: Any) -> None:
-    """It names how many and which; each has its events, and what ends within ten minutes of it alarms nobody anew."""
+    """It names how many and which; each has its events, and what ends within ten minutes of it is one more."""
     await world.people("ana", "ben", "head")
     world.use(replace(LADDER, silence={}, ends_after=HOUR))
     for number in range(12):
         await world.ticket(f"t{number}", due_in=HOUR)
-    await world.ticket("soon", due_in=HOUR + timedelta(minutes=1))
+    for name in ("soon", "soon after"):
+        await world.ticket(name, due_in=HOUR + timedelta(minutes=1))
     await world.ticket("later", due_in=HOUR + timedelta(minutes=30))
     first = DUE + timedelta(seconds=1)
     told, alarms = [], []
-    for when in (0, 1, 30, 60, 61, 90):
+    for when in (0, 1, 30, 60, 61, 70, 90):
         await clock_control.freeze(first + timedelta(minutes=when))
         await world.drain()
         for one in await world.escalations():
@@ -151,11 +152,12 @@ async def test_r12_a_dozen_that_nobody_ends_are_one_alarm_to_each(world: Any, cl
                 await world.answering.by_key("default", one["id"], "ana")
         alarms = [page for page in world.provider.sent if page.kind is Kind.ALARM]
         told.append((when, len(alarms), len(world.relay.data("escalation.expired"))))
-    assert [(0, 0, 0), (1, 0, 0), (30, 0, 0), (60, 1, 12), (61, 1, 13), (90, 2, 14)] == told
+    assert [(0, 0, 0), (1, 0, 0), (30, 0, 0), (60, 1, 12), (61, 1, 14), (70, 2, 14), (90, 3, 15)] == told
     assert alarms[0].text.startswith("NOBODY ENDED THEM: 12 escalations, the oldest since 2026-06-01 09:00 UTC")
     assert all(f"t{number}" in alarms[0].text for number in range(12))
     stands_for = [one["alarmed"][0]["page"] for one in world.relay.data("escalation.expired")]
-    assert [str(alarms[0].id)] * 13 + [str(alarms[1].id)] == stands_for
+    assert [str(alarms[0].id)] * 14 + [str(alarms[2].id)] == stands_for
+    assert alarms[1].text.startswith("MORE ENDED BY THEMSELVES before 2026-06-01 10:10 UTC")
 
 
 async def test_r12_the_end_of_one_that_has_no_catch_all_alarms_on_the_console(world: Any, clock_control: Any) -> None:
