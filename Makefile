@@ -30,14 +30,14 @@ demo: $(READY)  ## A week of a city's requests, and what became of them, in two 
 up: $(READY)  ## The whole stack, until Ctrl-C
 	@$(RUN) services.console up
 
-test: $(READY)  ## All tests, with coverage
-	@$(TESTS) --cov --cov-report=term
+test: $(READY)  ## All tests
+	@$(TESTS)
 
 fuzz: $(READY)  ## Generated cases, twenty times as many as in the tests
 	@DESKCLOCK_TEST_EFFORT=20 $(TESTS) tests/properties tests/conformance/test_random_tickets.py tests/integration/api/test_bad_input.py tests/integration/test_many_routers.py
 	@$(RUN) tests.walked
 
-check: $(READY)  ## Format, lint, types, import contracts, tests
+check: $(READY)  ## Format, lint, types, import contracts, tests with coverage
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy

@@ -204,18 +204,27 @@ class Replay:
         await self._call(self._router, "PUT", f"/v1/agents/{change.agent}/presence", body)
 
     async def _acknowledge(self, act: Acknowledge) -> None:
-        # The token is that of the link in the page: who was paged, has it.
-        await self._call(self._escalation, "POST", f"/v1/ack/{self._tokens.token(act.page)}")
+        # The token is that of the link in the page: who was paged, has it. At this speed the escalation may have begun anew
+        # before the page is read: then the link says so, and a person would take the newest one.
+        await self._call(
+            self._escalation, "POST", f"/v1/ack/{self._tokens.token(act.page)}", fine=frozenset({HTTPStatus.CONFLICT})
+        )
 
     async def _call(
-        self, service: httpx.AsyncClient, method: str, path: str, body: bytes | None = None
+        self,
+        service: httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        fine: frozenset[int] = frozenset(),
     ) -> float | None:
-        """Real seconds that the answer took; None where the service refused."""
+        """Real seconds that the answer took; None where the service refused, but for the statuses that are `fine`."""
         async with self._http_slots:
             started = timesource.monotonic()
             answer = await _insist(service, method, path, body)
             took = timesource.monotonic() - started
-        if answer.is_success:
+        if answer.is_success or answer.status_code in fine:
             return took
         self.sent.refused += 1
         self.sent.last_refusal = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
