@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from uuid import UUID
 
 import httpx
