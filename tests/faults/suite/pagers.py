@@ -22,10 +22,10 @@ WITH tried AS (
 )
 SELECT count(*) FILTER (WHERE a.outcome = 'retryable'),
        count(*) FILTER (WHERE EXISTS (SELECT FROM tried f WHERE f.outcome = 'retryable'
-                                      AND a.started_at > f.finished_at AND a.started_at < f.finished_at + $1))
+                                      AND a.started_at BETWEEN f.finished_at + interval '250 ms' AND f.finished_at + $1))
 FROM tried a
 """
-"""By the database's time: from the moment that the answer was stored."""
+"""By the database's time: from when the answer was stored, which may take the transaction a moment after `finished_at`."""
 
 
 def rows() -> dict[str, Row]:
