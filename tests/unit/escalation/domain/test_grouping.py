@@ -37,7 +37,8 @@ def test_r27_the_key_is_recipient_urgency_and_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": Kind.COPY}, {"kind": Kind.ALARM}, {"kind": Kind.RESOLVE}, {"quiet_until": NOW}, {"is_by_hand": True}]
+    "change",
+    [{"kind": Kind.COPY}, {"kind": Kind.ALARM}, {"kind": Kind.RESOLVE}, {"quiet_until": NOW}, {"is_by_hand": True}],
 )
 def test_r27_only_pages_and_warnings_that_go_now_join(change: dict[str, object]) -> None:
     """Others stand alone."""
